@@ -1,0 +1,333 @@
+//! The command line: the grammar of `docker exec`, and dexec's own options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use dexec::{Error, ErrorKind, Request, ResponseOptions, read_env_file};
+
+use crate::flag_error::Stop;
+
+/// How the answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// One response object on standard output.
+    Json,
+    /// What the command writes, byte for byte, on the same streams.
+    Raw,
+    /// One JSON object a line as output comes, and last the response without it.
+    Events,
+}
+
+/// Run a command in a running container, without a docker binary
+#[derive(Debug, Parser)]
+#[command(
+    name = "dexec",
+    version,
+    override_usage = "dexec [OPTIONS] CONTAINER COMMAND [ARG...]",
+    args_override_self = true,
+    max_term_width = 100,
+    after_help = "All that stands after COMMAND belongs to the command. `dexec --help` tells more.",
+    after_long_help = "\
+The command runs without a shell: `dexec web sh -c 'ls | wc -l'`. All that stands after COMMAND belongs to it; one `--`
+right after CONTAINER is passed over.
+
+The engine is found at --host, else DOCKER_HOST, else /var/run/docker.sock, else Podman's sockets
+($XDG_RUNTIME_DIR/podman/podman.sock, /run/podman/podman.sock).
+
+Exit codes: the command's own; 125 to 128 from the engine for a command that could not start; 1 when the engine or dexec
+refused; 125 for a wrong option; 141 when the reader of standard output went away; 255 when the connection was lost
+before the exit code was known; 128+n when dexec was stopped by signal n.
+
+dexec runs arbitrary commands in the container: use it on trusted containers only."
+)]
+struct Grammar {
+    /// Keep standard input open, and send it to the command
+    #[arg(short, long)]
+    interactive: bool,
+
+    /// Allocate a terminal
+    #[arg(short, long, hide = true)]
+    tty: bool,
+
+    /// Start the command and leave it, without its output or exit code
+    #[arg(short, long)]
+    detach: bool,
+
+    /// Set an environment variable; a NAME alone takes its value from here
+    ///
+    /// Set an environment variable for the command. A NAME alone takes its value from dexec's own environment; where it
+    /// is not set there, the variable is taken away from the command (Docker) or refused (Podman). May be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE", allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(env_entry))]
+    env: Vec<OsString>,
+
+    /// Read environment variables from a file, by docker's rules; --env comes after
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    env_file: Vec<PathBuf>,
+
+    /// The user to run as: name, uid, name:group, uid:gid
+    #[arg(short, long, allow_hyphen_values = true)]
+    user: Option<OsString>,
+
+    /// The working directory in the container, an absolute path
+    #[arg(short, long, value_name = "DIR", allow_hyphen_values = true)]
+    workdir: Option<OsString>,
+
+    /// Give the command all privileges
+    #[arg(long)]
+    privileged: bool,
+
+    /// Add a group, by name or number, to those the user has
+    ///
+    /// Add a group, by name or number, to those the user has. May be repeated. It takes a shell and util-linux's setpriv
+    /// in the container; without them nothing is run, and the exit code is 1.
+    #[arg(long, value_name = "GROUP", allow_hyphen_values = true)]
+    group_add: Vec<OsString>,
+
+    /// The engine: unix:///path or tcp://host:port
+    #[arg(short = 'H', long, allow_hyphen_values = true)]
+    host: Option<OsString>,
+
+    /// How the answer is given [default: json, or what DEXEC_OUTPUT says]
+    #[arg(long, value_name = "MODE", value_enum)]
+    output: Option<Mode>,
+
+    /// The same as --output raw: what docker exec would print
+    #[arg(long, conflicts_with = "output")]
+    raw: bool,
+
+    /// Leave the output out where the response would cost more than the bare output
+    ///
+    /// Leave stdout, stderr and json out where the response's JSON has more characters / 4 than the bare output.
+    #[arg(long)]
+    compact: bool,
+
+    /// The most characters of each stream to show
+    ///
+    /// The most characters of each stream to show. Longer text keeps its beginning and its end, with a line between that
+    /// says how many were left out; below 200 just the first characters are kept.
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    limit: Option<usize>,
+
+    /// Give standard output as `json` too
+    #[arg(long)]
+    parse_json: bool,
+
+    /// Keep the final newline of each stream, which is stripped otherwise
+    #[arg(long)]
+    keep_newline: bool,
+
+    /// Keep terminal escapes, such as colours, which are stripped otherwise
+    #[arg(long)]
+    keep_ansi: bool,
+
+    /// The container's name or id, the command and its arguments
+    // One positional: with two, clap would take `-it` in `dexec web -it sh` for options.
+    #[arg(hide = true, trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARG...]")]
+    words: Vec<OsString>,
+}
+
+/// docker's switches take a value only behind `=`; and as every option, the last of several counts.
+fn command() -> clap::Command {
+    Grammar::command().mut_args(|arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_value("false")
+            .default_missing_value("true")
+            .value_parser(boolean)
+            .value_name("BOOL")
+            .hide_default_value(true),
+        _ => arg,
+    })
+}
+
+/// The words that Go's `strconv.ParseBool` takes.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
+}
+
+fn env_entry(entry: OsString) -> Result<OsString, String> {
+    if entry.is_empty() || entry.as_encoded_bytes().starts_with(b"=") {
+        return Err(format!("invalid environment variable: {}", entry.display()));
+    }
+    Ok(entry)
+}
+
+/// A command line that docker's grammar and the rules between options allow.
+#[derive(Debug)]
+pub(crate) struct Args {
+    pub(crate) mode: Mode,
+    grammar: Grammar,
+    container: OsString,
+    command: Vec<OsString>,
+}
+
+impl Args {
+    pub(crate) fn from_command_line(line: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
+        let line: Vec<OsString> = line.into_iter().collect();
+        let mut grammar = command()
+            .try_get_matches_from(&line)
+            .and_then(|matches| Grammar::from_arg_matches(&matches))
+            .map_err(|error| Stop::from_clap(&error, &line, &command()))?;
+        let mut words = std::mem::take(&mut grammar.words).into_iter();
+        let (Some(container), Some(first)) = (words.next(), words.next()) else {
+            return Err(Stop::too_few_arguments());
+        };
+        // kubectl's habit: a `--` between the target and the command.
+        let first = if first == "--" { words.next() } else { Some(first) };
+        let command: Vec<OsString> = first.into_iter().chain(words).collect();
+        if command.is_empty() {
+            return Err(Stop::too_few_arguments());
+        }
+        let mode = grammar.mode()?;
+        if mode != Mode::Json
+            && let Some(option) = grammar.json_only_option()
+        {
+            return Err(Stop::flag_error(&format!("{option} goes with --output json only")));
+        }
+        Ok(Self {
+            mode,
+            grammar,
+            container,
+            command,
+        })
+    }
+
+    pub(crate) fn response_options(&self) -> ResponseOptions {
+        let mut options = ResponseOptions::default();
+        options.compact = self.grammar.compact;
+        options.limit = self.grammar.limit;
+        options.parse_json = self.grammar.parse_json;
+        options.keep_newline = self.grammar.keep_newline;
+        options.keep_ansi = self.grammar.keep_ansi;
+        options
+    }
+
+    pub(crate) fn host(&self) -> Result<Option<String>, Error> {
+        self.grammar
+            .host
+            .clone()
+            .map(|host| text(host, || "--host".to_owned()))
+            .transpose()
+    }
+
+    pub(crate) fn into_request(self) -> Result<Request, Error> {
+        let Self {
+            grammar,
+            container,
+            command,
+            ..
+        } = self;
+        if grammar.tty {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "a terminal (-t) is not supported yet: leave it out, and run what needs none",
+            ));
+        }
+        let mut env = Vec::new();
+        for file in &grammar.env_file {
+            env.extend(read_env_file(file, host_variable)?);
+        }
+        for entry in grammar.env {
+            let entry = text(entry, || "a value of --env".to_owned())?;
+            // docker sends the bare name of a variable that is not set here, and the engine takes it away.
+            env.push(match host_variable(&entry) {
+                Some(value) if !entry.contains('=') => format!("{entry}={value}"),
+                _ => entry,
+            });
+        }
+        let command = command
+            .into_iter()
+            .enumerate()
+            .map(|(index, word)| {
+                text(word, || match index {
+                    0 => "the command's name".to_owned(),
+                    _ => format!("argument {index} of the command"),
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let groups = grammar
+            .group_add
+            .into_iter()
+            .map(|group| text(group, || "a value of --group-add".to_owned()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut request = Request::new(text(container, || "the container's name".to_owned())?, command)
+            .envs(env)
+            .groups(groups)
+            .privileged(grammar.privileged)
+            .detach(grammar.detach);
+        if let Some(workdir) = grammar.workdir {
+            request = request.workdir(text(workdir, || "the working directory".to_owned())?);
+        }
+        if let Some(user) = grammar.user {
+            request = request.user(text(user, || "the user".to_owned())?);
+        }
+        if grammar.interactive && !grammar.detach {
+            request = request.stdin(tokio::io::stdin());
+        }
+        request.build()
+    }
+}
+
+impl Grammar {
+    fn mode(&self) -> Result<Mode, Stop> {
+        if self.raw {
+            return Ok(Mode::Raw);
+        }
+        if let Some(mode) = self.output {
+            return Ok(mode);
+        }
+        match std::env::var_os("DEXEC_OUTPUT").filter(|mode| !mode.is_empty()) {
+            None => Ok(Mode::Json),
+            Some(mode) => mode
+                .to_str()
+                .and_then(|mode| Mode::from_str(mode, false).ok())
+                .ok_or_else(|| {
+                    Stop::flag_error(&format!(
+                        "invalid value {:?} of DEXEC_OUTPUT: it is json, raw or events",
+                        mode.display().to_string()
+                    ))
+                }),
+        }
+    }
+
+    fn json_only_option(&self) -> Option<&'static str> {
+        [
+            (self.compact, "--compact"),
+            (self.limit.is_some(), "--limit"),
+            (self.parse_json, "--parse-json"),
+        ]
+        .into_iter()
+        .find_map(|(is_given, option)| is_given.then_some(option))
+    }
+}
+
+fn host_variable(name: &str) -> Option<String> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return None;
+    }
+    std::env::var(name).ok()
+}
+
+/// The engine would replace bytes that are not UTF-8 without a word.
+fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
+    argument.into_string().map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidRequest,
+            format!(
+                "{} is not UTF-8, and the engine would change its bytes: pass such data on standard input (-i)",
+                name()
+            ),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! One JSON object a line: output as it comes, then the response without it.
+
+use std::io;
+
+use bytes::Bytes;
+use dexec::{End, Output, Response, Stream, TextStream};
+use serde::Serialize;
+
+use crate::render::unwritten;
+use crate::stdio::Writer;
+
+#[derive(Debug)]
+pub(crate) struct Events {
+    writer: Writer,
+    stdout: TextStream,
+    stderr: TextStream,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Event<'a> {
+    Stdout(&'a str),
+    Stderr(&'a str),
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self {
+            writer: Writer::new(),
+            stdout: TextStream::default(),
+            stderr: TextStream::default(),
+        }
+    }
+
+    async fn text(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let event = match stream {
+            Stream::Stdout => Event::Stdout(text),
+            Stream::Stderr => Event::Stderr(text),
+        };
+        self.line(&event).await
+    }
+
+    async fn line(&mut self, event: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(event)?;
+        line.push(b'\n');
+        self.writer.write(Stream::Stdout, line.into()).await
+    }
+
+    async fn rest(&mut self, end: &End, response: &mut Response) -> io::Result<()> {
+        let text = self.stdout.finish();
+        self.text(Stream::Stdout, &text).await?;
+        let text = self.stderr.finish();
+        self.text(Stream::Stderr, &text).await?;
+        response.is_lossy = self.stdout.is_lossy() || self.stderr.is_lossy();
+        if let End::Refused(error) = end {
+            self.text(Stream::Stderr, error.docker_text()).await?;
+        }
+        self.line(response).await
+    }
+
+    /// Prints what was held back and the response. Gives the exit code.
+    pub(crate) async fn finish(mut self, end: &End, mut response: Response) -> i64 {
+        let told = self.rest(end, &mut response).await;
+        match told.and(self.writer.finish().await) {
+            Ok(()) => response.exit_code,
+            Err(error) => unwritten(&error),
+        }
+    }
+}
+
+impl Output for Events {
+    async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+        let text = match stream {
+            Stream::Stdout => self.stdout.push(&bytes),
+            Stream::Stderr => self.stderr.push(&bytes),
+        };
+        self.text(stream, &text).await
+    }
+}

@@ -1,0 +1,304 @@
+//! What it means when an engine does not do what it was asked.
+
+use std::io;
+use std::time::Duration;
+
+use bollard::errors::Error as BollardError;
+
+use crate::endpoint::{Address, Endpoint};
+use crate::error::{Error, ErrorKind};
+use crate::request::ContainerName;
+
+use super::START;
+use super::start_failure::{hint, start_failure_kind};
+use super::transport::TransportError;
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The engine answered with an HTTP error status.
+    Status { status: u16, message: String },
+    /// The attached start was answered without the upgrade that it asked for.
+    NoUpgrade,
+    /// An answer came that no engine gives.
+    NotAnEngine(String),
+    /// There was no answer.
+    Transport(TransportError),
+    /// The answer did not come to its end in time.
+    Late(Duration),
+}
+
+impl From<TransportError> for Refusal {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl From<BollardError> for Refusal {
+    fn from(error: BollardError) -> Self {
+        match error {
+            BollardError::DockerResponseServerError { status_code, message } => Self::Status {
+                status: status_code,
+                message,
+            },
+            // Our transport's errors come back in this wrapping.
+            BollardError::IOError { err } => match err.downcast::<TransportError>() {
+                Ok(error) => Self::Transport(error),
+                Err(error) => Self::Transport(TransportError::Broken(error.into())),
+            },
+            BollardError::HyperResponseError { err } => Self::Transport(TransportError::Broken(err.into())),
+            other => Self::NotAnEngine(other.to_string()),
+        }
+    }
+}
+
+impl Refusal {
+    /// The error to answer with: what was tried at which endpoint, and on which container.
+    pub(super) fn into_error(self, what: &str, endpoint: &Endpoint, container: Option<&ContainerName>) -> Error {
+        let address = endpoint.address();
+        match self {
+            Self::Status { status, message } => refused(what, endpoint, container, status, message.trim()),
+            Self::NoUpgrade => Error::new(
+                ErrorKind::EngineError,
+                format!(
+                    "the connection to {address} was not upgraded to a stream: a proxy between dexec and the engine \
+                     seems to take the `Upgrade` header away; let it pass, or use the engine's own socket"
+                ),
+            ),
+            Self::NotAnEngine(reason) => Error::new(
+                ErrorKind::NotAnEngine,
+                format!(
+                    "{address} answered, and not as a container engine does, when asked to {what}: {reason}. \
+                     Check the address (-H, DOCKER_HOST)"
+                ),
+            ),
+            Self::Transport(error) => unreachable_error(what, endpoint, error),
+            Self::Late(time) => Error::new(
+                unanswered_kind(what),
+                format!(
+                    "the engine at {address} did not {what} within {} s: it is overloaded or hangs",
+                    time.as_secs()
+                ),
+            ),
+        }
+    }
+}
+
+fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, status: u16, message: &str) -> Error {
+    let address = endpoint.address();
+    let name = container.map_or("", ContainerName::as_str);
+    let kind = refusal_kind(status, message);
+    let text = match kind {
+        ErrorKind::ContainerNotFound => format!("no container is called `{name}` at {address}"),
+        ErrorKind::AmbiguousContainer => {
+            format!("more than one container's id begins with `{name}`: give more of it, or the name")
+        }
+        ErrorKind::ContainerNotRunning => format!("the container `{name}` is not running: start it first"),
+        ErrorKind::ContainerPaused => format!("the container `{name}` is paused: unpause it first"),
+        ErrorKind::ContainerRestarting => restarting(name),
+        ErrorKind::NotAnEngine => format!(
+            "{address} answered with HTTP status {status}, and not as a container engine does, when asked to {what}. \
+             Check the address (-H, DOCKER_HOST)"
+        ),
+        _ => {
+            let said = if message.is_empty() {
+                format!("HTTP status {status} without a reason")
+            } else {
+                message.to_owned()
+            };
+            return Error::new(kind, format!("the engine at {address} refused to {what}: {said}"))
+                .with_hint(hint(kind, message))
+                .with_docker_text(format!("Error response from daemon: {said}"));
+        }
+    };
+    Error::new(kind, text).with_docker_text(format!("Error response from daemon: {message}"))
+}
+
+pub(super) fn restarting(name: &str) -> String {
+    format!("the container `{name}` is restarting: wait until it runs; its logs say why it ends")
+}
+
+/// The kind of a refusal, from the words of Docker 20.10 to 28 and Podman 4.3 to 5.8.
+fn refusal_kind(status: u16, message: &str) -> ErrorKind {
+    let lower = message.to_lowercase();
+    let says = |words: &str| lower.contains(words);
+    if message.starts_with('<') {
+        ErrorKind::NotAnEngine
+    } else if says("multiple ids found") || says("more than one result for container") {
+        ErrorKind::AmbiguousContainer
+    } else if says("no such container") || says("no container with name or id") {
+        ErrorKind::ContainerNotFound
+    } else if says("is paused") {
+        ErrorKind::ContainerPaused
+    } else if says("is restarting") {
+        ErrorKind::ContainerRestarting
+    } else if says("is not running")
+        || says("container state improper")
+        || says("is exited")
+        // A command that was created a moment ago is known as long as its container runs.
+        || says("no such exec")
+        || says("no exec session with id")
+    {
+        ErrorKind::ContainerNotRunning
+    } else if says("badly formed") || says("bad parameter") || status == 413 {
+        ErrorKind::InvalidRequest
+    } else if status == 404 {
+        ErrorKind::NotAnEngine
+    } else {
+        start_failure_kind(message)
+    }
+}
+
+/// A start that was sent and not answered may have started the command.
+fn unanswered_kind(what: &str) -> ErrorKind {
+    if what == START {
+        ErrorKind::ConnectionLost
+    } else {
+        ErrorKind::EngineUnreachable
+    }
+}
+
+fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> Error {
+    let address = endpoint.address();
+    let (kind, remedy) = match (&error, address) {
+        (TransportError::Connect(reason), _) if reason.kind() == io::ErrorKind::PermissionDenied => {
+            (ErrorKind::PermissionDenied, permission_remedy(address))
+        }
+        (TransportError::Connect(reason), Address::Unix(_)) if reason.kind() == io::ErrorKind::NotFound => (
+            ErrorKind::EngineUnreachable,
+            "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+        ),
+        (TransportError::Connect(reason), _) if reason.kind() == io::ErrorKind::ConnectionRefused => (
+            ErrorKind::EngineUnreachable,
+            "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+        ),
+        (TransportError::Http(reason), _) if reason.is_parse() => (
+            ErrorKind::NotAnEngine,
+            format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
+        ),
+        (TransportError::Connect(_) | TransportError::ConnectTimeout, _) => {
+            (ErrorKind::EngineUnreachable, error.to_string())
+        }
+        _ => (unanswered_kind(what), error.to_string()),
+    };
+    let tried = match error {
+        TransportError::Connect(_) | TransportError::ConnectTimeout => "can't connect to".to_owned(),
+        _ => format!("failed to {what} at"),
+    };
+    Error::new(
+        kind,
+        format!("{tried} the engine at {address} ({}): {remedy}", endpoint.origin()),
+    )
+    .with_source(error)
+    .with_hint(&endpoint.others_hint())
+}
+
+#[cfg(unix)]
+fn permission_remedy(address: &Address) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let Address::Unix(path) = address else {
+        return "this user may not connect".to_owned();
+    };
+    let Ok(metadata) = path.metadata() else {
+        return "this user may not enter the directory of the socket".to_owned();
+    };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o020 == 0 {
+        return format!("only its owner may use the socket (mode {mode:03o}): run dexec as that user");
+    }
+    let gid = metadata.gid();
+    let group = group_name(gid).unwrap_or_else(|| gid.to_string());
+    if gid == 0 {
+        return format!("the socket belongs to the group {group} (mode {mode:03o}): run dexec as root");
+    }
+    format!(
+        "the socket belongs to the group {group} (mode {mode:03o}): add this user to it \
+         (`sudo usermod -aG {group} \"$USER\"`, then log in again)"
+    )
+}
+
+#[cfg(not(unix))]
+fn permission_remedy(_: &Address) -> String {
+    "this user may not connect".to_owned()
+}
+
+#[cfg(unix)]
+fn group_name(gid: u32) -> Option<String> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_every_engine_mean_the_same() {
+        for (status, message, kind) in [
+            (404, "No such container: x", ErrorKind::ContainerNotFound),
+            (
+                404,
+                "no container with name or ID \"x\" found: no such container",
+                ErrorKind::ContainerNotFound,
+            ),
+            (
+                500,
+                "Multiple IDs found with provided prefix: b",
+                ErrorKind::AmbiguousContainer,
+            ),
+            (
+                404,
+                "more than one result for container ID b: container already exists",
+                ErrorKind::AmbiguousContainer,
+            ),
+            (409, "Container 12ab is not running", ErrorKind::ContainerNotRunning),
+            (
+                500,
+                "can only create exec sessions on running containers: container state improper",
+                ErrorKind::ContainerNotRunning,
+            ),
+            (404, "No such exec instance: 12ab", ErrorKind::ContainerNotRunning),
+            (
+                404,
+                "no exec session with ID 12ab found: no such exec session",
+                ErrorKind::ContainerNotRunning,
+            ),
+            (
+                409,
+                "Container c3 is paused, unpause the container before exec",
+                ErrorKind::ContainerPaused,
+            ),
+            (
+                409,
+                "cannot create exec session as container 12ab is paused",
+                ErrorKind::ContainerPaused,
+            ),
+            (
+                409,
+                "Container 12ab is restarting, wait until the container is running",
+                ErrorKind::ContainerRestarting,
+            ),
+            (
+                400,
+                "unable to find user nosuch: no matching entries in passwd file",
+                ErrorKind::UserNotFound,
+            ),
+            (
+                400,
+                "environment variable \"FOO\" badly formed: bad parameter",
+                ErrorKind::InvalidRequest,
+            ),
+            (404, "404 page not found", ErrorKind::NotAnEngine),
+            (502, "<html>bad gateway</html>", ErrorKind::NotAnEngine),
+            (500, "something new", ErrorKind::EngineError),
+            (500, "", ErrorKind::EngineError),
+        ] {
+            assert_eq!(refusal_kind(status, message), kind, "{message}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The one way to an engine: it connects, keeps connections for the next request, and bounds every wait.
+//!
+//! bollard's typed calls and our own attached start both go through it.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::{HOST, HeaderValue, SERVER, USER_AGENT};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+
+use crate::endpoint::{Address, Endpoint};
+
+use super::socket::Socket;
+
+/// The body of any request, ours or bollard's.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
+
+/// How long making a connection may take.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+/// A connection that was not used for longer may have been cut on the way without a sign.
+const KEPT_TIME: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct Transport {
+    endpoint: Endpoint,
+    host: HeaderValue,
+    kept: Mutex<Vec<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    sender: SendRequest<Body>,
+    since: Instant,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub(crate) enum TransportError {
+    #[error("{0}")]
+    Connect(#[source] io::Error),
+    #[error("no connection was made within {} s", CONNECT_TIME.as_secs())]
+    ConnectTimeout,
+    #[error("no answer came within {} s", ANSWER_TIME.as_secs())]
+    AnswerTimeout,
+    #[error("{0}")]
+    Http(#[source] hyper::Error),
+    /// The connection broke while an answer was read.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl Transport {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        let host = match endpoint.address() {
+            Address::Unix(_) => None,
+            Address::Tcp { .. } => endpoint.address().to_string().strip_prefix("tcp://").map(str::to_owned),
+        };
+        let host = host.and_then(|host| HeaderValue::from_str(&host).ok());
+        Self {
+            endpoint,
+            // What docker sends where the address is no host.
+            host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
+            kept: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends a request, over a kept connection where there is one.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, TransportError> {
+        let mut request = self.addressed(request);
+        while let Some(sender) = self.take_kept() {
+            match self.send_over(sender, request).await? {
+                Ok(response) => return Ok(response),
+                // The engine had closed the connection, and nothing of the request was sent.
+                Err(unsent) => request = unsent,
+            }
+        }
+        let sender = self.connect().await?;
+        match self.send_over(sender, request).await? {
+            Ok(response) => Ok(response),
+            Err(_) => Err(TransportError::Connect(io::ErrorKind::ConnectionAborted.into())),
+        }
+    }
+
+    async fn send_over(
+        &self,
+        mut sender: SendRequest<Body>,
+        request: Request<Body>,
+    ) -> Result<Result<Response<Incoming>, Request<Body>>, TransportError> {
+        match within(ANSWER_TIME, sender.try_send_request(request)).await {
+            None => Err(TransportError::AnswerTimeout),
+            Some(Ok(response)) => {
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    self.lock_kept().push(Kept {
+                        sender,
+                        since: Instant::now(),
+                    });
+                }
+                Ok(Ok(response))
+            }
+            Some(Err(mut error)) => match error.take_message() {
+                Some(unsent) => Ok(Err(unsent)),
+                None => Err(TransportError::Http(error.into_error())),
+            },
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, TransportError> {
+        let connecting = Socket::connect(self.endpoint.address());
+        let socket = within(CONNECT_TIME, connecting)
+            .await
+            .ok_or(TransportError::ConnectTimeout)?
+            .map_err(TransportError::Connect)?;
+        let (sender, connection) = Builder::new()
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(TransportError::Http)?;
+        // Its errors reach whoever waits for an answer over it.
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    /// A connection that can take a request now. Those that are closed or were kept for too long are dropped; one
+    /// whose answer is still being read stays.
+    fn take_kept(&self) -> Option<SendRequest<Body>> {
+        let mut kept = self.lock_kept();
+        kept.retain(|kept| !kept.sender.is_closed() && kept.since.elapsed() < KEPT_TIME);
+        let ready = kept.iter().position(|kept| kept.sender.is_ready())?;
+        Some(kept.swap_remove(ready).sender)
+    }
+
+    fn lock_kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        // No code that holds the lock can leave the list half changed.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The request as it goes over a connection: the path alone, and the headers that say from whom and to whom.
+    fn addressed(&self, request: Request<Body>) -> Request<Body> {
+        let (mut parts, body) = request.into_parts();
+        if let Some(path) = parts.uri.path_and_query() {
+            parts.uri = path.clone().into();
+        }
+        parts.headers.insert(HOST, self.host.clone());
+        parts.headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("dexec/", env!("CARGO_PKG_VERSION"))),
+        );
+        Request::from_parts(parts, body)
+    }
+}
+
+async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    tokio::time::timeout(time, future).await.ok()
+}
+
+/// A request's body.
+pub(crate) fn body(json: &'static str) -> Body {
+    Full::new(Bytes::from_static(json.as_bytes()))
+        .map_err(Into::into)
+        .boxed_unsync()
+}
+
+/// Whether the engine that gave this answer calls itself Podman.
+pub(crate) fn is_podman(response: &Response<Incoming>) -> bool {
+    response
+        .headers()
+        .get(SERVER)
+        .is_some_and(|server| server.as_bytes().starts_with(b"Libpod"))
+}

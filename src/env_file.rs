@@ -1,0 +1,212 @@
+//! `--env-file`, by docker's own rules.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::error::Error;
+
+/// Go's `bufio.Scanner`, with which docker reads the file, takes no longer line (without its LF).
+const LONGEST_LINE: usize = 64 * 1024 - 1;
+
+/// Environment files that a process can't hold in memory are no environment files.
+const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+
+/// Reads the entries of an environment file, in docker's form: `NAME=value` lines.
+///
+/// A line with a name alone takes its value from `lookup`, and is left out where that knows none. Leading white space
+/// is cut, trailing white space belongs to the value; empty lines and lines that begin with `#` are passed over;
+/// there are no quotes, escapes or expansions (docker/cli, `pkg/kvfile`).
+///
+/// # Errors
+///
+/// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when the file can't be read or a line of it has no
+/// name, white space in its name, bytes that are not UTF-8, or more than 65,535 bytes. The message names file and line,
+/// and never a value.
+pub fn read_env_file(path: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, Error> {
+    let name = path.display();
+    let mut contents = Vec::new();
+    let mut file = File::open(path).map_err(|error| {
+        Error::invalid(format!("the env file {name} can't be opened: {}", reason(&error)))
+            .with_docker_text(format!("open {name}: {}", reason(&error)))
+            .with_source(error)
+    })?;
+    file.by_ref()
+        .take(LARGEST_FILE)
+        .read_to_end(&mut contents)
+        .map_err(|error| {
+            Error::invalid(format!("the env file {name} can't be read: {}", reason(&error)))
+                .with_docker_text(format!("invalid env file ({name}): read {name}: {}", reason(&error)))
+                .with_source(error)
+        })?;
+    if contents.len() as u64 == LARGEST_FILE {
+        return Err(Error::invalid(format!(
+            "the env file {name} is larger than {LARGEST_FILE} bytes"
+        )));
+    }
+    parse(&contents, lookup).map_err(|fault| {
+        Error::invalid(format!("{name}:{}: {}", fault.line, fault.message))
+            .with_docker_text(format!("invalid env file ({name}): {}", fault.docker_text))
+    })
+}
+
+/// The system's words as Go prints them: in lower case, without the number.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    text.to_lowercase()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Fault {
+    line: usize,
+    message: String,
+    docker_text: String,
+}
+
+fn parse(contents: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, Fault> {
+    let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
+    let lines = contents
+        .strip_suffix(b"\n")
+        .unwrap_or(contents)
+        .split(|byte| *byte == b'\n');
+    let mut entries = Vec::new();
+    for (index, line) in lines.enumerate() {
+        let line = entry(line, &lookup).map_err(|(message, docker_text)| Fault {
+            line: index + 1,
+            docker_text: docker_text.replace("{line}", &(index + 1).to_string()),
+            message,
+        })?;
+        entries.extend(line);
+    }
+    Ok(entries)
+}
+
+fn entry(line: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Option<String>, (String, String)> {
+    if line.len() > LONGEST_LINE {
+        return Err((
+            format!("the line is longer than {LONGEST_LINE} bytes"),
+            "bufio.Scanner: token too long".to_owned(),
+        ));
+    }
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let Ok(line) = std::str::from_utf8(line) else {
+        // Docker prints the bytes of the line here, and the whole line below: they may hold a secret.
+        return Err((
+            "the line is not UTF-8".to_owned(),
+            "invalid utf8 bytes at line {line}".to_owned(),
+        ));
+    };
+    let line = line.trim_start();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let (name, value) = match line.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (line, None),
+    };
+    if name.contains([' ', '\t']) {
+        return Err((
+            format!("the variable's name `{name}` contains white space"),
+            format!("variable '{name}' contains whitespaces"),
+        ));
+    }
+    if name.is_empty() {
+        return Err((
+            "there is no name before `=`".to_owned(),
+            "no variable name on line {line}".to_owned(),
+        ));
+    }
+    Ok(match value {
+        Some(_) => Some(line.to_owned()),
+        None => lookup(name).map(|value| format!("{name}={value}")),
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entries(contents: &[u8]) -> Vec<String> {
+        parse(contents, |name| match name {
+            "HOST" => Some("from-the-host".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        })
+        .unwrap()
+    }
+
+    fn fault(contents: &[u8]) -> (usize, String) {
+        let fault = parse(contents, |_| None).unwrap_err();
+        (fault.line, fault.docker_text)
+    }
+
+    #[test]
+    fn lines_are_read_as_docker_reads_them() {
+        for (contents, expected) in [
+            (&b""[..], &[][..]),
+            (b"\n\n", &[]),
+            (b"A=1\nB=2", &["A=1", "B=2"]),
+            (b"A=1\r\nB=\r2\r\n", &["A=1", "B=\r2"]),
+            (b"\xef\xbb\xbfA=1", &["A=1"]),
+            (b"A=1\n\xef\xbb\xbfB=2", &["A=1", "\u{feff}B=2"]),
+            (b" \t\x0b\x0cA=1", &["A=1"]),
+            ("\u{a0}A=1".as_bytes(), &["A=1"]),
+            (b"A=trail  ", &["A=trail  "]),
+            (b"# no\n   # no\nA=#yes", &["A=#yes"]),
+            (b"A=\"q\"\nB='$A'\nC=a\\", &["A=\"q\"", "B='$A'", "C=a\\"]),
+            (b"A=b=c\nA=2", &["A=b=c", "A=2"]),
+            ("A\u{a0}B=1".as_bytes(), &["A\u{a0}B=1"]),
+            (b"HOST\nEMPTY\nUNSET", &["HOST=from-the-host", "EMPTY="]),
+        ] {
+            assert_eq!(entries(contents), expected, "{contents:?}");
+        }
+    }
+
+    #[test]
+    fn faults_name_their_line() {
+        for (contents, line, text) in [
+            (&b"A=1\nK 1=x"[..], 2, "variable 'K 1' contains whitespaces"),
+            (b"K1 =x", 1, "variable 'K1 ' contains whitespaces"),
+            (b"export K1=a", 1, "variable 'export K1' contains whitespaces"),
+            (b"KHOST ", 1, "variable 'KHOST ' contains whitespaces"),
+            (b"\n\n=x", 3, "no variable name on line 3"),
+            (b"K1=\xff", 1, "invalid utf8 bytes at line 1"),
+        ] {
+            assert_eq!(fault(contents), (line, text.to_owned()), "{contents:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_docker_s() {
+        let longest = format!("A={}", "x".repeat(LONGEST_LINE - 2));
+        assert_eq!(entries(format!("{longest}\n").as_bytes()), [longest.as_str()]);
+        assert_eq!(
+            fault(format!("{longest}x").as_bytes()),
+            (1, "bufio.Scanner: token too long".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_told_in_docker_s_words() {
+        let error = read_env_file(Path::new("/nope"), |_| None).unwrap_err();
+        assert_eq!(error.docker_text(), "open /nope: no such file or directory");
+        let error = read_env_file(Path::new("/tmp"), |_| None).unwrap_err();
+        assert_eq!(
+            error.docker_text(),
+            "invalid env file (/tmp): read /tmp: is a directory"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_entry_has_a_name_and_a_value(contents in any::<Vec<u8>>()) {
+            for entry in parse(&contents, |_| None).unwrap_or_default() {
+                let (name, _) = entry.split_once('=').unwrap();
+                prop_assert!(!name.is_empty() && !name.contains([' ', '\t', '\n']));
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What can go wrong outside the command itself.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::Serialize;
+
+/// The coarse, stable name of a failure, the same on every engine. It stands in a response as `errorKind`.
+///
+/// The set may grow: treat an unknown one as [`ErrorKind::EngineError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The engine knows no container of this name or id.
+    ContainerNotFound,
+    /// More than one container's id begins with what was given.
+    AmbiguousContainer,
+    /// The container exists and does not run.
+    ContainerNotRunning,
+    /// The container is paused.
+    ContainerPaused,
+    /// The container is between two starts.
+    ContainerRestarting,
+    /// The container ended while the command ran.
+    ContainerStopped,
+    /// The command's program is not in the container.
+    CommandNotFound,
+    /// The command's program is there and can't be executed.
+    CommandNotExecutable,
+    /// The working directory does not exist in the container, or is not a directory.
+    WorkdirNotFound,
+    /// The user or group is not known in the container, or out of range.
+    UserNotFound,
+    /// The container lacks something that the request needs.
+    UnsupportedInContainer,
+    /// The request can't be right on any engine; most are refused before anything is sent.
+    InvalidRequest,
+    /// A rule of the operator forbids the request.
+    RefusedByPolicy,
+    /// Nothing answers at the endpoint.
+    EngineUnreachable,
+    /// The endpoint exists and this user may not use it.
+    PermissionDenied,
+    /// No TLS connection could be made.
+    Tls,
+    /// No ssh connection could be made.
+    Ssh,
+    /// Something answers at the endpoint, and not as a container engine does.
+    NotAnEngine,
+    /// The engine is too old for the request.
+    EngineTooOld,
+    /// The connection ended before the command's exit code was known.
+    ConnectionLost,
+    /// The caller cancelled the command.
+    Interrupted,
+    /// The command's output could not be handed on.
+    OutputFailed,
+    /// The engine failed in a way that has no name of its own here.
+    EngineError,
+}
+
+/// A failure of the engine, the endpoint or the request; never the command's own non-zero exit.
+///
+/// Its `Display` is one or two lines that say what was tried, what went wrong and what to do next.
+/// Environment values and keys never appear in it.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    docker_text: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure of this kind; `message` says what was tried, what went wrong and what to do next.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            docker_text: None,
+            source: None,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidRequest, message)
+    }
+
+    /// Sets the words that `docker exec` has for this failure, where it has some.
+    pub(crate) fn with_docker_text(mut self, text: impl Into<String>) -> Self {
+        self.docker_text = Some(text.into());
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Adds what else helps, as a further sentence of the message.
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        if !hint.is_empty() {
+            self.message.push_str(". ");
+            self.message.push_str(hint);
+        }
+        self
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What `docker exec` would write to its standard error for this failure, without the final newline;
+    /// the message itself where docker has no words of its own.
+    #[must_use]
+    pub fn docker_text(&self) -> &str {
+        self.docker_text.as_deref().unwrap_or(&self.message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,257 @@
+//! The output of a command kept in memory, as much of it as has room.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::text::Cleaner;
+
+use super::output::{Output, Stream};
+
+/// How many bytes of each stream a [`Capture`] keeps unless told otherwise: 64 MiB.
+pub const CAPTURE_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Keeps the first and the last bytes of both streams, and counts what it leaves out in between.
+#[derive(Debug)]
+pub struct Capture {
+    stdout: Stored,
+    stderr: Stored,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self::with_limit(CAPTURE_LIMIT)
+    }
+}
+
+impl Capture {
+    /// A capture that keeps at most `limit` bytes of each stream: one half from its beginning, one from its end.
+    #[must_use]
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            stdout: Stored::new(limit),
+            stderr: Stored::new(limit),
+        }
+    }
+
+    /// What was kept: standard output, then standard error.
+    #[must_use]
+    pub fn finish(self) -> (Captured, Captured) {
+        (self.stdout.finish(), self.stderr.finish())
+    }
+}
+
+impl Output for Capture {
+    async fn write(&mut self, stream: Stream, bytes: Bytes) -> std::io::Result<()> {
+        match stream {
+            Stream::Stdout => self.stdout.push(&bytes),
+            Stream::Stderr => self.stderr.push(&bytes),
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Stored {
+    head_limit: usize,
+    tail_limit: usize,
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    gap: Option<Gap>,
+}
+
+impl Stored {
+    fn new(limit: usize) -> Self {
+        Self {
+            head_limit: limit.div_ceil(2),
+            tail_limit: limit / 2,
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            gap: None,
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let (to_head, rest) = bytes.split_at(bytes.len().min(self.head_limit - self.head.len()));
+        self.head.extend_from_slice(to_head);
+
+        let excess = (self.tail.len() + rest.len()).saturating_sub(self.tail_limit);
+        if excess > 0 {
+            let gap = self.gap.get_or_insert_with(|| Gap::after(&self.head));
+            let from_tail = excess.min(self.tail.len());
+            let (first, second) = self.tail.as_slices();
+            let in_first = from_tail.min(first.len());
+            gap.push(&first[..in_first]);
+            gap.push(&second[..from_tail - in_first]);
+            self.tail.drain(..from_tail);
+            let (passed_over, kept) = rest.split_at(excess - from_tail);
+            gap.push(passed_over);
+            self.tail.extend(kept);
+        } else {
+            self.tail.extend(rest);
+        }
+    }
+
+    fn finish(mut self) -> Captured {
+        if self.gap.is_none() {
+            let (first, second) = self.tail.as_slices();
+            self.head.extend_from_slice(first);
+            self.head.extend_from_slice(second);
+            self.tail = VecDeque::new();
+        }
+        Captured {
+            head: self.head,
+            gap: self.gap,
+            tail: self.tail.into(),
+        }
+    }
+}
+
+/// What a command wrote to one stream, as it wrote it.
+///
+/// Where the capture's limit was passed, the first and the last part are there and the middle is only counted.
+#[derive(Clone, Default)]
+pub struct Captured {
+    pub(crate) head: Vec<u8>,
+    pub(crate) gap: Option<Gap>,
+    pub(crate) tail: Vec<u8>,
+}
+
+impl Captured {
+    /// Everything that was kept: all that the command wrote unless [`left_out`](Self::left_out) is above 0.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.head.append(&mut self.tail);
+        self.head
+    }
+
+    /// How many bytes in the middle were not kept.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.gap.as_ref().map_or(0, |gap| gap.bytes)
+    }
+}
+
+impl From<Vec<u8>> for Captured {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            head: bytes,
+            ..Self::default()
+        }
+    }
+}
+
+/// The bytes themselves are the command's own and may be secret: only their number is shown.
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Captured")
+            .field("kept", &(self.head.len() + self.tail.len()))
+            .field("left_out", &self.left_out())
+            .finish()
+    }
+}
+
+/// The part in the middle that was not kept, measured as text.
+#[derive(Clone, Debug)]
+pub(crate) struct Gap {
+    bytes: u64,
+    /// The text as it was written, up to the end of the gap, and how many characters of it lie in the gap.
+    pub(crate) as_written: Counted,
+    /// The same without terminal escapes.
+    pub(crate) clean: Counted,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) characters: u64,
+    /// Stands at the end of the gap: a character or an escape that was cut there goes on in the tail.
+    pub(crate) cleaner: Cleaner,
+}
+
+impl Counted {
+    fn after(head: &[u8], keep_escapes: bool) -> Self {
+        let mut cleaner = Cleaner::new(keep_escapes);
+        cleaner.push(head, &mut |_| ());
+        Self { characters: 0, cleaner }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let characters = &mut self.characters;
+        self.cleaner
+            .push(bytes, &mut |text| *characters += text.chars().count() as u64);
+    }
+}
+
+impl Gap {
+    fn after(head: &[u8]) -> Self {
+        Self {
+            bytes: 0,
+            as_written: Counted::after(head, true),
+            clean: Counted::after(head, false),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.as_written.push(bytes);
+        self.clean.push(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn store(limit: usize, pieces: &[&[u8]]) -> Captured {
+        let mut stored = Stored::new(limit);
+        for piece in pieces {
+            stored.push(piece);
+        }
+        stored.finish()
+    }
+
+    #[test]
+    fn what_fits_is_kept_whole() {
+        let captured = store(8, &[b"abc", b"", b"defgh"]);
+        assert_eq!(captured.left_out(), 0);
+        assert_eq!(captured.into_bytes(), b"abcdefgh");
+    }
+
+    #[test]
+    fn the_middle_is_counted_in_bytes_and_characters() {
+        let captured = store(8, &["abcdé\x1b[1m€".as_bytes(), b"wxyz"]);
+        assert_eq!(captured.head, b"abcd");
+        assert_eq!(captured.tail, b"wxyz");
+        assert_eq!(captured.left_out(), 9);
+        let gap = captured.gap.as_ref();
+        assert_eq!(gap.map(|gap| gap.as_written.characters), Some(6));
+        assert_eq!(gap.map(|gap| gap.clean.characters), Some(2));
+    }
+
+    #[test]
+    fn a_character_cut_by_the_gap_is_counted_once() {
+        // The euro sign is cut by the end of the head, the umlaut by the beginning of the tail.
+        let captured = store(4, &["a€bü!".as_bytes()]);
+        assert_eq!(captured.head, b"a\xe2");
+        assert_eq!(captured.tail, b"\xbc!");
+        assert_eq!(captured.gap.map(|gap| gap.as_written.characters), Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn head_gap_and_tail_make_up_the_whole(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 0..12),
+            limit in 0_usize..40,
+        ) {
+            let whole = pieces.concat();
+            let captured = store(limit, &pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let left_out = usize::try_from(captured.left_out()).unwrap_or(usize::MAX);
+            prop_assert_eq!(left_out, whole.len().saturating_sub(limit));
+            prop_assert!(whole.starts_with(&captured.head));
+            prop_assert!(whole.ends_with(&captured.tail));
+            prop_assert_eq!(captured.head.len() + captured.tail.len() + left_out, whole.len());
+        }
+    }
+}

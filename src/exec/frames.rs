@@ -1,0 +1,168 @@
+//! The framing by which an engine sends standard output and standard error over one connection.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use thiserror::Error;
+
+use super::output::Stream;
+
+const HEADER: usize = 8;
+
+/// What is kept of a message from the engine itself.
+const LONGEST_MESSAGE: usize = 4 * 1024;
+
+/// Takes the stream apart. A frame is handed on as its bytes come, never gathered: what its header claims costs nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    /// The stream of the frame that is being read, and how many bytes of it are still to come.
+    frame: Option<(Target, usize)>,
+    /// What has come of a message from the engine.
+    message: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Output(Stream),
+    Message,
+}
+
+/// The stream is not what an engine sends, or says that it has failed.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum FrameError {
+    #[error("a frame of the unknown type {0} came")]
+    UnknownType(u8),
+    #[error("the engine reported: {0}")]
+    Message(String),
+}
+
+impl Frames {
+    /// The next piece of output in `bytes`, which is taken from it; `None` when more bytes are needed.
+    pub(crate) fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<(Stream, Bytes)>, FrameError> {
+        loop {
+            let Some((target, left)) = self.frame else {
+                if bytes.len() < HEADER {
+                    return Ok(None);
+                }
+                let target = match bytes[0] {
+                    // Docker's own client takes 0, standard input, for standard output.
+                    0 | 1 => Target::Output(Stream::Stdout),
+                    2 => Target::Output(Stream::Stderr),
+                    3 => Target::Message,
+                    unknown => return Err(FrameError::UnknownType(unknown)),
+                };
+                bytes.advance(4);
+                self.frame = Some((target, bytes.get_u32() as usize));
+                continue;
+            };
+            if left > 0 && bytes.is_empty() {
+                return Ok(None);
+            }
+            let piece = bytes.split_to(left.min(bytes.len()));
+            let left = left - piece.len();
+            self.frame = (left > 0).then_some((target, left));
+            match target {
+                Target::Output(_) if piece.is_empty() => {}
+                Target::Output(stream) => return Ok(Some((stream, piece.freeze()))),
+                Target::Message => {
+                    let room = LONGEST_MESSAGE - self.message.len();
+                    self.message.extend_from_slice(&piece[..piece.len().min(room)]);
+                    if left == 0 {
+                        let message = String::from_utf8_lossy(&self.message).trim().to_owned();
+                        return Err(FrameError::Message(message));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the stream may end here: after a whole frame, with nothing left over.
+    pub(crate) fn is_whole(&self, rest: &BytesMut) -> bool {
+        self.frame.is_none() && rest.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        [&[kind, 0, 0, 0][..], &length.to_be_bytes(), payload].concat()
+    }
+
+    /// Both streams, and whether the end came after a whole frame.
+    fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, bool), FrameError> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut frames = Frames::default();
+        let mut bytes = BytesMut::new();
+        for piece in pieces {
+            bytes.extend_from_slice(piece);
+            while let Some((stream, piece)) = frames.next(&mut bytes)? {
+                match stream {
+                    Stream::Stdout => stdout.extend_from_slice(&piece),
+                    Stream::Stderr => stderr.extend_from_slice(&piece),
+                }
+            }
+        }
+        Ok((stdout, stderr, frames.is_whole(&bytes)))
+    }
+
+    #[test]
+    fn a_piece_of_a_frame_is_handed_on_at_once() {
+        let mut frames = Frames::default();
+        let mut bytes = BytesMut::from(&b"\x01\0\0\0\xff\xff\xff\xffab"[..]);
+        assert_eq!(
+            frames.next(&mut bytes),
+            Ok(Some((Stream::Stdout, Bytes::from_static(b"ab"))))
+        );
+        assert_eq!(frames.next(&mut bytes), Ok(None));
+        assert!(!frames.is_whole(&bytes));
+    }
+
+    #[test]
+    fn an_end_within_a_frame_is_seen() {
+        for (stream, is_whole) in [
+            (&b""[..], true),
+            (b"\x01\0\0", false),
+            (b"\x01\0\0\0\0\0\0\x02a", false),
+            (b"\x01\0\0\0\0\0\0\x02ab", true),
+            (b"\x01\0\0\0\0\0\0\0", true),
+        ] {
+            assert_eq!(decode(&[stream]).map(|(_, _, whole)| whole), Ok(is_whole), "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_output_ends_the_stream() {
+        assert_eq!(decode(&[b"HTTP/1.1 "]), Err(FrameError::UnknownType(b'H')));
+        assert_eq!(
+            decode(&[&frame(1, b"a"), &frame(3, b"it broke\n")]),
+            Err(FrameError::Message("it broke".to_owned()))
+        );
+        let long = "x".repeat(LONGEST_MESSAGE + 1);
+        assert_eq!(
+            decode(&[&frame(3, long.as_bytes())]),
+            Err(FrameError::Message(long[1..].to_owned()))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_same_bytes(
+            frames in prop::collection::vec((0_u8..3, prop::collection::vec(any::<u8>(), 0..40)), 0..20),
+            width in 1_usize..50,
+        ) {
+            let stream: Vec<u8> = frames.iter().flat_map(|(kind, payload)| frame(*kind, payload)).collect();
+            let of = |wanted: fn(u8) -> bool| -> Vec<u8> {
+                frames.iter().filter(|(kind, _)| wanted(*kind)).flat_map(|(_, payload)| payload.clone()).collect()
+            };
+            let expected = (of(|kind| kind < 2), of(|kind| kind == 2), true);
+            prop_assert_eq!(decode(&stream.chunks(width).collect::<Vec<_>>()), Ok(expected));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(pieces in prop::collection::vec(any::<Vec<u8>>(), 0..20)) {
+            let _ = decode(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Added groups, which the engines' exec has no field for.
+//!
+//! The command is started as root, and util-linux's `setpriv` in the container gives it its user, its groups and the
+//! added ones. What these are is asked in the container first, so that the command finds all else as without the
+//! added groups.
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::outcome::End;
+use crate::request::Spec;
+
+use super::capture::Capture;
+
+/// Prints the user, the groups and the home directory that a command has.
+const IDENTITY: &str = r#"setpriv --dump && printf '%s\n' "home: $HOME""#;
+
+/// More than any identity is long.
+const LONGEST_IDENTITY: usize = 256 * 1024;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Identity {
+    uid: String,
+    gid: String,
+    groups: Vec<String>,
+    home: String,
+}
+
+/// The same command with the added groups.
+pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<Spec, Error> {
+    let asked = ask(engine, &spec, &["sh", "-c", IDENTITY]).await?;
+    let identity = Identity::parse(&asked)
+        .ok_or_else(|| unsupported(&spec, &format!("its setpriv answered `{}`", first_line(&asked))))?;
+
+    let groups = [identity.groups.as_slice(), &spec.groups].concat().join(",");
+    let prefix = [
+        "setpriv",
+        "--reuid",
+        &identity.uid,
+        "--regid",
+        &identity.gid,
+        "--groups",
+        &groups,
+    ];
+    let as_root = Spec {
+        user: Some("0".to_owned()),
+        ..spec
+    };
+    // Tried on setpriv itself first: its own complaints could not be told from those of the command.
+    let rehearsal: Vec<&str> = prefix.iter().copied().chain(["setpriv", "--dump"]).collect();
+    ask(engine, &as_root, &rehearsal).await?;
+
+    let mut spec = as_root;
+    spec.env.push(format!("HOME={}", identity.home));
+    spec.command.splice(0..0, prefix.map(str::to_owned));
+    Ok(spec)
+}
+
+/// What a command prints in the container of `spec`, as its user and in its environment.
+async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, Error> {
+    let question = Spec {
+        command: command.iter().map(|&word| word.to_owned()).collect(),
+        groups: Vec::new(),
+        workdir: None,
+        is_detached: false,
+        ..spec.clone()
+    };
+    let mut capture = Capture::with_limit(LONGEST_IDENTITY);
+    let end = engine
+        .run(&question, None, &mut capture, &super::Started::default())
+        .await?;
+    let (stdout, stderr) = capture.finish();
+    match end {
+        End::Exited { code: 0 } => Ok(String::from_utf8_lossy(&stdout.into_bytes()).into_owned()),
+        End::Exited { .. } => {
+            let stderr = stderr.into_bytes();
+            Err(unsupported(spec, first_line(&String::from_utf8_lossy(&stderr))))
+        }
+        End::NotStarted { error, .. }
+            if matches!(
+                error.kind(),
+                ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable
+            ) =>
+        {
+            Err(unsupported(spec, &error.to_string()))
+        }
+        End::NotStarted { error, .. } | End::Lost { error, .. } | End::Refused(error) => Err(error),
+        End::Detached { .. } => Err(unsupported(spec, "a question was detached")),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn unsupported(spec: &Spec, reason: &str) -> Error {
+    Error::new(
+        ErrorKind::UnsupportedInContainer,
+        format!(
+            "groups can't be added in the container `{}`: {reason}. It takes a shell and util-linux's setpriv in the \
+             container, groups that it knows (or numbers), and root's capability to set groups; nothing was run",
+            spec.container
+        ),
+    )
+}
+
+impl Identity {
+    fn parse(text: &str) -> Option<Self> {
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        let groups = field("Supplementary groups")?;
+        Some(Self {
+            uid: field("euid")?.to_owned(),
+            gid: field("egid")?.to_owned(),
+            groups: groups
+                .split(',')
+                .filter(|group| group.bytes().all(|byte| byte.is_ascii_digit()) && !group.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            home: field("home")?.to_owned(),
+        })
+    }
+}
+
+/// Why setpriv could not execute the command, in its own words, where these are all that was written.
+pub(super) fn start_failure(stderr: &str) -> Option<ErrorKind> {
+    let reason = stderr.strip_prefix("setpriv: failed to execute ")?.strip_suffix('\n')?;
+    if reason.contains('\n') {
+        None
+    } else if reason.ends_with(": No such file or directory") {
+        Some(ErrorKind::CommandNotFound)
+    } else {
+        Some(ErrorKind::CommandNotExecutable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_read_from_setpriv_s_dump() {
+        let dump = "uid: 1000\neuid: 1000\ngid: 1001\negid: 1001\nSupplementary groups: 1001,2000\nno_new_privs: 0\n\
+                    home: /home/app\n";
+        assert_eq!(
+            Identity::parse(dump),
+            Some(Identity {
+                uid: "1000".to_owned(),
+                gid: "1001".to_owned(),
+                groups: vec!["1001".to_owned(), "2000".to_owned()],
+                home: "/home/app".to_owned(),
+            })
+        );
+        let without_groups = dump.replace("1001,2000", "[none]");
+        assert_eq!(
+            Identity::parse(&without_groups).map(|identity| identity.groups),
+            Some(vec![])
+        );
+        assert_eq!(Identity::parse("uid: 1000\n"), None);
+    }
+
+    #[test]
+    fn setpriv_s_own_failure_is_told_from_the_command_s() {
+        assert_eq!(
+            start_failure("setpriv: failed to execute nosuch: No such file or directory\n"),
+            Some(ErrorKind::CommandNotFound)
+        );
+        assert_eq!(
+            start_failure("setpriv: failed to execute /etc: Permission denied\n"),
+            Some(ErrorKind::CommandNotExecutable)
+        );
+        assert_eq!(
+            start_failure("setpriv: failed to execute a: No such file or directory\nmore\n"),
+            None
+        );
+        assert_eq!(start_failure("sh: nosuch: not found\n"), None);
+    }
+}

@@ -1,0 +1,27 @@
+//! Where a command's output goes.
+
+use std::future::Future;
+use std::io;
+
+use bytes::Bytes;
+
+/// One of a command's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Takes a command's output while it comes.
+pub trait Output: Send {
+    /// Takes the next bytes of a stream, in the order in which the engine sent them.
+    ///
+    /// The engine is not read from until this is done: a slow output holds the command back.
+    ///
+    /// # Errors
+    ///
+    /// The output can't be handed on; nothing more is written then.
+    fn write(&mut self, stream: Stream, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+}

@@ -1,0 +1,22 @@
+#![doc = include_str!("lib.md")]
+
+mod endpoint;
+mod engine;
+mod env_file;
+mod error;
+mod exec;
+mod outcome;
+mod request;
+mod response;
+mod text;
+
+pub use endpoint::{Address, Endpoint, Origin};
+pub use engine::{Container, Engine};
+pub use env_file::read_env_file;
+pub use error::{Error, ErrorKind};
+pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};
+pub use outcome::{End, Outcome};
+pub use request::{Request, RequestBuilder};
+pub use response::{Response, ResponseOptions};
+pub use text::TextStream;
+pub use tokio_util::sync::CancellationToken;

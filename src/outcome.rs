@@ -1,0 +1,85 @@
+//! How a command ended, and what it wrote.
+
+use crate::error::Error;
+use crate::exec::Captured;
+
+/// What came of one command whose output was captured.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// What it wrote to standard output.
+    pub stdout: Captured,
+    /// What it wrote to standard error.
+    pub stderr: Captured,
+}
+
+impl Outcome {
+    /// An outcome from its parts.
+    #[must_use]
+    pub fn new(end: End, stdout: Captured, stderr: Captured) -> Self {
+        Self { end, stdout, stderr }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// It ran, and ended with this code: its own, or 128+n when signal n ended it.
+    Exited {
+        /// The code, as the engine tells it.
+        code: i64,
+    },
+    /// The engine accepted it and the container's runtime could not start it.
+    ///
+    /// The runtime's words are in the output: on standard output with Docker, on standard error with Podman.
+    NotStarted {
+        /// The code that the engine gives for it: 125 to 128.
+        code: i64,
+        /// Why.
+        error: Error,
+    },
+    /// It was started, and left to itself.
+    Detached {
+        /// The engine's id of it.
+        exec_id: String,
+    },
+    /// The engine, the endpoint or the request is at fault; nothing was run.
+    Refused(Error),
+    /// It was started, and its end is not known from itself.
+    Lost {
+        /// What happened.
+        error: Error,
+        /// The code to answer with: 137 when the container's end took the command with it, else one that says that
+        /// the command's own is not known.
+        code: i64,
+        /// Whether the command may still be running.
+        may_run: bool,
+    },
+}
+
+/// The exit code that stands for "the connection was lost before the exit code was known".
+pub(crate) const LOST: i64 = 255;
+
+impl End {
+    /// The exit code to answer with: the command's own where it has one.
+    #[must_use]
+    pub fn exit_code(&self) -> i64 {
+        match self {
+            Self::Exited { code } | Self::NotStarted { code, .. } | Self::Lost { code, .. } => *code,
+            Self::Detached { .. } => 0,
+            Self::Refused(_) => 1,
+        }
+    }
+
+    /// What went wrong outside the command itself.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Exited { .. } | Self::Detached { .. } => None,
+            Self::NotStarted { error, .. } | Self::Refused(error) | Self::Lost { error, .. } => Some(error),
+        }
+    }
+}

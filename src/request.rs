@@ -1,0 +1,387 @@
+//! What to run: checked when it is built, so that nothing later has to check it again.
+
+use std::fmt;
+
+use tokio::io::AsyncRead;
+
+use crate::error::Error;
+
+/// Linux takes no argument and no environment entry of this size (`MAX_ARG_STRLEN`, with the final NUL).
+const STRING_LIMIT: usize = 128 * 1024;
+
+/// containerd takes no larger message, and the command is part of one.
+const TOTAL_LIMIT: usize = 4 * 1024 * 1024;
+
+/// A source of standard input.
+pub(crate) type Stdin = Box<dyn AsyncRead + Send + Unpin>;
+
+/// One command to run in one container.
+///
+/// ```
+/// use dexec::Request;
+///
+/// let request = Request::new("web", ["ls", "-la"]).workdir("/srv").env("LANG=C").build()?;
+/// # Ok::<(), dexec::Error>(())
+/// ```
+pub struct Request {
+    pub(crate) spec: Spec,
+    pub(crate) stdin: Option<Stdin>,
+}
+
+/// What goes over the wire, and can be sent again.
+#[derive(Clone, Default)]
+pub(crate) struct Spec {
+    pub(crate) container: ContainerName,
+    pub(crate) command: Vec<String>,
+    pub(crate) env: Vec<String>,
+    pub(crate) workdir: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) is_privileged: bool,
+    pub(crate) is_detached: bool,
+}
+
+impl Request {
+    /// Begins a request: `command` is the program and its arguments, run without a shell.
+    #[must_use = "a request is made by `build`"]
+    #[expect(clippy::new_ret_no_self, reason = "a request exists only once it is checked")]
+    pub fn new<C, A>(container: impl Into<String>, command: C) -> RequestBuilder
+    where
+        C: IntoIterator<Item = A>,
+        A: Into<String>,
+    {
+        RequestBuilder {
+            container: container.into(),
+            spec: Spec {
+                command: command.into_iter().map(Into::into).collect(),
+                ..Spec::default()
+            },
+            stdin: None,
+        }
+    }
+}
+
+/// Environment values may be secret: only their number is shown.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("container", &self.spec.container)
+            .field("command", &self.spec.command)
+            .field("env", &self.spec.env.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Request`].
+#[must_use = "a request is made by `build`"]
+pub struct RequestBuilder {
+    container: String,
+    spec: Spec,
+    stdin: Option<Stdin>,
+}
+
+impl fmt::Debug for RequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBuilder")
+            .field("container", &self.container)
+            .field("command", &self.spec.command)
+            .field("env", &self.spec.env.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl RequestBuilder {
+    /// Adds an environment variable, `NAME=value`; the last of several with one name counts.
+    ///
+    /// A `NAME` alone takes the variable away from the command, which Docker can and Podman refuses.
+    pub fn env(mut self, entry: impl Into<String>) -> Self {
+        self.spec.env.push(entry.into());
+        self
+    }
+
+    /// Adds environment variables, in their order.
+    pub fn envs(mut self, entries: impl IntoIterator<Item = String>) -> Self {
+        self.spec.env.extend(entries);
+        self
+    }
+
+    /// Sets the working directory, an absolute path in the container; empty means the container's own.
+    pub fn workdir(mut self, path: impl Into<String>) -> Self {
+        self.spec.workdir = Some(path.into()).filter(|path| !path.is_empty());
+        self
+    }
+
+    /// Sets the user: `name`, `uid`, `name:group`, `uid:gid`, `:gid`; empty means the container's own.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.spec.user = Some(user.into()).filter(|user| !user.is_empty());
+        self
+    }
+
+    /// Adds groups, by name or number, to those the command's user has.
+    ///
+    /// The engines have no such thing: the command is started as root through util-linux's `setpriv` in the
+    /// container. Where that can't be done, nothing is run
+    /// ([`ErrorKind::UnsupportedInContainer`](crate::ErrorKind::UnsupportedInContainer)).
+    pub fn groups(mut self, groups: impl IntoIterator<Item = String>) -> Self {
+        self.spec.groups.extend(groups);
+        self
+    }
+
+    /// Gives the command all of the engine's privileges.
+    pub fn privileged(mut self, is_privileged: bool) -> Self {
+        self.spec.is_privileged = is_privileged;
+        self
+    }
+
+    /// Starts the command and leaves it: there is no output, no input and no exit code.
+    pub fn detach(mut self, is_detached: bool) -> Self {
+        self.spec.is_detached = is_detached;
+        self
+    }
+
+    /// Sets the standard input, whose end reaches the command. Without it the command reads an end at once.
+    pub fn stdin(mut self, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        self.stdin = Some(Box::new(reader));
+        self
+    }
+
+    /// Checks everything that needs no engine.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), with a message that names the part.
+    pub fn build(self) -> Result<Request, Error> {
+        let Self {
+            container,
+            mut spec,
+            stdin,
+        } = self;
+        spec.container = ContainerName::parse(container)?;
+        check_program(spec.command.first())?;
+        for (index, argument) in spec.command.iter().enumerate() {
+            check_string(argument, || match index {
+                0 => "the command's name".to_owned(),
+                _ => format!("argument {index} of the command"),
+            })?;
+        }
+        for entry in &spec.env {
+            let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
+            if name.is_empty() {
+                return Err(Error::invalid(
+                    "an environment variable has no name: write it as NAME=value",
+                ));
+            }
+            check_string(entry, || format!("the environment variable `{}`", name.escape_debug()))?;
+        }
+        let total: usize = spec
+            .command
+            .iter()
+            .chain(&spec.env)
+            .map(|string| string.len() + 1)
+            .sum();
+        if total > TOTAL_LIMIT {
+            return Err(Error::invalid(format!(
+                "the command and its environment are {total} bytes, and the engine takes {TOTAL_LIMIT} at most: \
+                 send large data on standard input (-i) or in a file"
+            )));
+        }
+        if let Some(workdir) = &spec.workdir {
+            check_string(workdir, || "the working directory".to_owned())?;
+            if !workdir.starts_with('/') {
+                return Err(Error::invalid(format!(
+                    "the working directory `{workdir}` is relative: give an absolute path in the container"
+                )));
+            }
+        }
+        if let Some(user) = &spec.user {
+            check_string(user, || "the user".to_owned())?;
+        }
+        for group in &spec.groups {
+            check_group(group)?;
+        }
+        Ok(Request { spec, stdin })
+    }
+}
+
+fn check_program(program: Option<&String>) -> Result<(), Error> {
+    let Some(program) = program else {
+        return Err(Error::invalid("there is no command to run"));
+    };
+    if program.is_empty() {
+        return Err(Error::invalid("the command is empty: give the name of a program"));
+    }
+    if program.starts_with('-') {
+        return Err(Error::invalid(format!(
+            "the command `{}` begins with `-`: options go before the container's name",
+            program.escape_debug()
+        )));
+    }
+    Ok(())
+}
+
+fn check_string(string: &str, name: impl Fn() -> String) -> Result<(), Error> {
+    if string.contains('\0') {
+        return Err(Error::invalid(format!(
+            "{} holds a NUL byte, which no program can be given",
+            name()
+        )));
+    }
+    if string.len() >= STRING_LIMIT {
+        return Err(Error::invalid(format!(
+            "{} is {} bytes, and Linux takes fewer than {STRING_LIMIT}: send large data on standard input (-i) \
+             or in a file",
+            name(),
+            string.len()
+        )));
+    }
+    Ok(())
+}
+
+fn check_group(group: &str) -> Result<(), Error> {
+    // `setpriv` takes the groups as one list with commas.
+    if group.is_empty() || group.starts_with('-') || group.contains([',', '\0']) || group.len() >= 256 {
+        return Err(Error::invalid(format!(
+            "the group `{}` can't be added: give a group's name or number",
+            group.escape_debug()
+        )));
+    }
+    Ok(())
+}
+
+/// A container's name or id in the engines' own grammar, so that it can't become another request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ContainerName(String);
+
+impl ContainerName {
+    fn parse(name: String) -> Result<Self, Error> {
+        if name.is_empty() {
+            return Err(Error::invalid("the container's name is empty: give a name or an id")
+                .with_docker_text("invalid container name or ID: value is empty"));
+        }
+        // Engines list names with a slash before them.
+        let bare = name.strip_prefix('/').unwrap_or(&name);
+        let is_name = bare.len() <= 255
+            && bare.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && bare
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+        if !is_name {
+            let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
+            return Err(Error::invalid(format!(
+                "`{shown}` is no container's name or id: these begin with a letter or digit, and more of those, \
+                 `_`, `.` and `-` follow"
+            )));
+        }
+        Ok(Self(bare.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[track_caller]
+    fn refused(builder: RequestBuilder, words: &str) {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+
+    fn run(command: &[&str]) -> RequestBuilder {
+        Request::new("web", command.iter().copied())
+    }
+
+    #[test]
+    fn names_outside_the_grammar_are_refused() {
+        for name in [
+            "x/../../images/prune?a=",
+            "victim/kill?signal=KILL#",
+            "..",
+            "a b",
+            "a%2fb",
+            "-web",
+            "_web",
+            "wéb",
+            "a\0b",
+            "//web",
+            "/",
+            &"a".repeat(256),
+        ] {
+            refused(Request::new(name, ["true"]), "is no container's name or id");
+        }
+        refused(Request::new("", ["true"]), "the container's name is empty");
+    }
+
+    #[test]
+    fn names_in_the_grammar_are_taken() {
+        for (name, taken) in [("web", "web"), ("/web", "web"), ("a", "a"), ("0_w.e-b", "0_w.e-b")] {
+            assert_eq!(
+                Request::new(name, ["true"]).build().unwrap().spec.container.as_str(),
+                taken
+            );
+        }
+    }
+
+    #[test]
+    fn commands_that_cannot_be_meant_are_refused() {
+        refused(run(&[]), "there is no command");
+        refused(run(&[""]), "the command is empty");
+        refused(run(&["-it", "sh"]), "options go before the container's name");
+        refused(run(&["echo", "a\0b"]), "argument 1 of the command holds a NUL byte");
+        refused(run(&["a\0b"]), "the command's name holds a NUL byte");
+    }
+
+    #[test]
+    fn sizes_that_no_engine_takes_are_refused() {
+        let longest = "x".repeat(STRING_LIMIT - 1);
+        assert!(run(&["echo", &longest]).build().is_ok());
+        refused(
+            run(&["echo", &"x".repeat(STRING_LIMIT)]),
+            "argument 1 of the command is 131072 bytes",
+        );
+        refused(
+            run(&["true"]).env(format!("BIG={}", "x".repeat(STRING_LIMIT))),
+            "the environment variable `BIG` is 131076 bytes",
+        );
+        refused(
+            run(&["true"]).envs((0..33).map(|n| format!("N{n}={}", "x".repeat(STRING_LIMIT - 9)))),
+            "the engine takes 4194304 at most",
+        );
+    }
+
+    #[test]
+    fn options_are_checked() {
+        refused(run(&["true"]).env("=value"), "has no name");
+        refused(run(&["true"]).env(""), "has no name");
+        refused(
+            run(&["true"]).env("A=\0"),
+            "the environment variable `A` holds a NUL byte",
+        );
+        refused(run(&["true"]).workdir("srv"), "is relative");
+        refused(run(&["true"]).workdir("/a\0"), "the working directory holds a NUL byte");
+        refused(run(&["true"]).user("a\0"), "the user holds a NUL byte");
+        refused(run(&["true"]).groups(["a,b".to_owned()]), "can't be added");
+        let request = run(&["true"]).workdir("").user("").build().unwrap();
+        assert_eq!((request.spec.workdir, request.spec.user), (None, None));
+    }
+
+    #[test]
+    fn environment_values_are_not_shown() {
+        let request = run(&["true"]).env("TOKEN=hunter2").build().unwrap();
+        assert!(!format!("{request:?}").contains("hunter2"));
+        let error = run(&["true"]).env("TOKEN=hunter2\0").build().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
+    }
+}

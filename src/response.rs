@@ -1,0 +1,245 @@
+//! The small structured answer: an [`Outcome`] in the shape of Pare's docker `exec` tool.
+
+mod fit;
+mod json;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind};
+use crate::exec::Captured;
+use crate::outcome::{End, Outcome};
+use crate::text::Cleaner;
+
+/// Standard output that is larger than this is not parsed as JSON: 8 MiB.
+const LARGEST_JSON: usize = 8 * 1024 * 1024;
+
+/// How a response shows the output.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct ResponseOptions {
+    /// Leaves `stdout`, `stderr` and `json` out when the whole response would cost more than the bare output:
+    /// characters / 4, rounded up, of the response's JSON against those of both streams as the command wrote them.
+    pub compact: bool,
+    /// The largest number of characters of each stream. What is longer keeps its first and its last half, with a line
+    /// between that says how many were left out; under 200 just the first characters are kept.
+    pub limit: Option<usize>,
+    /// Gives the command's standard output as `json` too, or says in `parseJsonError` why it is none.
+    pub parse_json: bool,
+    /// Keeps the one final newline of each stream, which is stripped otherwise.
+    pub keep_newline: bool,
+    /// Keeps terminal escapes, which are stripped otherwise.
+    pub keep_ansi: bool,
+}
+
+/// The answer. Its JSON has these fields in this order; an optional one is there only when it says something.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Response {
+    /// The command's own exit code; 125 to 128 from the engine for a command that could not start; 1 when the engine
+    /// or dexec refused; 255 when the connection was lost before the code was known; 128+n when dexec was stopped by
+    /// signal n.
+    pub exit_code: i64,
+    /// What the command wrote to standard output; `None` in a compact response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout: Option<String>,
+    /// What the command wrote to standard error, or why it could not run; `None` in a compact response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
+    /// Whether the exit code is 0.
+    pub success: bool,
+    /// Part of the output was left out, by the limit or because it did not fit in memory.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_truncated: bool,
+    /// The command was stopped because its time was over.
+    #[serde(skip_serializing_if = "is_false")]
+    pub timed_out: bool,
+    /// The signal with which dexec ended the command, such as `SIGTERM`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Standard output as JSON, in the command's own order and numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json: Option<Box<RawValue>>,
+    /// Why there is no `json`, which was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parse_json_error: Option<String>,
+    /// The engine's id of a detached command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec_id: Option<String>,
+    /// The command may still be running in the container; `message` says why.
+    #[serde(skip_serializing_if = "is_false")]
+    pub orphaned: bool,
+    /// The command wrote bytes that are not UTF-8; each was replaced by U+FFFD.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_lossy: bool,
+    /// The cause of a failure and what to do, in one or two lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What kind of failure it was, when the engine or dexec failed and not the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<ErrorKind>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Response {
+    /// The answer to a command whose output was captured.
+    #[must_use]
+    pub fn new(outcome: &Outcome, options: &ResponseOptions) -> Self {
+        let mut response = Self::without_output(&outcome.end);
+        let mut stdout = Rendered::new(&outcome.stdout, options);
+        let mut stderr = Rendered::new(&outcome.stderr, options);
+        match &outcome.end {
+            // On Docker the runtime's words stand in standard output, though the command never wrote any.
+            End::NotStarted { .. } if stderr.is_empty() => std::mem::swap(&mut stdout, &mut stderr),
+            End::Refused(error) => stderr = Rendered::of_text(error.docker_text().to_owned()),
+            _ => {}
+        }
+        response.is_lossy = stdout.is_lossy || stderr.is_lossy;
+        if options.parse_json && outcome.end.error().is_none() {
+            match stdout.parse_json() {
+                Ok(json) => response.json = Some(json),
+                Err(reason) => response.parse_json_error = Some(reason),
+            }
+        }
+        for (rendered, field) in [(stdout, &mut response.stdout), (stderr, &mut response.stderr)] {
+            let (text, is_truncated) = rendered.fit(options.limit);
+            *field = Some(text);
+            response.is_truncated |= is_truncated;
+        }
+        if options.compact && response.costs_more_than(&outcome.stdout, &outcome.stderr) {
+            response.stdout = None;
+            response.stderr = None;
+            response.json = None;
+        }
+        response
+    }
+
+    /// The answer to a command whose output went elsewhere.
+    #[must_use]
+    pub fn without_output(end: &End) -> Self {
+        let exit_code = end.exit_code();
+        Self {
+            exit_code,
+            success: exit_code == 0,
+            exec_id: match end {
+                End::Detached { exec_id } => Some(exec_id.clone()),
+                _ => None,
+            },
+            orphaned: matches!(end, End::Lost { may_run: true, .. }),
+            message: end.error().map(Error::to_string),
+            error_kind: end.error().map(Error::kind),
+            ..Self::default()
+        }
+    }
+
+    fn costs_more_than(&self, stdout: &Captured, stderr: &Captured) -> bool {
+        let mut counter = json::CharacterCounter::default();
+        // The counter takes every byte, and a response holds nothing that JSON can't say.
+        let _ = serde_json::to_writer(&mut counter, self);
+        let raw = characters_as_written(stdout) + characters_as_written(stderr);
+        counter.characters().div_ceil(4) > raw.div_ceil(4)
+    }
+}
+
+fn characters_as_written(captured: &Captured) -> u64 {
+    let mut characters = 0;
+    let mut count = |text: &str| characters += text.chars().count() as u64;
+    let mut cleaner = Cleaner::new(true);
+    cleaner.push(&captured.head, &mut count);
+    if let Some(gap) = &captured.gap {
+        cleaner = gap.as_written.cleaner.clone();
+    }
+    cleaner.push(&captured.tail, &mut count);
+    cleaner.finish(&mut count);
+    characters + captured.gap.as_ref().map_or(0, |gap| gap.as_written.characters)
+}
+
+/// One stream as text, cleaned up, before the limit.
+struct Rendered {
+    /// Everything, or what stands before a gap.
+    head: String,
+    /// The characters of a gap, and what stands after it.
+    gap: Option<(u64, String)>,
+    is_lossy: bool,
+}
+
+impl Rendered {
+    fn new(captured: &Captured, options: &ResponseOptions) -> Self {
+        let mut cleaner = Cleaner::new(options.keep_ansi);
+        let mut head = String::with_capacity(captured.head.len());
+        cleaner.push(&captured.head, &mut |text| head.push_str(text));
+        let mut rendered = if let Some(gap) = &captured.gap {
+            let counted = if options.keep_ansi { &gap.as_written } else { &gap.clean };
+            cleaner = counted.cleaner.clone();
+            let mut tail = String::with_capacity(captured.tail.len());
+            cleaner.push(&captured.tail, &mut |text| tail.push_str(text));
+            cleaner.finish(&mut |text| tail.push_str(text));
+            Self {
+                head,
+                gap: Some((counted.characters, tail)),
+                is_lossy: cleaner.is_lossy(),
+            }
+        } else {
+            cleaner.finish(&mut |text| head.push_str(text));
+            Self {
+                head,
+                gap: None,
+                is_lossy: cleaner.is_lossy(),
+            }
+        };
+        if !options.keep_newline {
+            let end = match &mut rendered.gap {
+                Some((_, tail)) => tail,
+                None => &mut rendered.head,
+            };
+            strip_final_newline(end);
+        }
+        rendered
+    }
+
+    fn of_text(text: String) -> Self {
+        Self {
+            head: text,
+            gap: None,
+            is_lossy: false,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.gap.is_none()
+    }
+
+    fn parse_json(&self) -> Result<Box<RawValue>, String> {
+        if self.gap.is_some() || self.head.len() > LARGEST_JSON {
+            return Err(format!("stdout is larger than {LARGEST_JSON} bytes, too much to parse"));
+        }
+        json::parse(&self.head)
+    }
+
+    fn fit(self, limit: Option<usize>) -> (String, bool) {
+        match self.gap {
+            None => match limit {
+                Some(limit) => fit::whole(self.head, limit),
+                None => (self.head, false),
+            },
+            Some((characters, tail)) => (fit::around_gap(self.head, characters, &tail, limit), true),
+        }
+    }
+}
+
+fn strip_final_newline(text: &mut String) {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Text brought within a number of characters.
+
+/// Below this limit a line that says what is missing would take the place of what matters.
+const SMALLEST_WITH_MARKER: usize = 200;
+
+fn marker(left_out: u64) -> String {
+    format!("\n[… {left_out} characters left out …]\n")
+}
+
+/// `text` itself where it has no more than `limit` characters, else what is kept of it; and whether that is less.
+pub(super) fn whole(text: String, limit: usize) -> (String, bool) {
+    // No character is shorter than a byte.
+    if text.len() <= limit {
+        return (text, false);
+    }
+    let total = text.chars().count();
+    if total <= limit {
+        return (text, false);
+    }
+    (keep(&text, &text, total as u64, limit), true)
+}
+
+/// What is kept of a text of which only the beginning and the end are known.
+pub(super) fn around_gap(mut head: String, gap: u64, tail: &str, limit: Option<usize>) -> String {
+    let known = head.chars().count() + tail.chars().count();
+    match limit {
+        Some(limit) if limit < known + marker(gap).chars().count() => keep(&head, tail, known as u64 + gap, limit),
+        _ => {
+            head.push_str(&marker(gap));
+            head.push_str(tail);
+            head
+        }
+    }
+}
+
+/// At most `limit` of the `total` characters of a text that begins with `front` and ends with `back`.
+fn keep(front: &str, back: &str, total: u64, limit: usize) -> String {
+    if limit < SMALLEST_WITH_MARKER {
+        return first(front, limit).to_owned();
+    }
+    // The marker grows with the number in it, and the number with the marker.
+    let mut room = limit;
+    let marker = loop {
+        let marker = marker(total - room as u64);
+        let fitting = limit - marker.chars().count();
+        if fitting >= room {
+            break marker;
+        }
+        room = fitting;
+    };
+    [first(front, room.div_ceil(2)), &marker, last(back, room / 2)].concat()
+}
+
+fn first(text: &str, characters: usize) -> &str {
+    let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+    &text[..end]
+}
+
+fn last(text: &str, characters: usize) -> &str {
+    let Some(skipped) = characters.checked_sub(1) else {
+        return "";
+    };
+    let start = text.char_indices().rev().nth(skipped).map_or(0, |(at, _)| at);
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn left_out(text: &str) -> Option<u64> {
+        text.split_once("\n[… ")?
+            .1
+            .split_once(" characters left out …]\n")?
+            .0
+            .parse()
+            .ok()
+    }
+
+    #[test]
+    fn a_text_within_the_limit_is_untouched() {
+        assert_eq!(whole("äöü".to_owned(), 3), ("äöü".to_owned(), false));
+        assert_eq!(whole(String::new(), 0), (String::new(), false));
+    }
+
+    #[test]
+    fn a_small_limit_keeps_the_first_characters() {
+        assert_eq!(whole("äöü".to_owned(), 2), ("äö".to_owned(), true));
+        assert_eq!(whole("x".to_owned(), 0), (String::new(), true));
+        let (kept, _) = whole("ab".repeat(200), 199);
+        assert_eq!(kept.len(), 199);
+        assert_eq!(left_out(&kept), None);
+    }
+
+    #[test]
+    fn a_larger_limit_keeps_both_ends() {
+        let (kept, is_truncated) = whole(format!("{}{}", "a".repeat(500), "z".repeat(500)), 200);
+        assert!(is_truncated);
+        assert_eq!(kept.chars().count(), 200);
+        let (front, rest) = kept.split_once('\n').unwrap_or_default();
+        let (marker, back) = rest.split_once('\n').unwrap_or_default();
+        assert_eq!(marker, "[… 831 characters left out …]");
+        assert_eq!(front, "a".repeat(85));
+        assert_eq!(back, "z".repeat(84));
+    }
+
+    #[test]
+    fn a_gap_is_counted_with_what_the_limit_leaves_out() {
+        let unlimited = around_gap("head".to_owned(), 5, "tail", None);
+        assert_eq!(unlimited, "head\n[… 5 characters left out …]\ntail");
+        let limited = around_gap("h".repeat(300), 1000, &"t".repeat(300), Some(250));
+        assert_eq!(limited.chars().count(), 250);
+        let kept = limited.chars().filter(|kept| matches!(kept, 'h' | 't')).count() as u64;
+        // The marker has three letters `h` and three letters `t` of its own.
+        let in_marker = marker(0).chars().filter(|kept| matches!(kept, 'h' | 't')).count() as u64;
+        assert_eq!(left_out(&limited), Some(1600 - (kept - in_marker)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_limit_holds_and_the_number_is_exact(length in 0_usize..3000, limit in 0_usize..2500) {
+            let text: String = "aé€".chars().cycle().take(length).collect();
+            let (kept, is_truncated) = whole(text.clone(), limit);
+            prop_assert!(kept.chars().count() <= limit);
+            prop_assert_eq!(is_truncated, length > limit);
+            if let Some(number) = left_out(&kept) {
+                let in_marker = marker(number).chars().count();
+                prop_assert_eq!(number, (length - (kept.chars().count() - in_marker)) as u64);
+            } else {
+                prop_assert!(text.starts_with(&kept));
+            }
+        }
+    }
+}
