@@ -24,4 +24,13 @@ pub trait Output: Send {
     ///
     /// The output can't be handed on; nothing more is written then.
     fn write(&mut self, stream: Stream, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Sees to it that everything taken so far is on its way. It is called whenever more output has to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write`](Self::write).
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        async { Ok(()) }
+    }
 }

@@ -13,8 +13,8 @@ use crate::request::Stdin;
 use super::frames::{FrameError, Frames};
 use super::output::{Output, Stream};
 
-/// Two of Docker's largest frames, and small enough that the allocator reuses it.
-const BUFFER: usize = 64 * 1024;
+/// Four of Docker's largest frames.
+const BUFFER: usize = 128 * 1024;
 
 /// The runtime's words for a failed start, of which this is more than enough.
 const SEEN: usize = 4 * 1024;
@@ -70,6 +70,7 @@ pub(crate) async fn pump<O: Output>(
                 seen.note(stream, &piece);
                 output.write(stream, piece).await.map_err(Break::Output)?;
             }
+            output.flush().await.map_err(Break::Output)?;
             bytes.reserve(BUFFER);
             match reader.read_buf(&mut bytes).await {
                 Ok(0) if frames.is_whole(&bytes) => return Ok(()),

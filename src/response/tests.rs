@@ -1,1 +1,356 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use super::*;
+use crate::exec::{Capture, Output as _, Stream};
+
+const LISTING: &str = "total 32\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 .\ndrwxr-xr-x 1 root root 4096 Jan 15 09:00 \
+                       ..\n-rw-r--r-- 1 root root  512 Jan 15 10:00 package.json\n-rw-r--r-- 1 root root 1024 Jan 15 \
+                       10:00 server.js\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 node_modules\n";
+
+fn exited(code: i64, stdout: &str, stderr: &str) -> Outcome {
+    Outcome::new(
+        End::Exited { code },
+        stdout.as_bytes().to_vec().into(),
+        stderr.as_bytes().to_vec().into(),
+    )
+}
+
+fn ended(end: End, stdout: &str, stderr: &str) -> Outcome {
+    Outcome {
+        end,
+        ..exited(0, stdout, stderr)
+    }
+}
+
+fn json(outcome: &Outcome, options: &ResponseOptions) -> String {
+    serde_json::to_string(&Response::new(outcome, options)).unwrap()
+}
+
+fn plain(outcome: &Outcome) -> String {
+    json(outcome, &ResponseOptions::default())
+}
+
+fn compact() -> ResponseOptions {
+    ResponseOptions {
+        compact: true,
+        ..ResponseOptions::default()
+    }
+}
+
+fn parse_json() -> ResponseOptions {
+    ResponseOptions {
+        parse_json: true,
+        ..ResponseOptions::default()
+    }
+}
+
+#[test]
+fn the_tool_page_s_full_example() {
+    assert_eq!(
+        plain(&exited(0, LISTING, "")),
+        r#"{"exitCode":0,"stdout":"total 32\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 .\ndrwxr-xr-x 1 root root 4096 Jan 15 09:00 ..\n-rw-r--r-- 1 root root  512 Jan 15 10:00 package.json\n-rw-r--r-- 1 root root 1024 Jan 15 10:00 server.js\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 node_modules","stderr":"","success":true}"#
+    );
+}
+
+#[test]
+fn the_tool_page_s_compact_example() {
+    assert_eq!(
+        json(&exited(0, LISTING, ""), &compact()),
+        r#"{"exitCode":0,"success":true}"#
+    );
+}
+
+#[test]
+fn the_tool_page_s_error_example() {
+    let text = "OCI runtime exec failed: exec failed: unable to start container process";
+    assert_eq!(
+        plain(&exited(126, "", text)),
+        r#"{"exitCode":126,"stdout":"","stderr":"OCI runtime exec failed: exec failed: unable to start container process","success":false}"#
+    );
+}
+
+#[test]
+fn one_final_newline_goes() {
+    for (written, shown) in [
+        ("", ""),
+        ("\n", ""),
+        ("\r\n", ""),
+        ("a", "a"),
+        ("a\n", "a"),
+        ("a\r\n", "a"),
+        ("a\n\n", "a\n"),
+        ("a\r", "a\r"),
+        ("a\n\r", "a\n\r"),
+        ("a\n\x1b[0m", "a"),
+    ] {
+        let response = Response::new(&exited(0, written, written), &ResponseOptions::default());
+        assert_eq!(response.stdout.as_deref(), Some(shown), "{written:?}");
+        assert_eq!(response.stderr.as_deref(), Some(shown), "{written:?}");
+    }
+}
+
+#[test]
+fn newline_and_escapes_stay_when_asked() {
+    let options = ResponseOptions {
+        keep_newline: true,
+        keep_ansi: true,
+        ..ResponseOptions::default()
+    };
+    let response = Response::new(&exited(0, "\x1b[31mred\x1b[0m\n", ""), &options);
+    assert_eq!(response.stdout.as_deref(), Some("\x1b[31mred\x1b[0m\n"));
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_told() {
+    let outcome = Outcome::new(End::Exited { code: 0 }, b"a\xffb".to_vec().into(), Vec::new().into());
+    assert_eq!(
+        plain(&outcome),
+        "{\"exitCode\":0,\"stdout\":\"a\u{fffd}b\",\"stderr\":\"\",\"success\":true,\"isLossy\":true}"
+    );
+}
+
+#[test]
+fn compact_compares_quarters_of_characters() {
+    // {"exitCode":0,"stdout":"","stderr":"","success":true} has 53 characters, and each one of output adds one.
+    let cost = |characters: usize| {
+        let outcome = exited(0, &"x".repeat(characters), "");
+        json(&outcome, &compact()).contains("stdout")
+    };
+    assert!(
+        !cost(1) && !cost(1000),
+        "the response always has more characters than the bare output"
+    );
+    // Escapes count in the bare output and go from the response.
+    let coloured = exited(0, &"\x1b[31mx\x1b[0m".repeat(100), "");
+    assert!(json(&coloured, &compact()).contains("stdout"));
+    // A limit makes the response small.
+    let limited = ResponseOptions {
+        limit: Some(10),
+        ..compact()
+    };
+    assert!(json(&exited(0, &"x".repeat(1000), ""), &limited).contains("stdout"));
+    // 53 + 10 + `,"isTruncated":true` = 82 characters make 21 quarters.
+    assert!(!json(&exited(0, &"x".repeat(80), ""), &limited).contains("stdout"));
+    assert!(json(&exited(0, &"x".repeat(81), ""), &limited).contains("stdout"));
+}
+
+#[test]
+fn compact_keeps_every_other_field() {
+    let outcome = exited(0, "{\"a\":1}", "");
+    let options = ResponseOptions {
+        limit: Some(3),
+        compact: true,
+        parse_json: true,
+        ..ResponseOptions::default()
+    };
+    assert_eq!(
+        json(&outcome, &options),
+        r#"{"exitCode":0,"success":true,"isTruncated":true}"#
+    );
+    let refused = ended(
+        End::Refused(Error::new(ErrorKind::ContainerPaused, "it is paused")),
+        "",
+        "",
+    );
+    assert_eq!(
+        json(&refused, &compact()),
+        r#"{"exitCode":1,"success":false,"message":"it is paused","errorKind":"containerPaused"}"#
+    );
+}
+
+#[test]
+fn a_limit_cuts_each_stream() {
+    let options = ResponseOptions {
+        limit: Some(2),
+        ..ResponseOptions::default()
+    };
+    let response = Response::new(&exited(0, "abc", "de"), &options);
+    assert_eq!(response.stdout.as_deref(), Some("ab"));
+    assert_eq!(response.stderr.as_deref(), Some("de"));
+    assert!(response.is_truncated);
+    // The newline that is stripped does not count.
+    assert!(!Response::new(&exited(0, "ab\n", ""), &options).is_truncated);
+    let none = ResponseOptions {
+        limit: Some(0),
+        ..ResponseOptions::default()
+    };
+    assert_eq!(Response::new(&exited(0, "abc", ""), &none).stdout.as_deref(), Some(""));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_the_capture_left_out_is_counted_in_clean_characters() {
+    let mut capture = Capture::with_limit(8);
+    for piece in ["ab\x1b[3", "1mcdéfghij", "kl\x1b[0mmn\n"] {
+        capture.write(Stream::Stdout, piece.into()).await.unwrap();
+    }
+    let (stdout, stderr) = capture.finish();
+    let outcome = Outcome::new(End::Exited { code: 0 }, stdout, stderr);
+    let response = Response::new(&outcome, &parse_json());
+    // The head is "ab" and the beginning of an escape, the tail the end of another one and "mn".
+    assert_eq!(response.stdout.as_deref(), Some("ab\n[… 10 characters left out …]\nmn"));
+    assert!(response.is_truncated);
+    assert!(response.parse_json_error.unwrap().contains("too much to parse"));
+}
+
+#[test]
+fn json_is_given_beside_the_text() {
+    let outcome = exited(0, "{\n  \"b\": 1.0,\n  \"a\": []\n}\n", "");
+    assert_eq!(
+        json(&outcome, &parse_json()),
+        r#"{"exitCode":0,"stdout":"{\n  \"b\": 1.0,\n  \"a\": []\n}","stderr":"","success":true,"json":{"b":1.0,"a":[]}}"#
+    );
+}
+
+#[test]
+fn json_is_parsed_before_the_limit() {
+    let options = ResponseOptions {
+        limit: Some(1),
+        ..parse_json()
+    };
+    let response = Response::new(&exited(0, "[1,2]", ""), &options);
+    assert_eq!(response.json.unwrap().get(), "[1,2]");
+    assert_eq!(response.stdout.as_deref(), Some("["));
+}
+
+#[test]
+fn what_is_no_json_is_told() {
+    let response = Response::new(&exited(0, "hello", ""), &parse_json());
+    assert!(response.json.is_none());
+    assert_eq!(
+        response.parse_json_error.as_deref(),
+        Some("stdout is not JSON: expected value at line 1 column 1")
+    );
+    let large = format!("[{}0]", "0,".repeat(LARGEST_JSON / 2));
+    let response = Response::new(&exited(0, &large, ""), &parse_json());
+    assert!(response.parse_json_error.unwrap().contains("too much to parse"));
+    // A failure says what it is; its text was never meant to be JSON.
+    let refused = ended(End::Refused(Error::new(ErrorKind::EngineError, "no")), "", "");
+    assert!(Response::new(&refused, &parse_json()).parse_json_error.is_none());
+}
+
+#[test]
+fn a_failed_start_s_words_are_on_standard_error() {
+    let error = || Error::new(ErrorKind::CommandNotFound, "it is not there");
+    // Docker sends them as standard output, Podman as standard error.
+    for (stdout, stderr) in [("OCI runtime exec failed\r\n", ""), ("", "OCI runtime exec failed\n")] {
+        let outcome = ended(
+            End::NotStarted {
+                code: 127,
+                error: error(),
+            },
+            stdout,
+            stderr,
+        );
+        assert_eq!(
+            plain(&outcome),
+            r#"{"exitCode":127,"stdout":"","stderr":"OCI runtime exec failed","success":false,"message":"it is not there","errorKind":"commandNotFound"}"#
+        );
+    }
+}
+
+#[test]
+fn a_refusal_has_docker_s_words_and_ours() {
+    let error = Error::new(ErrorKind::ContainerNotFound, "no container is called `x`")
+        .with_docker_text("Error response from daemon: No such container: x");
+    assert_eq!(
+        plain(&ended(End::Refused(error), "", "")),
+        r#"{"exitCode":1,"stdout":"","stderr":"Error response from daemon: No such container: x","success":false,"message":"no container is called `x`","errorKind":"containerNotFound"}"#
+    );
+}
+
+#[test]
+fn a_lost_command_keeps_its_output() {
+    let error = Error::new(ErrorKind::ConnectionLost, "lost");
+    let outcome = ended(
+        End::Lost {
+            error,
+            code: 255,
+            may_run: true,
+        },
+        "so far",
+        "",
+    );
+    assert_eq!(
+        plain(&outcome),
+        r#"{"exitCode":255,"stdout":"so far","stderr":"","success":false,"orphaned":true,"message":"lost","errorKind":"connectionLost"}"#
+    );
+}
+
+#[test]
+fn a_detached_command_has_an_id() {
+    assert_eq!(
+        plain(&ended(
+            End::Detached {
+                exec_id: "12ab".to_owned()
+            },
+            "",
+            ""
+        )),
+        r#"{"exitCode":0,"stdout":"","stderr":"","success":true,"execId":"12ab"}"#
+    );
+}
+
+#[test]
+fn without_output_only_the_verdict_is_left() {
+    let response = Response::without_output(&End::Exited { code: 3 });
+    assert_eq!(
+        serde_json::to_string(&response).unwrap(),
+        r#"{"exitCode":3,"success":false}"#
+    );
+}
+
+#[test]
+fn every_field_has_its_place() {
+    let response = Response {
+        exit_code: 124,
+        stdout: Some("o".to_owned()),
+        stderr: Some("e".to_owned()),
+        success: false,
+        is_truncated: true,
+        timed_out: true,
+        signal: Some("SIGKILL".to_owned()),
+        json: Some(RawValue::from_string("1".to_owned()).unwrap()),
+        parse_json_error: Some("p".to_owned()),
+        exec_id: Some("i".to_owned()),
+        orphaned: true,
+        is_lossy: true,
+        message: Some("m".to_owned()),
+        error_kind: Some(ErrorKind::EngineError),
+    };
+    assert_eq!(
+        serde_json::to_string(&response).unwrap(),
+        r#"{"exitCode":124,"stdout":"o","stderr":"e","success":false,"isTruncated":true,"timedOut":true,"signal":"SIGKILL","json":1,"parseJsonError":"p","execId":"i","orphaned":true,"isLossy":true,"message":"m","errorKind":"engineError"}"#
+    );
+}
+
+#[test]
+fn every_error_kind_has_its_name() {
+    use ErrorKind as K;
+    for (kind, name) in [
+        (K::ContainerNotFound, "containerNotFound"),
+        (K::AmbiguousContainer, "ambiguousContainer"),
+        (K::ContainerNotRunning, "containerNotRunning"),
+        (K::ContainerPaused, "containerPaused"),
+        (K::ContainerRestarting, "containerRestarting"),
+        (K::ContainerStopped, "containerStopped"),
+        (K::CommandNotFound, "commandNotFound"),
+        (K::CommandNotExecutable, "commandNotExecutable"),
+        (K::WorkdirNotFound, "workdirNotFound"),
+        (K::UserNotFound, "userNotFound"),
+        (K::UnsupportedInContainer, "unsupportedInContainer"),
+        (K::InvalidRequest, "invalidRequest"),
+        (K::RefusedByPolicy, "refusedByPolicy"),
+        (K::EngineUnreachable, "engineUnreachable"),
+        (K::PermissionDenied, "permissionDenied"),
+        (K::Tls, "tls"),
+        (K::Ssh, "ssh"),
+        (K::NotAnEngine, "notAnEngine"),
+        (K::EngineTooOld, "engineTooOld"),
+        (K::ConnectionLost, "connectionLost"),
+        (K::Interrupted, "interrupted"),
+        (K::OutputFailed, "outputFailed"),
+        (K::EngineError, "engineError"),
+    ] {
+        assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{name}\""));
+    }
+}

@@ -58,7 +58,8 @@ impl Events {
         if let End::Refused(error) = end {
             self.text(Stream::Stderr, error.docker_text()).await?;
         }
-        self.line(response).await
+        self.line(response).await?;
+        self.writer.flush().await
     }
 
     /// Prints what was held back and the response. Gives the exit code.
@@ -78,5 +79,9 @@ impl Output for Events {
             Stream::Stderr => self.stderr.push(&bytes),
         };
         self.text(stream, &text).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush().await
     }
 }

@@ -1,1 +1,179 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use super::*;
+
+fn parse(line: &str) -> Result<Args, Stop> {
+    let words: Vec<&str> = if line.is_empty() {
+        Vec::new()
+    } else {
+        line.split(' ').collect()
+    };
+    parse_words(&words)
+}
+
+fn parse_words(words: &[&str]) -> Result<Args, Stop> {
+    Args::from_command_line(
+        std::iter::once("dexec")
+            .chain(words.iter().copied())
+            .map(OsString::from),
+    )
+}
+
+/// The options that were taken, as one line to compare, and the words after them.
+fn taken(line: &str) -> (String, Vec<String>) {
+    let args = parse(line).unwrap_or_else(|stop| panic!("{line}: {}", stop.text));
+    let Grammar {
+        interactive,
+        tty,
+        detach,
+        privileged,
+        env,
+        user,
+        workdir,
+        ..
+    } = &args.grammar;
+    let mut options: Vec<String> = [
+        (*interactive, "i"),
+        (*tty, "t"),
+        (*detach, "d"),
+        (*privileged, "privileged"),
+    ]
+    .into_iter()
+    .filter_map(|(is_set, name)| is_set.then(|| name.to_owned()))
+    .collect();
+    options.extend(env.iter().map(|entry| format!("e:{}", entry.to_str().unwrap())));
+    options.extend(user.iter().map(|user| format!("u:{}", user.to_str().unwrap())));
+    options.extend(workdir.iter().map(|workdir| format!("w:{}", workdir.to_str().unwrap())));
+    let words = std::iter::once(&args.container)
+        .chain(&args.command)
+        .map(|word| word.to_str().unwrap().to_owned());
+    (options.join(" "), words.collect())
+}
+
+#[test]
+fn docker_s_grammar_is_taken() {
+    for (line, options, words) in [
+        ("web true", "", "web true"),
+        ("-i web cat", "i", "web cat"),
+        ("-it=false web sh", "i", "web sh"),
+        ("-i=false web sh", "", "web sh"),
+        ("-i=0 --detach=T web sh", "d", "web sh"),
+        ("--interactive --privileged web sh", "i privileged", "web sh"),
+        ("-di web sh", "i d", "web sh"),
+        ("-i -i=false web sh", "", "web sh"),
+        ("-ie K=V web env", "i e:K=V", "web env"),
+        ("-e -x web env", "e:-x", "web env"),
+        ("-e --env web env", "e:--env", "web env"),
+        ("-eK=V web env", "e:K=V", "web env"),
+        ("-e=K=V web env", "e:K=V", "web env"),
+        ("--env K=V web env", "e:K=V", "web env"),
+        ("--env=K=V web env", "e:K=V", "web env"),
+        ("-e A=1 -e B -e A=2 web env", "e:A=1 e:B e:A=2", "web env"),
+        ("-uroot web id", "u:root", "web id"),
+        ("-diu root web id", "i d u:root", "web id"),
+        ("-u a -u b web id", "u:b", "web id"),
+        ("-u -1 web id", "u:-1", "web id"),
+        ("-w /a -w /b web pwd", "w:/b", "web pwd"),
+        // `-i` takes no value that stands apart.
+        ("-i false web sh", "i", "false web sh"),
+        // What stands after the container belongs to the command.
+        ("web echo -i --help", "", "web echo -i --help"),
+        ("-i web sh -t", "i", "web sh -t"),
+        ("web -it sh", "", "web -it sh"),
+        ("web --help x", "", "web --help x"),
+        // `--` ends the options; after the container one is passed over.
+        ("-- web echo hi", "", "web echo hi"),
+        ("web -- echo hi", "", "web echo hi"),
+        ("-- web -- echo hi", "", "web echo hi"),
+        ("web -- -- hi", "", "web -- hi"),
+        ("web echo -- hi", "", "web echo -- hi"),
+    ] {
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        assert_eq!(taken(line), (options.to_owned(), words), "{line}");
+    }
+    assert_eq!(parse_words(&["-e", "", "web", "true"]).unwrap_err().code, 125);
+    assert_eq!(taken("web echo ").1, ["web", "echo", ""]);
+}
+
+#[test]
+fn wrong_options_are_told_in_docker_s_words() {
+    for (line, message) in [
+        ("--nope web sh", "unknown flag: --nope"),
+        ("--nope=1 web sh", "unknown flag: --nope"),
+        ("--use root web sh", "unknown flag: --use"),
+        ("-Z web sh", "unknown shorthand flag: 'Z' in -Z"),
+        ("-iZd web sh", "unknown shorthand flag: 'Z' in -Zd"),
+        ("-i0 web sh", "unknown shorthand flag: '0' in -0"),
+        ("--env", "flag needs an argument: --env"),
+        ("-e", "flag needs an argument: 'e' in -e"),
+        ("-ie", "flag needs an argument: 'e' in -e"),
+        (
+            "-i=maybe web sh",
+            "invalid argument \"maybe\" for \"-i, --interactive\" flag: strconv.ParseBool: parsing \"maybe\": invalid \
+             syntax",
+        ),
+        (
+            "--tty= web sh",
+            "invalid argument \"\" for \"-t, --tty\" flag: strconv.ParseBool: parsing \"\": invalid syntax",
+        ),
+        (
+            "--privileged=yes web sh",
+            "invalid argument \"yes\" for \"--privileged\" flag: strconv.ParseBool: parsing \"yes\": invalid syntax",
+        ),
+        (
+            "-e =x web sh",
+            "invalid argument \"=x\" for \"-e, --env\" flag: invalid environment variable: =x",
+        ),
+        (
+            "--limit -1 web sh",
+            "invalid argument \"-1\" for \"--limit\" flag: invalid digit found in string",
+        ),
+        (
+            "--output xml web sh",
+            "invalid argument \"xml\" for \"--output\" flag: it is one of json, raw, events",
+        ),
+        ("--raw --output json web sh", "conflicting options: --raw and --output"),
+        ("--raw --limit 5 web sh", "--limit goes with --output json only"),
+        ("--raw --compact web sh", "--compact goes with --output json only"),
+        (
+            "--output events --parse-json web sh",
+            "--parse-json goes with --output json only",
+        ),
+    ] {
+        let stop = parse(line).map(|_| ()).unwrap_err();
+        assert_eq!(stop.code, 125, "{line}");
+        let usage =
+            "\n\nUsage:  dexec [OPTIONS] CONTAINER COMMAND [ARG...]\n\nRun 'dexec --help' for more information\n";
+        assert_eq!(stop.text, format!("{message}{usage}"), "{line}");
+    }
+}
+
+#[test]
+fn too_few_arguments_end_with_1() {
+    for line in ["", "web", "-i web", "-- web", "web --", "-e A=1"] {
+        let stop = parse(line).map(|_| ()).unwrap_err();
+        assert_eq!(stop.code, 1, "{line}");
+        assert!(
+            stop.text.starts_with("dexec: 'dexec' requires at least 2 arguments\n"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn help_is_no_error() {
+    for line in ["--help", "-h", "--version", "-i --help web sh"] {
+        assert_eq!(parse(line).map(|_| ()).unwrap_err().code, 0, "{line}");
+    }
+}
+
+#[test]
+fn a_bare_name_takes_its_value_from_here() {
+    let path = std::env::var("PATH").unwrap();
+    let request = parse("-e PATH -e DEXEC_NOT_SET web env")
+        .unwrap()
+        .into_request()
+        .unwrap();
+    let shown = format!("{request:?}");
+    assert!(shown.contains("env: 2") && !shown.contains(&path), "{shown}");
+}
