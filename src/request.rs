@@ -156,7 +156,7 @@ impl RequestBuilder {
             mut spec,
             stdin,
         } = self;
-        spec.container = ContainerName::parse(container)?;
+        spec.container = ContainerName::parse(&container)?;
         check_program(spec.command.first())?;
         for (index, argument) in spec.command.iter().enumerate() {
             check_string(argument, || match index {
@@ -253,13 +253,13 @@ fn check_group(group: &str) -> Result<(), Error> {
 pub(crate) struct ContainerName(String);
 
 impl ContainerName {
-    fn parse(name: String) -> Result<Self, Error> {
+    fn parse(name: &str) -> Result<Self, Error> {
         if name.is_empty() {
             return Err(Error::invalid("the container's name is empty: give a name or an id")
                 .with_docker_text("invalid container name or ID: value is empty"));
         }
         // Engines list names with a slash before them.
-        let bare = name.strip_prefix('/').unwrap_or(&name);
+        let bare = name.strip_prefix('/').unwrap_or(name);
         let is_name = bare.len() <= 255
             && bare.starts_with(|first: char| first.is_ascii_alphanumeric())
             && bare

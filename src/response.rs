@@ -89,18 +89,24 @@ fn is_false(flag: &bool) -> bool {
 impl Response {
     /// The answer to a command whose output was captured.
     #[must_use]
-    pub fn new(outcome: &Outcome, options: &ResponseOptions) -> Self {
-        let mut response = Self::without_output(&outcome.end);
-        let mut stdout = Rendered::new(&outcome.stdout, options);
-        let mut stderr = Rendered::new(&outcome.stderr, options);
-        match &outcome.end {
+    pub fn new(outcome: Outcome, options: &ResponseOptions) -> Self {
+        let Outcome { end, stdout, stderr } = outcome;
+        let mut response = Self::without_output(&end);
+        let raw_characters = if options.compact {
+            characters_as_written(&stdout) + characters_as_written(&stderr)
+        } else {
+            0
+        };
+        let mut stdout = Rendered::new(stdout, options);
+        let mut stderr = Rendered::new(stderr, options);
+        match &end {
             // On Docker the runtime's words stand in standard output, though the command never wrote any.
             End::NotStarted { .. } if stderr.is_empty() => std::mem::swap(&mut stdout, &mut stderr),
             End::Refused(error) => stderr = Rendered::of_text(error.docker_text().to_owned()),
             _ => {}
         }
         response.is_lossy = stdout.is_lossy || stderr.is_lossy;
-        if options.parse_json && outcome.end.error().is_none() {
+        if options.parse_json && end.error().is_none() {
             match stdout.parse_json() {
                 Ok(json) => response.json = Some(json),
                 Err(reason) => response.parse_json_error = Some(reason),
@@ -111,7 +117,7 @@ impl Response {
             *field = Some(text);
             response.is_truncated |= is_truncated;
         }
-        if options.compact && response.costs_more_than(&outcome.stdout, &outcome.stderr) {
+        if options.compact && response.characters().div_ceil(4) > raw_characters.div_ceil(4) {
             response.stdout = None;
             response.stderr = None;
             response.json = None;
@@ -137,12 +143,12 @@ impl Response {
         }
     }
 
-    fn costs_more_than(&self, stdout: &Captured, stderr: &Captured) -> bool {
+    /// How many characters the response has as JSON on one line.
+    fn characters(&self) -> u64 {
         let mut counter = json::CharacterCounter::default();
         // The counter takes every byte, and a response holds nothing that JSON can't say.
         let _ = serde_json::to_writer(&mut counter, self);
-        let raw = characters_as_written(stdout) + characters_as_written(stderr);
-        counter.characters().div_ceil(4) > raw.div_ceil(4)
+        counter.characters()
     }
 }
 
@@ -169,27 +175,25 @@ struct Rendered {
 }
 
 impl Rendered {
-    fn new(captured: &Captured, options: &ResponseOptions) -> Self {
-        let mut cleaner = Cleaner::new(options.keep_ansi);
-        let mut head = String::with_capacity(captured.head.len());
-        cleaner.push(&captured.head, &mut |text| head.push_str(text));
-        let mut rendered = if let Some(gap) = &captured.gap {
-            let counted = if options.keep_ansi { &gap.as_written } else { &gap.clean };
-            cleaner = counted.cleaner.clone();
-            let mut tail = String::with_capacity(captured.tail.len());
-            cleaner.push(&captured.tail, &mut |text| tail.push_str(text));
-            cleaner.finish(&mut |text| tail.push_str(text));
+    fn new(captured: Captured, options: &ResponseOptions) -> Self {
+        let Captured { head, gap, tail } = captured;
+        let cleaner = Cleaner::new(options.keep_ansi);
+        let mut rendered = if let Some(gap) = gap {
+            let counted = if options.keep_ansi { gap.as_written } else { gap.clean };
+            // What the gap cuts is counted there.
+            let (head, _) = clean(head, cleaner, false);
+            let (tail, is_lossy) = clean(tail, counted.cleaner, true);
             Self {
                 head,
                 gap: Some((counted.characters, tail)),
-                is_lossy: cleaner.is_lossy(),
+                is_lossy,
             }
         } else {
-            cleaner.finish(&mut |text| head.push_str(text));
+            let (head, is_lossy) = clean(head, cleaner, true);
             Self {
                 head,
                 gap: None,
-                is_lossy: cleaner.is_lossy(),
+                is_lossy,
             }
         };
         if !options.keep_newline {
@@ -230,6 +234,22 @@ impl Rendered {
             Some((characters, tail)) => (fit::around_gap(self.head, characters, &tail, limit), true),
         }
     }
+}
+
+/// The text of these bytes, and whether some were replaced.
+fn clean(bytes: Vec<u8>, mut cleaner: Cleaner, is_end: bool) -> (String, bool) {
+    // Most output is plain text, which can be large and need not be copied.
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if cleaner.leaves(&text) => return (text, cleaner.is_lossy()),
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let mut text = String::with_capacity(bytes.len());
+    cleaner.push(&bytes, &mut |more| text.push_str(more));
+    if is_end {
+        cleaner.finish(&mut |more| text.push_str(more));
+    }
+    (text, cleaner.is_lossy())
 }
 
 fn strip_final_newline(text: &mut String) {

@@ -98,6 +98,7 @@ enum Step {
 }
 
 impl State {
+    #[expect(clippy::match_same_arms, reason = "one state after the other is easier to follow")]
     fn step(self, byte: u8) -> Step {
         match (self, byte) {
             (Self::Escape, b'[') => Step::Goes(Self::Control),
@@ -217,6 +218,15 @@ impl Cleaner {
         if let Some(escapes) = escapes {
             escapes.finish(&mut only_text(text));
         }
+    }
+
+    /// Whether this text, coming next, would be given back as it is and leave nothing open.
+    pub(crate) fn leaves(&self, text: &str) -> bool {
+        let takes_escapes = self
+            .escapes
+            .as_ref()
+            .is_some_and(|escapes| escapes.state != State::Text || memchr::memchr(ESC, text.as_bytes()).is_some());
+        self.utf8.partial.is_empty() && !takes_escapes
     }
 
     pub(crate) fn is_lossy(&self) -> bool {

@@ -87,10 +87,20 @@ impl Stored {
             self.tail.drain(..from_tail);
             let (passed_over, kept) = rest.split_at(excess - from_tail);
             gap.push(passed_over);
-            self.tail.extend(kept);
+            self.extend_tail(kept);
         } else {
-            self.tail.extend(rest);
+            self.extend_tail(rest);
         }
+    }
+
+    /// Never grows beyond the limit: left to itself, the ring would take up to twice as much.
+    fn extend_tail(&mut self, bytes: &[u8]) {
+        let needed = self.tail.len() + bytes.len();
+        if needed > self.tail.capacity() {
+            let capacity = needed.max(self.tail.capacity() * 2).min(self.tail_limit);
+            self.tail.reserve_exact(capacity - self.tail.len());
+        }
+        self.tail.extend(bytes);
     }
 
     fn finish(mut self) -> Captured {
@@ -148,7 +158,7 @@ impl fmt::Debug for Captured {
         f.debug_struct("Captured")
             .field("kept", &(self.head.len() + self.tail.len()))
             .field("left_out", &self.left_out())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

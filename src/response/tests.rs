@@ -22,11 +22,11 @@ fn ended(end: End, stdout: &str, stderr: &str) -> Outcome {
     }
 }
 
-fn json(outcome: &Outcome, options: &ResponseOptions) -> String {
+fn json(outcome: Outcome, options: &ResponseOptions) -> String {
     serde_json::to_string(&Response::new(outcome, options)).unwrap()
 }
 
-fn plain(outcome: &Outcome) -> String {
+fn plain(outcome: Outcome) -> String {
     json(outcome, &ResponseOptions::default())
 }
 
@@ -47,7 +47,7 @@ fn parse_json() -> ResponseOptions {
 #[test]
 fn the_tool_page_s_full_example() {
     assert_eq!(
-        plain(&exited(0, LISTING, "")),
+        plain(exited(0, LISTING, "")),
         r#"{"exitCode":0,"stdout":"total 32\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 .\ndrwxr-xr-x 1 root root 4096 Jan 15 09:00 ..\n-rw-r--r-- 1 root root  512 Jan 15 10:00 package.json\n-rw-r--r-- 1 root root 1024 Jan 15 10:00 server.js\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 node_modules","stderr":"","success":true}"#
     );
 }
@@ -55,7 +55,7 @@ fn the_tool_page_s_full_example() {
 #[test]
 fn the_tool_page_s_compact_example() {
     assert_eq!(
-        json(&exited(0, LISTING, ""), &compact()),
+        json(exited(0, LISTING, ""), &compact()),
         r#"{"exitCode":0,"success":true}"#
     );
 }
@@ -64,7 +64,7 @@ fn the_tool_page_s_compact_example() {
 fn the_tool_page_s_error_example() {
     let text = "OCI runtime exec failed: exec failed: unable to start container process";
     assert_eq!(
-        plain(&exited(126, "", text)),
+        plain(exited(126, "", text)),
         r#"{"exitCode":126,"stdout":"","stderr":"OCI runtime exec failed: exec failed: unable to start container process","success":false}"#
     );
 }
@@ -83,7 +83,7 @@ fn one_final_newline_goes() {
         ("a\n\r", "a\n\r"),
         ("a\n\x1b[0m", "a"),
     ] {
-        let response = Response::new(&exited(0, written, written), &ResponseOptions::default());
+        let response = Response::new(exited(0, written, written), &ResponseOptions::default());
         assert_eq!(response.stdout.as_deref(), Some(shown), "{written:?}");
         assert_eq!(response.stderr.as_deref(), Some(shown), "{written:?}");
     }
@@ -96,7 +96,7 @@ fn newline_and_escapes_stay_when_asked() {
         keep_ansi: true,
         ..ResponseOptions::default()
     };
-    let response = Response::new(&exited(0, "\x1b[31mred\x1b[0m\n", ""), &options);
+    let response = Response::new(exited(0, "\x1b[31mred\x1b[0m\n", ""), &options);
     assert_eq!(response.stdout.as_deref(), Some("\x1b[31mred\x1b[0m\n"));
 }
 
@@ -104,7 +104,7 @@ fn newline_and_escapes_stay_when_asked() {
 fn bytes_that_are_not_utf8_are_told() {
     let outcome = Outcome::new(End::Exited { code: 0 }, b"a\xffb".to_vec().into(), Vec::new().into());
     assert_eq!(
-        plain(&outcome),
+        plain(outcome),
         "{\"exitCode\":0,\"stdout\":\"a\u{fffd}b\",\"stderr\":\"\",\"success\":true,\"isLossy\":true}"
     );
 }
@@ -114,7 +114,7 @@ fn compact_compares_quarters_of_characters() {
     // {"exitCode":0,"stdout":"","stderr":"","success":true} has 53 characters, and each one of output adds one.
     let cost = |characters: usize| {
         let outcome = exited(0, &"x".repeat(characters), "");
-        json(&outcome, &compact()).contains("stdout")
+        json(outcome, &compact()).contains("stdout")
     };
     assert!(
         !cost(1) && !cost(1000),
@@ -122,16 +122,16 @@ fn compact_compares_quarters_of_characters() {
     );
     // Escapes count in the bare output and go from the response.
     let coloured = exited(0, &"\x1b[31mx\x1b[0m".repeat(100), "");
-    assert!(json(&coloured, &compact()).contains("stdout"));
+    assert!(json(coloured, &compact()).contains("stdout"));
     // A limit makes the response small.
     let limited = ResponseOptions {
         limit: Some(10),
         ..compact()
     };
-    assert!(json(&exited(0, &"x".repeat(1000), ""), &limited).contains("stdout"));
+    assert!(json(exited(0, &"x".repeat(1000), ""), &limited).contains("stdout"));
     // 53 + 10 + `,"isTruncated":true` = 82 characters make 21 quarters.
-    assert!(!json(&exited(0, &"x".repeat(80), ""), &limited).contains("stdout"));
-    assert!(json(&exited(0, &"x".repeat(81), ""), &limited).contains("stdout"));
+    assert!(!json(exited(0, &"x".repeat(80), ""), &limited).contains("stdout"));
+    assert!(json(exited(0, &"x".repeat(81), ""), &limited).contains("stdout"));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn compact_keeps_every_other_field() {
         ..ResponseOptions::default()
     };
     assert_eq!(
-        json(&outcome, &options),
+        json(outcome, &options),
         r#"{"exitCode":0,"success":true,"isTruncated":true}"#
     );
     let refused = ended(
@@ -153,7 +153,7 @@ fn compact_keeps_every_other_field() {
         "",
     );
     assert_eq!(
-        json(&refused, &compact()),
+        json(refused, &compact()),
         r#"{"exitCode":1,"success":false,"message":"it is paused","errorKind":"containerPaused"}"#
     );
 }
@@ -164,17 +164,17 @@ fn a_limit_cuts_each_stream() {
         limit: Some(2),
         ..ResponseOptions::default()
     };
-    let response = Response::new(&exited(0, "abc", "de"), &options);
+    let response = Response::new(exited(0, "abc", "de"), &options);
     assert_eq!(response.stdout.as_deref(), Some("ab"));
     assert_eq!(response.stderr.as_deref(), Some("de"));
     assert!(response.is_truncated);
     // The newline that is stripped does not count.
-    assert!(!Response::new(&exited(0, "ab\n", ""), &options).is_truncated);
+    assert!(!Response::new(exited(0, "ab\n", ""), &options).is_truncated);
     let none = ResponseOptions {
         limit: Some(0),
         ..ResponseOptions::default()
     };
-    assert_eq!(Response::new(&exited(0, "abc", ""), &none).stdout.as_deref(), Some(""));
+    assert_eq!(Response::new(exited(0, "abc", ""), &none).stdout.as_deref(), Some(""));
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -185,7 +185,7 @@ async fn what_the_capture_left_out_is_counted_in_clean_characters() {
     }
     let (stdout, stderr) = capture.finish();
     let outcome = Outcome::new(End::Exited { code: 0 }, stdout, stderr);
-    let response = Response::new(&outcome, &parse_json());
+    let response = Response::new(outcome, &parse_json());
     // The head is "ab" and the beginning of an escape, the tail the end of another one and "mn".
     assert_eq!(response.stdout.as_deref(), Some("ab\n[… 10 characters left out …]\nmn"));
     assert!(response.is_truncated);
@@ -196,7 +196,7 @@ async fn what_the_capture_left_out_is_counted_in_clean_characters() {
 fn json_is_given_beside_the_text() {
     let outcome = exited(0, "{\n  \"b\": 1.0,\n  \"a\": []\n}\n", "");
     assert_eq!(
-        json(&outcome, &parse_json()),
+        json(outcome, &parse_json()),
         r#"{"exitCode":0,"stdout":"{\n  \"b\": 1.0,\n  \"a\": []\n}","stderr":"","success":true,"json":{"b":1.0,"a":[]}}"#
     );
 }
@@ -207,25 +207,25 @@ fn json_is_parsed_before_the_limit() {
         limit: Some(1),
         ..parse_json()
     };
-    let response = Response::new(&exited(0, "[1,2]", ""), &options);
+    let response = Response::new(exited(0, "[1,2]", ""), &options);
     assert_eq!(response.json.unwrap().get(), "[1,2]");
     assert_eq!(response.stdout.as_deref(), Some("["));
 }
 
 #[test]
 fn what_is_no_json_is_told() {
-    let response = Response::new(&exited(0, "hello", ""), &parse_json());
+    let response = Response::new(exited(0, "hello", ""), &parse_json());
     assert!(response.json.is_none());
     assert_eq!(
         response.parse_json_error.as_deref(),
         Some("stdout is not JSON: expected value at line 1 column 1")
     );
     let large = format!("[{}0]", "0,".repeat(LARGEST_JSON / 2));
-    let response = Response::new(&exited(0, &large, ""), &parse_json());
+    let response = Response::new(exited(0, &large, ""), &parse_json());
     assert!(response.parse_json_error.unwrap().contains("too much to parse"));
     // A failure says what it is; its text was never meant to be JSON.
     let refused = ended(End::Refused(Error::new(ErrorKind::EngineError, "no")), "", "");
-    assert!(Response::new(&refused, &parse_json()).parse_json_error.is_none());
+    assert!(Response::new(refused, &parse_json()).parse_json_error.is_none());
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_failed_start_s_words_are_on_standard_error() {
             stderr,
         );
         assert_eq!(
-            plain(&outcome),
+            plain(outcome),
             r#"{"exitCode":127,"stdout":"","stderr":"OCI runtime exec failed","success":false,"message":"it is not there","errorKind":"commandNotFound"}"#
         );
     }
@@ -253,7 +253,7 @@ fn a_refusal_has_docker_s_words_and_ours() {
     let error = Error::new(ErrorKind::ContainerNotFound, "no container is called `x`")
         .with_docker_text("Error response from daemon: No such container: x");
     assert_eq!(
-        plain(&ended(End::Refused(error), "", "")),
+        plain(ended(End::Refused(error), "", "")),
         r#"{"exitCode":1,"stdout":"","stderr":"Error response from daemon: No such container: x","success":false,"message":"no container is called `x`","errorKind":"containerNotFound"}"#
     );
 }
@@ -271,7 +271,7 @@ fn a_lost_command_keeps_its_output() {
         "",
     );
     assert_eq!(
-        plain(&outcome),
+        plain(outcome),
         r#"{"exitCode":255,"stdout":"so far","stderr":"","success":false,"orphaned":true,"message":"lost","errorKind":"connectionLost"}"#
     );
 }
@@ -279,7 +279,7 @@ fn a_lost_command_keeps_its_output() {
 #[test]
 fn a_detached_command_has_an_id() {
     assert_eq!(
-        plain(&ended(
+        plain(ended(
             End::Detached {
                 exec_id: "12ab".to_owned()
             },

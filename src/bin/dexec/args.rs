@@ -85,12 +85,20 @@ struct Grammar {
     #[arg(long, value_name = "GROUP", allow_hyphen_values = true)]
     group_add: Vec<OsString>,
 
-    /// The engine: unix:///path or tcp://host:port
-    #[arg(short = 'H', long, allow_hyphen_values = true)]
+    #[arg(
+        short = 'H',
+        long,
+        allow_hyphen_values = true,
+        help = "The engine: unix:///path or tcp://host:port"
+    )]
     host: Option<OsString>,
 
-    /// How the answer is given [default: json, or what DEXEC_OUTPUT says]
-    #[arg(long, value_name = "MODE", value_enum)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        help = "How the answer is given [default: json, or what DEXEC_OUTPUT says]"
+    )]
     output: Option<Mode>,
 
     /// The same as --output raw: what docker exec would print

@@ -41,8 +41,7 @@ async fn run(args: Args) -> i64 {
                 Ok((engine, request)) => engine.exec(request, signals.cancel()).await,
                 Err(error) => dexec::Outcome::new(End::Refused(error), Vec::new().into(), Vec::new().into()),
             };
-            let mut response = Response::new(&outcome, &options);
-            drop(outcome);
+            let mut response = Response::new(outcome, &options);
             signals.note(&mut response);
             render::json(response).await
         }

@@ -63,11 +63,7 @@ pub(crate) async fn raw_end(output: Writer, end: &End, code: i64) -> i64 {
     match (end, error.map(|error| (error.kind(), error))) {
         (End::Refused(error), _) => eprint_line(error.docker_text()),
         (_, Some((ErrorKind::OutputFailed, error))) if code != READER_GONE => {
-            eprint_line(
-                &error
-                    .source()
-                    .map_or_else(|| error.to_string(), |source| write_failure(source)),
-            );
+            eprint_line(&error.source().map_or_else(|| error.to_string(), write_failure));
         }
         (_, Some((ErrorKind::ConnectionLost, error))) => eprint_line(&error.to_string()),
         _ => {}

@@ -39,7 +39,8 @@ fn taken(line: &str) -> (String, Vec<String>) {
         (*privileged, "privileged"),
     ]
     .into_iter()
-    .filter_map(|(is_set, name)| is_set.then(|| name.to_owned()))
+    .filter(|(is_set, _)| *is_set)
+    .map(|(_, name)| name.to_owned())
     .collect();
     options.extend(env.iter().map(|entry| format!("e:{}", entry.to_str().unwrap())));
     options.extend(user.iter().map(|user| format!("u:{}", user.to_str().unwrap())));

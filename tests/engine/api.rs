@@ -1,0 +1,105 @@
+//! A few calls to the engine's API, by a way that shares nothing with dexec.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+
+/// The engine under test, by the name that script/test gives it, such as `docker` or `podman-5.4`.
+pub fn engine() -> String {
+    std::env::var("DEXEC_TEST_ENGINE").expect("these tests need an engine: script/test starts it and names it")
+}
+
+pub fn is_podman() -> bool {
+    engine().starts_with("podman")
+}
+
+/// The engine's socket, which `DOCKER_HOST` names.
+pub fn socket() -> String {
+    let host = std::env::var("DOCKER_HOST").expect("DOCKER_HOST names the engine under test");
+    host.strip_prefix("unix://").expect("it is a unix socket").to_owned()
+}
+
+/// One request; the status and the body. HTTP/1.0 keeps the answer plain.
+pub fn call(method: &str, path: &str, body: &Value) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket()).expect("the engine answers");
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: engine\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("the request can be sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the answer can be read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("the answer has a head");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .expect("the head has a status");
+    (status, body.to_owned())
+}
+
+pub fn get(path: &str) -> Value {
+    let (status, body) = call("GET", path, &Value::Null);
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).expect("the answer is JSON")
+}
+
+#[track_caller]
+pub fn post(path: &str) {
+    let (status, body) = call("POST", path, &Value::Null);
+    assert!(status < 300, "{path}: {status} {body}");
+}
+
+/// A container of a test's own, removed at the end of the test.
+pub struct Container {
+    pub name: String,
+}
+
+impl Container {
+    /// Runs a command as the first process of a new container.
+    pub fn start(purpose: &str, command: &[&str]) -> Self {
+        let container = Self::create(purpose, command, "no");
+        post(&format!("/containers/{}/start", container.name));
+        container
+    }
+
+    pub fn create(purpose: &str, command: &[&str], restart: &str) -> Self {
+        let name = format!("dexec-own-{purpose}");
+        call("DELETE", &format!("/containers/{name}?force=true"), &Value::Null);
+        let limit = |name| json!({ "Name": name, "Soft": 1024, "Hard": 4096 });
+        let config = json!({
+            "Image": "dexec-test/shell",
+            "Cmd": command,
+            "StopSignal": "SIGKILL",
+            "HostConfig": {
+                "NetworkMode": "none",
+                "RestartPolicy": { "Name": restart },
+                "Ulimits": [limit("nofile"), limit("nproc")],
+            },
+        });
+        let (status, body) = call("POST", &format!("/containers/create?name={name}"), &config);
+        assert_eq!(status, 201, "{body}");
+        Self { name }
+    }
+
+    pub fn post(&self, action: &str) {
+        post(&format!("/containers/{}/{action}", self.name));
+    }
+
+    pub fn remove(&self) {
+        call("DELETE", &format!("/containers/{}?force=true", self.name), &Value::Null);
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}

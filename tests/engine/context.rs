@@ -1,0 +1,132 @@
+//! The command runs in the container, and the container stays as it was.
+
+use std::fs;
+
+use crate::api;
+use crate::support::dexec;
+
+fn inside(script: &str) -> String {
+    let response = dexec(["dexec-shell", "sh", "-c", script]).response();
+    assert_eq!(response["exitCode"], 0, "{response}");
+    response["stdout"].as_str().expect("stdout is there").to_owned()
+}
+
+fn status_line(status: &str, name: &str) -> String {
+    status
+        .lines()
+        .find(|line| line.starts_with(name))
+        .expect("the line is there")
+        .to_owned()
+}
+
+/// An engine that is started in a plain chroot runs every exec in the host's root, and all else would still pass.
+#[test]
+fn the_command_is_in_the_container() {
+    let host = |path: &str| fs::read_to_string(path).expect("it can be read");
+
+    assert_eq!(inside("hostname"), "dexec-shell");
+    assert_ne!(inside("hostname"), host("/proc/sys/kernel/hostname").trim());
+
+    assert_eq!(inside("tr '\\0' ' ' </proc/1/cmdline").split(' ').next(), Some("sleep"));
+    assert_ne!(inside("cat /proc/1/cmdline"), host("/proc/1/cmdline"));
+
+    assert_eq!(inside("cat /data/file"), "from-the-volume");
+    assert!(!fs::exists("/data/file").expect("it can be looked for"));
+    assert_eq!(
+        inside("ls -d /bin/wait /etc/debian_version 2>/dev/null; true"),
+        "/bin/wait"
+    );
+
+    for namespace in ["mnt", "pid", "net", "uts", "ipc"] {
+        let link = fs::read_link(format!("/proc/self/ns/{namespace}")).expect("it can be read");
+        assert_ne!(
+            inside(&format!("readlink /proc/self/ns/{namespace}")),
+            link.to_string_lossy(),
+            "{namespace}"
+        );
+    }
+    assert_eq!(inside("ls /sys/class/net"), "lo");
+
+    // Its control group is that of the container's first process, and not ours.
+    let own = inside("cat /proc/self/cgroup");
+    assert_eq!(own, inside("cat /proc/1/cgroup"));
+    let id = api::get("/containers/dexec-shell/json")["Id"]
+        .as_str()
+        .expect("it has an id")
+        .to_owned();
+    let is_namespaced = own.lines().all(|line| line.ends_with(":/"));
+    assert!(own.contains(&id) || is_namespaced, "{own}");
+
+    let status = inside("cat /proc/self/status");
+    let first = inside("cat /proc/1/status");
+    assert_eq!(status_line(&status, "CapBnd:"), status_line(&first, "CapBnd:"));
+    assert_ne!(
+        status_line(&status, "CapBnd:"),
+        status_line(&host("/proc/self/status"), "CapBnd:")
+    );
+}
+
+#[test]
+fn user_environment_and_directory_are_inherited() {
+    assert_eq!(inside("echo $GREETING"), "hello from the container");
+    assert_eq!(inside("pwd"), "/srv");
+    assert_eq!(inside("id -u; echo $HOME"), "0\n/root");
+
+    let response = dexec(["dexec-nonroot", "sh", "-c", "id -un; id -gn; echo $HOME"]).response();
+    assert_eq!(response["stdout"], "app\napp\n/home/app");
+    // Nothing of dexec's own environment gets there.
+    let response = dexec(["dexec-shell", "env"]).env("LEAKED", "yes").response();
+    assert!(!response["stdout"].as_str().expect("stdout is there").contains("LEAKED"));
+}
+
+#[test]
+fn a_container_without_a_shell_runs_its_program() {
+    let response = dexec(["dexec-static", "/bin/wait", "echo", "no", "shell"]).response();
+    assert_eq!(response["stdout"], "no shell");
+    assert_eq!(dexec(["dexec-static", "/bin/wait", "exit", "7"]).run().code, 7);
+    assert_eq!(
+        dexec(["-i", "dexec-static", "/bin/wait", "cat"]).stdin("in").response()["stdout"],
+        "in"
+    );
+}
+
+#[test]
+fn a_read_only_container_runs_commands() {
+    let response = dexec(["dexec-readonly", "sh", "-c", "echo yes; touch /x"]).response();
+    assert_eq!(response["stdout"], "yes");
+    assert!(
+        response["stderr"]
+            .as_str()
+            .expect("stderr is there")
+            .contains("Read-only file system")
+    );
+}
+
+#[test]
+fn ids_name_a_container_too() {
+    let id = api::get("/containers/dexec-shell/json")["Id"]
+        .as_str()
+        .expect("it has an id")
+        .to_owned();
+    for name in [&id[..], &id[..12], "/dexec-shell"] {
+        assert_eq!(dexec([name, "hostname"]).response()["stdout"], "dexec-shell", "{name}");
+    }
+}
+
+/// Run by script/test after all the others.
+#[test]
+#[ignore = "looks at what the other tests have left"]
+fn the_containers_are_as_they_were() {
+    for name in ["shell", "static", "nonroot", "setpriv"] {
+        let (status, changes) = api::call(
+            "GET",
+            &format!("/containers/dexec-{name}/changes"),
+            &serde_json::Value::Null,
+        );
+        assert_eq!(status, 200, "{changes}");
+        assert!(matches!(changes.trim(), "null" | "[]"), "{name}: {changes}");
+        let left = api::get(&format!("/containers/dexec-{name}/top"));
+        let processes = left["Processes"].as_array().expect("there is a list").len();
+        assert_eq!(processes, 1, "{name}: {left}");
+    }
+}

@@ -1,0 +1,253 @@
+//! What goes wrong has the same kind on every engine, a message that helps, and docker's words.
+
+use serde_json::Value;
+
+use crate::api::{self, Container};
+use crate::support::{dexec, signal};
+
+/// The response to `true` in this container, which can't run there.
+#[track_caller]
+fn refused(container: &str, kind: &str) -> Value {
+    let response = dexec([container, "true"]).response();
+    assert_eq!(
+        (&response["exitCode"], &response["errorKind"]),
+        (&1.into(), &kind.into()),
+        "{response}"
+    );
+    assert_eq!(response["stdout"], "", "{response}");
+    let stderr = response["stderr"].as_str().expect("stderr is there");
+    assert!(stderr.starts_with("Error response from daemon: "), "{stderr}");
+    response
+}
+
+fn message(response: &Value) -> &str {
+    response["message"].as_str().expect("there is a message")
+}
+
+#[test]
+fn a_missing_container_is_told_with_those_there_are() {
+    let response = refused("dexec-shel", "containerNotFound");
+    let message = message(&response);
+    assert!(message.contains("Did you mean `dexec-shell`"), "{message}");
+    assert!(
+        message.contains("Running: ") && message.contains("dexec-static"),
+        "{message}"
+    );
+    assert!(message.contains(&api::socket()), "{message}");
+}
+
+#[test]
+fn an_ambiguous_id_is_told() {
+    // Sixteen containers and more have two ids that begin alike.
+    let containers: Vec<Container> = (0..17)
+        .map(|number| Container::create(&format!("ambiguous-{number}"), &["true"], "no"))
+        .collect();
+    let mut first_letters: Vec<String> = containers
+        .iter()
+        .map(|container| {
+            let id = api::get(&format!("/containers/{}/json", container.name))["Id"].clone();
+            id.as_str().expect("it has an id")[..1].to_owned()
+        })
+        .collect();
+    first_letters.sort();
+    let twice = first_letters
+        .windows(2)
+        .find(|pair| pair[0] == pair[1])
+        .expect("two begin alike");
+    let response = refused(&twice[0], "ambiguousContainer");
+    assert!(message(&response).contains("give more of it"), "{response}");
+}
+
+#[test]
+fn containers_that_do_not_run_are_told() {
+    let created = Container::create("created", &["sleep", "100"], "no");
+    let response = refused(&created.name, "containerNotRunning");
+    assert!(message(&response).contains("start it first"), "{response}");
+
+    let stopped = Container::start("stopped", &["sleep", "100"]);
+    stopped.post("kill");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while api::get(&format!("/containers/{}/json", stopped.name))["State"]["Running"] == true {
+        assert!(std::time::Instant::now() < deadline, "the container does not stop");
+    }
+    refused(&stopped.name, "containerNotRunning");
+}
+
+#[test]
+fn a_paused_container_is_told() {
+    let paused = Container::start("paused", &["sleep", "100"]);
+    paused.post("pause");
+    let response = dexec([&paused.name, "true"]).response();
+    paused.post("unpause");
+    assert_eq!(response["errorKind"], "containerPaused", "{response}");
+    assert!(message(&response).contains("unpause it first"), "{response}");
+    assert_eq!(dexec([&paused.name, "true"]).run().code, 0);
+}
+
+#[test]
+fn a_restarting_container_is_told() {
+    let container = Container::create("restarting", &["sh", "-c", "sleep 0.2; exit 1"], "always");
+    container.post("start");
+    // The container runs for moments; in between, it restarts.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let told = loop {
+        let response = dexec([&container.name, "true"]).response();
+        if response["errorKind"] == "containerRestarting" {
+            break response;
+        }
+        // The container may end at any moment of the command's life.
+        let kinds = [
+            "containerStopped",
+            "containerNotRunning",
+            "connectionLost",
+            "engineError",
+            "containerNotFound",
+        ];
+        let kind = response["errorKind"].as_str();
+        assert!(kind.is_none_or(|kind| kinds.contains(&kind)), "{response}");
+        assert!(std::time::Instant::now() < deadline, "never seen restarting");
+    };
+    assert_eq!(told["exitCode"], 1, "{told}");
+    assert!(message(&told).contains("wait until it runs"), "{told}");
+}
+
+#[test]
+fn a_missing_command_is_told() {
+    for program in ["nosuch", "/bin/nosuch"] {
+        let response = dexec(["dexec-shell", program]).response();
+        assert_eq!(response["errorKind"], "commandNotFound", "{response}");
+        assert_eq!(response["stdout"], "", "{response}");
+        assert!(
+            response["stderr"].as_str().expect("stderr is there").contains(program),
+            "{response}"
+        );
+        let is_old_docker = matches!(api::engine().as_str(), "docker" | "docker-26");
+        assert_eq!(
+            response["exitCode"],
+            if is_old_docker { 126 } else { 127 },
+            "{response}"
+        );
+    }
+    let response = dexec(["dexec-shell", "ls -la"]).response();
+    assert!(message(&response).contains("words of their own"), "{response}");
+}
+
+#[test]
+fn a_command_that_is_no_program_is_told() {
+    for program in ["/etc/not-executable", "/etc"] {
+        let response = dexec(["dexec-shell", program]).response();
+        let fields = (&response["exitCode"], &response["errorKind"], &response["stdout"]);
+        assert_eq!(
+            fields,
+            (&126.into(), &"commandNotExecutable".into(), &"".into()),
+            "{response}"
+        );
+    }
+}
+
+#[test]
+fn raw_leaves_a_failed_start_where_the_engine_put_it() {
+    let done = dexec(["--raw", "dexec-shell", "nosuch"]).run();
+    let (words, rest) = if api::is_podman() {
+        (&done.stderr, &done.stdout)
+    } else {
+        (&done.stdout, &done.stderr)
+    };
+    assert!(String::from_utf8_lossy(words).contains("nosuch"), "{done:?}");
+    assert_eq!(String::from_utf8_lossy(rest), "", "{done:?}");
+}
+
+#[test]
+fn a_container_that_ends_takes_the_command_with_it() {
+    for (action, event) in [("kill", "stopped"), ("stop?t=0", "stopped"), ("remove", "was removed")] {
+        let container = Container::start("ends", &["sleep", "100"]);
+        let child = dexec([&container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        match action {
+            "remove" => container.remove(),
+            _ => container.post(action),
+        }
+        let output = child.wait_with_output().expect("it ends");
+        let done = crate::support::Done {
+            code: crate::support::code(output.status),
+            stdout: output.stdout,
+            stderr: output.stderr,
+        };
+        let response = done.response();
+        assert_eq!(response["errorKind"], "containerStopped", "{action}: {response}");
+        assert_eq!(response["stdout"], "before", "{action}: {response}");
+        assert_eq!(response.get("orphaned"), None, "{action}: {response}");
+        // A container that was removed may be gone with the exit code of its commands.
+        let exit = response["exitCode"].as_i64();
+        assert!(
+            exit == Some(137) || event == "was removed" && exit == Some(255),
+            "{action}: {response}"
+        );
+    }
+}
+
+#[test]
+fn a_killed_command_in_a_running_container_is_only_an_exit_code() {
+    let response = dexec(["dexec-shell", "sh", "-c", "kill -9 $$"]).response();
+    assert_eq!(response["exitCode"], 137);
+    assert_eq!(response.get("errorKind"), None, "{response}");
+}
+
+#[test]
+fn a_socket_that_forbids_is_told_with_its_group() {
+    // Another user runs a copy of dexec that it can reach.
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let copy = directory.path().join("dexec");
+    std::fs::copy(env!("CARGO_BIN_EXE_dexec"), &copy).expect("it can be copied");
+    let socket = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("it can be listened to");
+    let chmod = |mode: &str, path: &std::path::Path| {
+        assert!(
+            std::process::Command::new("chmod")
+                .arg(mode)
+                .arg(path)
+                .status()
+                .expect("it runs")
+                .success()
+        );
+    };
+    chmod("755", directory.path());
+    for (mode, group, hint) in [
+        ("660", "daemon", "group daemon (mode 660)"),
+        ("600", "daemon", "only its owner"),
+    ] {
+        chmod(mode, &socket);
+        let status = std::process::Command::new("chgrp").arg(group).arg(&socket).status();
+        assert!(status.expect("it runs").success());
+        let run = crate::support::program("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        let run = run
+            .args([&copy])
+            .env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        let response = run.args(["web", "true"]).response();
+        assert_eq!(
+            (&response["exitCode"], &response["errorKind"]),
+            (&1.into(), &"permissionDenied".into())
+        );
+        assert!(message(&response).contains(hint), "{response}");
+    }
+}
+
+#[test]
+fn a_signal_before_the_start_leaves_nothing_behind() {
+    // A socket on which nobody answers.
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let socket = directory.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("it can be listened to");
+    let child = dexec(["web", "true"])
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .spawn();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    signal(&child, "TERM");
+    let output = child.wait_with_output().expect("it ends");
+    let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");
+    assert_eq!(
+        (&response["exitCode"], &response["errorKind"]),
+        (&143.into(), &"interrupted".into())
+    );
+    assert_eq!(response.get("orphaned"), None, "{response}");
+}

@@ -1,0 +1,98 @@
+//! Added groups.
+
+use serde_json::json;
+
+use crate::support::{Run, assert_response, dexec};
+
+const SHOW: &str = "echo $(id -u):$(id -g) $(id -G); env | grep -v -e ^_= -e ^HOSTNAME= | sort";
+
+fn shown(run: Run) -> (String, Vec<String>) {
+    let response = run.args(["dexec-setpriv", "sh", "-c", SHOW]).response();
+    assert_eq!(response["exitCode"], 0, "{response}");
+    let text = response["stdout"].as_str().expect("stdout is there");
+    let (id, env) = text.split_once('\n').expect("there are several lines");
+    (id.to_owned(), env.lines().map(str::to_owned).collect())
+}
+
+fn group_list(id: &str) -> Vec<&str> {
+    let mut groups: Vec<&str> = id.split(' ').skip(1).collect();
+    groups.sort_unstable();
+    groups
+}
+
+#[test]
+fn groups_are_added_and_all_else_stays() {
+    for user in ["app", "1000:1000", "root", "4242", "1000:3000"] {
+        let (plain_id, plain_env) = shown(dexec(["-u", user, "-e", "A=1"]));
+        let added = ["-u", user, "-e", "A=1", "--group-add", "video", "--group-add", "5000"];
+        let (id, env) = shown(dexec(added));
+        assert_eq!(env, plain_env, "{user}");
+        assert_eq!(id.split(' ').next(), plain_id.split(' ').next(), "{user}");
+        let mut expected = group_list(&plain_id);
+        expected.extend(["3000", "5000"]);
+        expected.sort_unstable();
+        expected.dedup();
+        assert_eq!(group_list(&id), expected, "{user}: {plain_id}");
+    }
+}
+
+#[test]
+fn the_command_is_otherwise_as_without() {
+    let run = dexec(["-i", "-u", "app", "-w", "/tmp", "--group-add", "5000", "dexec-setpriv"]);
+    let response = run
+        .args(["sh", "-c", "pwd; cat; echo e >&2; exit 9"])
+        .stdin("in")
+        .response();
+    assert_response(
+        &response,
+        json!({ "exitCode": 9, "stdout": "/tmp\nin", "stderr": "e", "success": false }),
+    );
+    // An ordinary user gains no capability.
+    let run = dexec([
+        "-u",
+        "app",
+        "--group-add",
+        "5000",
+        "dexec-setpriv",
+        "grep",
+        "CapEff",
+        "/proc/self/status",
+    ]);
+    assert_eq!(run.response()["stdout"], "CapEff:\t0000000000000000");
+}
+
+#[test]
+fn a_command_that_cannot_start_is_told() {
+    for (program, kind) in [
+        ("nosuch", "commandNotFound"),
+        ("/etc/not-executable", "commandNotExecutable"),
+    ] {
+        let response = dexec(["--group-add", "5000", "dexec-setpriv", program]).response();
+        assert_eq!(response["errorKind"], kind, "{response}");
+        assert!(matches!(response["exitCode"].as_i64(), Some(126 | 127)), "{response}");
+    }
+}
+
+#[test]
+fn where_groups_cannot_be_added_nothing_runs() {
+    for (container, group, missing) in [
+        // busybox has a setpriv of its own, which can't set groups.
+        ("dexec-shell", "5000", "setpriv"),
+        ("dexec-static", "5000", "a shell and util-linux's setpriv"),
+        ("dexec-setpriv", "nosuch", "nosuch"),
+    ] {
+        let run = dexec(["--group-add", group, container, "/bin/wait", "echo", "never"]);
+        let response = run.response();
+        let fields = (&response["exitCode"], &response["errorKind"], &response["stdout"]);
+        assert_eq!(
+            fields,
+            (&1.into(), &"unsupportedInContainer".into(), &"".into()),
+            "{response}"
+        );
+        let message = response["message"].as_str().expect("there is a message");
+        assert!(
+            message.contains(missing) && message.contains("nothing was run"),
+            "{container}: {message}"
+        );
+    }
+}

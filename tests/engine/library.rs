@@ -1,0 +1,158 @@
+//! The library, as a program would use it.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use dexec::{CancellationToken, Captured, End, Endpoint, Engine, ErrorKind, Request};
+
+use crate::api;
+
+fn engine_at(host: &str) -> Engine {
+    let endpoint = Endpoint::parse(host).expect("it is an address");
+    Engine::connect(&endpoint).expect("it can be used")
+}
+
+fn engine() -> Engine {
+    engine_at(&format!("unix://{}", api::socket()))
+}
+
+fn shell(script: &str) -> Request {
+    Request::new("dexec-shell", ["sh", "-c", script])
+        .build()
+        .expect("it is a request")
+}
+
+fn text(captured: Captured) -> String {
+    String::from_utf8(captured.into_bytes()).expect("it is UTF-8")
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_outcome_has_bytes_and_code() {
+    let outcome = engine()
+        .exec(shell("printf a; printf b >&2; exit 4"), &CancellationToken::new())
+        .await;
+    assert!(matches!(outcome.end, End::Exited { code: 4 }), "{:?}", outcome.end);
+    assert_eq!(
+        (text(outcome.stdout), text(outcome.stderr)),
+        ("a".to_owned(), "b".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_engine_serves_many_at_once() {
+    let engine = Arc::new(engine());
+    let runs: Vec<_> = (0..50)
+        .map(|number| {
+            let engine = Arc::clone(&engine);
+            tokio::spawn(async move {
+                let stdin = io::Cursor::new(format!("in {number}"));
+                let request = Request::new("dexec-shell", ["sh", "-c", &format!("cat; exit {number}")]);
+                let request = request.stdin(stdin).build().expect("it is a request");
+                (number, engine.exec(request, &CancellationToken::new()).await)
+            })
+        })
+        .collect();
+    for run in runs {
+        let (number, outcome) = run.await.expect("it does not panic");
+        assert_eq!(outcome.end.exit_code(), number, "{:?}", outcome.end);
+        assert_eq!(text(outcome.stdout), format!("in {number}"));
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_cancelled_command_has_an_outcome() {
+    let cancel = CancellationToken::new();
+    let canceller = cancel.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        canceller.cancel();
+    });
+    let outcome = engine().exec(shell("echo so far; timeout 5 sleep 5"), &cancel).await;
+    let End::Lost { error, may_run, .. } = &outcome.end else {
+        panic!("{:?}", outcome.end)
+    };
+    assert_eq!((error.kind(), *may_run), (ErrorKind::Interrupted, true));
+    assert_eq!(text(outcome.stdout), "so far\n");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn containers_are_listed() {
+    let containers = engine().containers().await.expect("the engine answers");
+    let shell = containers
+        .iter()
+        .find(|container| container.name == "dexec-shell")
+        .expect("it is there");
+    assert!(
+        shell.is_running && shell.image.contains("dexec-test/shell") && shell.id.len() == 64,
+        "{shell:?}"
+    );
+}
+
+/// A socket in front of the engine, and the request lines of each connection that is made to it.
+fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>) {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let path = directory.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("it can be listened to");
+    let connections: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+    let seen = Arc::clone(&connections);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.expect("it can be accepted");
+            let engine = UnixStream::connect(api::socket()).expect("the engine answers");
+            let index = {
+                let mut seen = seen.lock().expect("nobody panics");
+                seen.push(Vec::new());
+                seen.len() - 1
+            };
+            let (mut answers, mut to_client) = (engine.try_clone().expect("it"), client.try_clone().expect("it"));
+            thread::spawn(move || {
+                let _ = io::copy(&mut answers, &mut to_client);
+                let _ = to_client.shutdown(std::net::Shutdown::Write);
+            });
+            let (mut client, mut engine, seen) = (client, engine, Arc::clone(&seen));
+            thread::spawn(move || {
+                let mut buffer = vec![0; 65536];
+                while let Ok(length @ 1..) = client.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..length]);
+                    let requests = text
+                        .lines()
+                        .filter(|line| line.ends_with(" HTTP/1.1"))
+                        .map(str::to_owned);
+                    seen.lock().expect("nobody panics")[index].extend(requests);
+                    let _ = engine.write_all(&buffer[..length]);
+                }
+                let _ = engine.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    });
+    let host = format!("unix://{}", path.display());
+    (directory, host, connections)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn one_command_costs_three_requests_on_two_connections() {
+    let (_directory, host, connections) = counting_socket();
+    let outcome = engine_at(&host)
+        .exec(shell("echo x; exit 1"), &CancellationToken::new())
+        .await;
+    assert!(matches!(outcome.end, End::Exited { code: 1 }), "{:?}", outcome.end);
+    let connections = connections.lock().expect("nobody panics").clone();
+    assert!(connections.len() <= 2, "{connections:?}");
+    let requests: Vec<String> = connections
+        .concat()
+        .iter()
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(requests.len(), 3, "{requests:?}");
+    let count = |start: &str, end: &str| {
+        requests
+            .iter()
+            .filter(|request| request.starts_with(start) && request.ends_with(end))
+            .count()
+    };
+    assert_eq!(count("POST /containers/dexec-shell/exec", ""), 1, "{requests:?}");
+    assert_eq!(count("POST /exec/", "/start"), 1, "{requests:?}");
+    assert_eq!(count("GET /exec/", "/json"), 1, "{requests:?}");
+}

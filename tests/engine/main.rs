@@ -1,0 +1,20 @@
+//! dexec on a real engine.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod context;
+mod detach;
+mod docker_cli;
+mod env;
+mod errors;
+mod groups;
+mod library;
+mod load;
+mod modes;
+mod stdin;
+mod streams;
+mod user_workdir;

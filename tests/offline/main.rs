@@ -1,0 +1,12 @@
+//! dexec without an engine, and with one that does what no real one can be made to do.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests on a real engine")]
+mod support;
+
+mod fake;
+mod faults;
+mod refusals;
+mod secrets;
