@@ -1,5 +1,6 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
+mod answers;
 mod refusal;
 mod socket;
 mod start_failure;
@@ -11,10 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::exec::StartExecOptions;
-use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummaryStateEnum, ExecConfig, RestartPolicyNameEnum,
-};
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+use bollard::models::ExecConfig;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -22,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 
 use crate::endpoint::{Endpoint, Origin};
 use crate::error::{Error, ErrorKind};
@@ -42,7 +41,9 @@ const RESTART_TIME: Duration = Duration::from_millis(500);
 const MOST_NAMES: usize = 10;
 
 const START: &str = "start the command";
-const INSPECT_CONTAINER: &str = "inspect the container";
+
+/// A list of ten thousand containers is smaller.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// No refusal of an engine is longer.
 const LONGEST_REFUSAL: usize = 64 * 1024;
@@ -152,24 +153,10 @@ impl Engine {
     ///
     /// The engine can't be reached, or refuses.
     pub async fn containers(&self) -> Result<Vec<Container>, Error> {
-        let what = "list containers";
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let containers = call(self.docker.list_containers(Some(options)))
-            .await
-            .map_err(|refusal| refusal.into_error(what, self.endpoint(), None))?;
-        Ok(containers
-            .into_iter()
-            .map(|container| Container {
-                id: container.id.unwrap_or_default(),
-                name: container
-                    .names
-                    .and_then(|names| names.into_iter().next())
-                    .map(|name| name.trim_start_matches('/').to_owned())
-                    .unwrap_or_default(),
-                image: container.image.unwrap_or_default(),
-                is_running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
-            })
-            .collect())
+        let listed: Result<Vec<answers::Listed>, _> = self.get("/containers/json?all=true").await;
+        listed
+            .map(|listed| listed.into_iter().map(Container::from).collect())
+            .map_err(|refusal| refusal.into_error("list containers", self.endpoint(), None))
     }
 
     /// Whether an answer has shown the engine to be Podman.
@@ -209,7 +196,7 @@ impl Engine {
                 .header(CONNECTION, "Upgrade")
                 .header(UPGRADE, "tcp")
                 .body(transport::body(r#"{"Detach":false,"Tty":false}"#))
-                .map_err(|error| TransportError::Broken(error.into()))?;
+                .map_err(broken)?;
             let response = self.transport.send(request).await?;
             match response.status() {
                 StatusCode::SWITCHING_PROTOCOLS => {
@@ -246,25 +233,50 @@ impl Engine {
                 exit_code: state.exit_code,
                 has_pid: state.pid.is_some_and(|pid| pid != 0),
             })),
-            Err(Refusal::Status { status: 404, .. }) => Ok(None),
-            Err(refusal) => Err(refusal.into_error("inspect the command", self.endpoint(), None)),
+            Err(refusal) => {
+                let error = refusal.into_error("inspect the command", self.endpoint(), None);
+                match error.kind() {
+                    // Podman names the container, which it looks for first.
+                    ErrorKind::ContainerNotRunning | ErrorKind::ContainerNotFound => Ok(None),
+                    _ => Err(error),
+                }
+            }
         }
     }
 
     pub(crate) async fn container_state(&self, container: &ContainerName) -> Result<ContainerState, Error> {
         match self.inspect_container(container).await {
-            Ok(inspected) => Ok(match inspected.state.and_then(|state| state.status) {
-                Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => ContainerState::Running,
-                _ => ContainerState::NotRunning,
-            }),
-            Err(Refusal::Status { status: 404, .. }) => Ok(ContainerState::Gone),
-            Err(refusal) => Err(refusal.into_error(INSPECT_CONTAINER, self.endpoint(), Some(container))),
+            Ok(inspected) if inspected.state.is_running() => Ok(ContainerState::Running),
+            Ok(_) => Ok(ContainerState::NotRunning),
+            Err(refusal) => {
+                let error = refusal.into_error("inspect the container", self.endpoint(), Some(container));
+                match error.kind() {
+                    ErrorKind::ContainerNotFound => Ok(ContainerState::Gone),
+                    _ => Err(error),
+                }
+            }
         }
     }
 
-    async fn inspect_container(&self, container: &ContainerName) -> Result<ContainerInspectResponse, Refusal> {
-        let options = None::<InspectContainerOptions>;
-        call(self.docker.inspect_container(container.as_str(), options)).await
+    async fn inspect_container(&self, container: &ContainerName) -> Result<answers::Inspected, Refusal> {
+        self.get(&format!("/containers/{container}/json")).await
+    }
+
+    /// A request whose answer is read by types of our own: bollard's take no state but Docker's, and Podman has more.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
+        within_time(async {
+            let request = Request::get(path).body(transport::body("")).map_err(broken)?;
+            let response = self.transport.send(request).await?;
+            if !response.status().is_success() {
+                return Err(read_refusal(response).await);
+            }
+            let body = Limited::new(response.into_body(), LARGEST_ANSWER)
+                .collect()
+                .await
+                .map_err(broken)?;
+            serde_json::from_slice(&body.to_bytes()).map_err(|error| Refusal::NotAnEngine(error.to_string()))
+        })
+        .await
     }
 
     /// The error of a call on a container, with what further calls can tell about it.
@@ -326,18 +338,12 @@ impl Engine {
         let Ok(before) = self.inspect_container(container).await else {
             return false;
         };
-        let policy = before.host_config.and_then(|config| config.restart_policy?.name);
-        if matches!(
-            policy,
-            None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO)
-        ) {
+        if !before.has_restart_policy() {
             return false;
         }
         tokio::time::sleep(RESTART_TIME).await;
         let after = self.inspect_container(container).await;
-        after.is_ok_and(|after| {
-            after.restart_count != before.restart_count || after.state.is_some_and(|state| state.running == Some(true))
-        })
+        after.is_ok_and(|after| after.restart_count != before.restart_count || after.state.is_running())
     }
 }
 
@@ -365,6 +371,10 @@ async fn within_time<T>(call: impl Future<Output = Result<T, Refusal>>) -> Resul
     tokio::time::timeout(CALL_TIME, call)
         .await
         .unwrap_or(Err(Refusal::Late(CALL_TIME)))
+}
+
+fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TransportError {
+    TransportError::Broken(error.into())
 }
 
 /// The refusal in an answer with an error status: the engines' JSON, or plain text.

@@ -28,8 +28,15 @@ const KILLED: i64 = 137;
 /// How long a command may still be called running after its output has ended.
 const SETTLING_TIME: Duration = Duration::from_secs(5);
 
-/// When to look again for the end of a container that ended together with a command.
-const CONTAINER_LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(300)];
+/// When to look again for the end of a container that ended together with a command: Podman was seen to call it
+/// running for more than 400 ms.
+const CONTAINER_LOOKS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_secs(1),
+];
 
 /// Whether the command may have begun to run.
 #[derive(Debug, Default)]
