@@ -126,10 +126,10 @@ fn the_containers_are_as_they_were() {
             .flatten()
             .map(|change| change["Path"].as_str());
         // Podman itself makes files in /etc when it starts a container.
-        let changed: Vec<_> = paths
+        let own: Vec<_> = paths
             .filter(|path| !(api::is_podman() && *path == Some("/etc")))
             .collect();
-        assert!(changed.is_empty(), "{name}: {changed:?}");
+        assert!(own.is_empty(), "{name}: {own:?}");
     }
     // Commands that the tests left on purpose end by themselves. Podman lists those that are dead too.
     let deadline = Instant::now() + Duration::from_secs(60);
