@@ -1,0 +1,30 @@
+//! The file that this program was started from: nothing of it is to stay in the container.
+
+use core::ffi::CStr;
+
+use crate::output::Output;
+use crate::sys::{self, Errno};
+
+/// The longest path that the kernel takes, with the zero that ends it.
+const LONGEST_PATH: usize = 4096;
+
+pub fn unlink() -> Result<(), Errno> {
+    let mut path = [0; LONGEST_PATH];
+    // Its last byte stays the zero that the kernel does not write.
+    sys::read_link(c"/proc/self/exe", &mut path[..LONGEST_PATH - 1])?;
+    sys::unlink(CStr::from_bytes_until_nul(&path).unwrap_or_default())
+}
+
+pub fn remove() -> u8 {
+    match unlink() {
+        Ok(()) => 0,
+        Err(errno) => {
+            let mut complaint = Output::stderr();
+            complaint
+                .bytes(b"dexec: the helper's own file can't be removed: errno ")
+                .number(errno.0)
+                .end_line();
+            1
+        }
+    }
+}

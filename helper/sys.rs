@@ -1,0 +1,334 @@
+//! The kernel's calls.
+
+use core::arch::asm;
+use core::ffi::CStr;
+use core::ptr;
+
+use crate::start::Strings;
+
+#[cfg(target_arch = "x86_64")]
+mod number {
+    pub const READ: usize = 0;
+    pub const WRITE: usize = 1;
+    pub const CLOSE: usize = 3;
+    pub const MMAP: usize = 9;
+    pub const GETPID: usize = 39;
+    pub const EXECVE: usize = 59;
+    pub const KILL: usize = 62;
+    pub const GETEUID: usize = 107;
+    pub const GETEGID: usize = 108;
+    pub const GETGROUPS: usize = 115;
+    pub const SETGROUPS: usize = 116;
+    pub const SETRESUID: usize = 117;
+    pub const SETRESGID: usize = 119;
+    pub const GETDENTS64: usize = 217;
+    pub const EXIT_GROUP: usize = 231;
+    pub const OPENAT: usize = 257;
+    pub const UNLINKAT: usize = 263;
+    pub const READLINKAT: usize = 267;
+    pub const PPOLL: usize = 271;
+    pub const PIDFD_SEND_SIGNAL: usize = 424;
+    pub const PIDFD_OPEN: usize = 434;
+}
+
+#[cfg(target_arch = "aarch64")]
+mod number {
+    pub const UNLINKAT: usize = 35;
+    pub const OPENAT: usize = 56;
+    pub const CLOSE: usize = 57;
+    pub const GETDENTS64: usize = 61;
+    pub const READ: usize = 63;
+    pub const WRITE: usize = 64;
+    pub const PPOLL: usize = 73;
+    pub const READLINKAT: usize = 78;
+    pub const EXIT_GROUP: usize = 94;
+    pub const KILL: usize = 129;
+    pub const SETRESUID: usize = 147;
+    pub const SETRESGID: usize = 149;
+    pub const GETGROUPS: usize = 158;
+    pub const SETGROUPS: usize = 159;
+    pub const GETPID: usize = 172;
+    pub const GETEUID: usize = 175;
+    pub const GETEGID: usize = 177;
+    pub const EXECVE: usize = 221;
+    pub const MMAP: usize = 222;
+    pub const PIDFD_SEND_SIGNAL: usize = 424;
+    pub const PIDFD_OPEN: usize = 434;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub u16);
+
+impl Errno {
+    pub const EPERM: Self = Self(1);
+    pub const ENOENT: Self = Self(2);
+    pub const ESRCH: Self = Self(3);
+    pub const EINTR: Self = Self(4);
+    pub const EAGAIN: Self = Self(11);
+    pub const EACCES: Self = Self(13);
+    pub const ENOTDIR: Self = Self(20);
+    pub const EINVAL: Self = Self(22);
+}
+
+/// # Safety
+/// The arguments have to be what the kernel wants for this call.
+#[inline(always)]
+unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let [a, b, c, d, e, f] = arguments;
+    let answer: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the kernel changes no more than is named here, and the caller vouches for the rest.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => answer,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the kernel changes no more than is named here, and the caller vouches for the rest.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a => answer,
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            options(nostack),
+        );
+    }
+    match answer {
+        -4095..0 => Err(Errno(answer.unsigned_abs() as u16)),
+        _ => Ok(answer as usize),
+    }
+}
+
+/// A call that a signal interrupted, again.
+fn restarted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            answer => return answer,
+        }
+    }
+}
+
+pub fn exit(code: u8) -> ! {
+    loop {
+        // SAFETY: it takes a number.
+        let _ = unsafe { call(number::EXIT_GROUP, [code.into(), 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// An open file, closed in the end.
+pub struct File(usize);
+
+pub static STDIN: File = File(0);
+pub static STDOUT: File = File(1);
+pub static STDERR: File = File(2);
+
+impl File {
+    pub fn open(path: &CStr) -> Result<Self, Errno> {
+        const O_CLOEXEC: usize = 0o2_000_000;
+        let path = path.as_ptr().expose_provenance();
+        // SAFETY: the path ends with a zero.
+        restarted(|| unsafe { call(number::OPENAT, [CURRENT_DIRECTORY, path, O_CLOEXEC, 0, 0, 0]) }).map(Self)
+    }
+
+    /// A process; what is sent to it can't reach another one that has got its number meanwhile.
+    pub fn of_process(pid: u32) -> Result<Self, Errno> {
+        // SAFETY: it takes numbers.
+        unsafe { call(number::PIDFD_OPEN, [pid as usize, 0, 0, 0, 0, 0]) }.map(Self)
+    }
+
+    /// Sends a signal to the process that `self` is.
+    pub fn send_signal(&self, signal: u32) -> Result<(), Errno> {
+        // SAFETY: the null says that the kernel is to describe the signal itself.
+        unsafe { call(number::PIDFD_SEND_SIGNAL, [self.0, signal as usize, 0, 0, 0, 0]) }.map(drop)
+    }
+
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.fill_by(number::READ, buffer)
+    }
+
+    /// Reads until the buffer is full or the file has ended.
+    pub fn read_full(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let mut length = 0;
+        while length < buffer.len() {
+            match self.read(&mut buffer[length..])? {
+                0 => break,
+                more => length += more,
+            }
+        }
+        Ok(length)
+    }
+
+    /// Reads entries of the directory that `self` is.
+    pub fn entries(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.fill_by(number::GETDENTS64, buffer)
+    }
+
+    fn fill_by(&self, number: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let (address, length) = (buffer.as_mut_ptr().expose_provenance(), buffer.len());
+        // SAFETY: the kernel writes to the buffer and not beyond.
+        restarted(|| unsafe { call(number, [self.0, address, length, 0, 0, 0]) })
+    }
+
+    pub fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        let (address, length) = (bytes.as_ptr().expose_provenance(), bytes.len());
+        // SAFETY: the kernel reads the bytes and not beyond.
+        restarted(|| unsafe { call(number::WRITE, [self.0, address, length, 0, 0, 0]) })
+    }
+
+    /// Whether something can be read, or the end be seen, within so many seconds.
+    pub fn is_readable_within(&self, seconds: i64) -> bool {
+        const POLLIN: i16 = 1;
+        self.is_ready_within(POLLIN, seconds)
+    }
+
+    /// Whether `PIPE_BUF` bytes can be written, or an error be seen, within so many seconds.
+    pub fn is_writable_within(&self, seconds: i64) -> bool {
+        const POLLOUT: i16 = 4;
+        self.is_ready_within(POLLOUT, seconds)
+    }
+
+    fn is_ready_within(&self, events: i16, seconds: i64) -> bool {
+        #[repr(C)]
+        struct Poll {
+            file: i32,
+            events: i16,
+            seen: i16,
+        }
+        let mut poll = Poll {
+            file: self.0 as i32,
+            events,
+            seen: 0,
+        };
+        // The kernel leaves there what remains of it, so an interrupted wait goes on.
+        let mut time = [seconds, 0];
+        let poll = (&raw mut poll).expose_provenance();
+        let time = (&raw mut time).expose_provenance();
+        // SAFETY: both are laid out as the kernel has them, and outlive the call.
+        restarted(|| unsafe { call(number::PPOLL, [poll, 1, time, 0, 0, 0]) }) != Ok(0)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: nothing else has this number.
+        let _ = unsafe { call(number::CLOSE, [self.0, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// For calls that take a directory which a path is relative to.
+const CURRENT_DIRECTORY: usize = -100_isize as usize;
+
+pub fn unlink(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the path ends with a zero.
+    unsafe {
+        call(
+            number::UNLINKAT,
+            [CURRENT_DIRECTORY, path.as_ptr().expose_provenance(), 0, 0, 0, 0],
+        )
+    }
+    .map(drop)
+}
+
+/// What a symbolic link points to, cut where the buffer ends.
+pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
+    let path = path.as_ptr().expose_provenance();
+    let (address, length) = (buffer.as_mut_ptr().expose_provenance(), buffer.len());
+    // SAFETY: the path ends with a zero, and the kernel writes to the buffer and not beyond.
+    let length = unsafe { call(number::READLINKAT, [CURRENT_DIRECTORY, path, address, length, 0, 0]) }?;
+    Ok(&buffer[..length])
+}
+
+pub fn own_pid() -> u32 {
+    id(number::GETPID)
+}
+
+pub fn effective_uid() -> u32 {
+    id(number::GETEUID)
+}
+
+pub fn effective_gid() -> u32 {
+    id(number::GETEGID)
+}
+
+fn id(number: usize) -> u32 {
+    // SAFETY: the calls for ids take nothing, and can't fail.
+    unsafe { call(number, [0; 6]) }.map_or(u32::MAX, |id| id as u32)
+}
+
+pub fn kill(pid: u32, signal: u32) -> Result<(), Errno> {
+    // SAFETY: it takes numbers.
+    unsafe { call(number::KILL, [pid as usize, signal as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// The most groups that a process can have.
+pub const MOST_GROUPS: usize = 65536;
+
+pub fn groups(buffer: &mut [u32; MOST_GROUPS]) -> Result<&[u32], Errno> {
+    let address = buffer.as_mut_ptr().expose_provenance();
+    // SAFETY: the kernel writes to the buffer and not beyond.
+    let length = unsafe { call(number::GETGROUPS, [MOST_GROUPS, address, 0, 0, 0, 0]) }?;
+    Ok(&buffer[..length])
+}
+
+pub fn set_groups(groups: &[u32]) -> Result<(), Errno> {
+    let (address, length) = (groups.as_ptr().expose_provenance(), groups.len());
+    // SAFETY: the kernel reads the groups and not beyond.
+    unsafe { call(number::SETGROUPS, [length, address, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Sets the real, the effective and the saved one.
+pub fn set_gid(gid: u32) -> Result<(), Errno> {
+    let gid = gid as usize;
+    // SAFETY: it takes numbers.
+    unsafe { call(number::SETRESGID, [gid, gid, gid, 0, 0, 0]) }.map(drop)
+}
+
+/// Sets the real, the effective and the saved one.
+pub fn set_uid(uid: u32) -> Result<(), Errno> {
+    let uid = uid as usize;
+    // SAFETY: it takes numbers.
+    unsafe { call(number::SETRESUID, [uid, uid, uid, 0, 0, 0]) }.map(drop)
+}
+
+/// Becomes another program, or returns why it could not.
+pub fn execute(path: &CStr, arguments: Strings, environment: Strings) -> Errno {
+    let path = path.as_ptr().expose_provenance();
+    let arguments = arguments.as_ptr().expose_provenance();
+    let environment = environment.as_ptr().expose_provenance();
+    // SAFETY: the path ends with a zero, and the others are what the kernel itself left for us.
+    match unsafe { call(number::EXECVE, [path, arguments, environment, 0, 0, 0]) } {
+        Err(errno) => errno,
+        Ok(_) => exit(101),
+    }
+}
+
+/// What is made of zeroes alone.
+///
+/// # Safety
+/// Zeroes have to be a value of the type.
+pub unsafe trait Zeroed: 'static {}
+
+// SAFETY: zeroes are numbers.
+unsafe impl<const N: usize> Zeroed for [u8; N] {}
+// SAFETY: zeroes are numbers.
+unsafe impl<const N: usize> Zeroed for [u32; N] {}
+
+/// Memory for the rest of the program's life; the stack may be too small for it.
+pub fn allocate<T: Zeroed>() -> &'static mut T {
+    const READ_AND_WRITE: usize = 1 | 2;
+    const PRIVATE_AND_ANONYMOUS: usize = 0x02 | 0x20;
+    const NO_FILE: usize = usize::MAX;
+    let wanted = [0, size_of::<T>(), READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, NO_FILE, 0];
+    // SAFETY: it takes numbers, and maps where nothing is yet.
+    match unsafe { call(number::MMAP, wanted) } {
+        // SAFETY: it is ours alone, large enough, aligned to a page, and full of zeroes.
+        Ok(address) => unsafe { &mut *ptr::with_exposed_provenance_mut(address) },
+        Err(_) => exit(101),
+    }
+}
