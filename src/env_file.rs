@@ -106,6 +106,13 @@ fn entry(line: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Option<
         None => (line, None),
     };
     if name.contains([' ', '\t']) {
+        if value.is_none() {
+            // A line without `=` may be the rest of a value.
+            return Err((
+                "a line without `=` contains white space: a value can't go over several lines".to_owned(),
+                "a variable contains whitespaces on line {line}".to_owned(),
+            ));
+        }
         return Err((
             format!("the variable's name `{name}` contains white space"),
             format!("variable '{name}' contains whitespaces"),
@@ -171,7 +178,12 @@ mod tests {
             (&b"A=1\nK 1=x"[..], 2, "variable 'K 1' contains whitespaces"),
             (b"K1 =x", 1, "variable 'K1 ' contains whitespaces"),
             (b"export K1=a", 1, "variable 'export K1' contains whitespaces"),
-            (b"KHOST ", 1, "variable 'KHOST ' contains whitespaces"),
+            (b"KHOST ", 1, "a variable contains whitespaces on line 1"),
+            (
+                b"A=-----BEGIN KEY-----\nse cr et",
+                2,
+                "a variable contains whitespaces on line 2",
+            ),
             (b"\n\n=x", 3, "no variable name on line 3"),
             (b"K1=\xff", 1, "invalid utf8 bytes at line 1"),
         ] {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
 use crate::exec::Captured;
-use crate::outcome::{End, Outcome};
+use crate::outcome::{End, Outcome, StopCause};
 use crate::text::Cleaner;
 
 /// Standard output that is larger than this is not parsed as JSON: 8 MiB.
@@ -38,7 +38,7 @@ pub struct ResponseOptions {
 #[non_exhaustive]
 pub struct Response {
     /// The command's own exit code; 125 to 128 from the engine for a command that could not start; 1 when the engine
-    /// or dexec refused; 255 when the connection was lost before the code was known; 128+n when dexec was stopped by
+    /// or dexec refused; 124 when its time was over; 255 when the connection was lost before the code was known; 128+n when dexec was stopped by
     /// signal n.
     pub exit_code: i64,
     /// What the command wrote to standard output; `None` in a compact response.
@@ -106,7 +106,7 @@ impl Response {
             _ => {}
         }
         response.is_lossy = stdout.is_lossy || stderr.is_lossy;
-        if options.parse_json && end.error().is_none() {
+        if options.parse_json && end.error().is_none() && !matches!(end, End::Detached { .. }) {
             match stdout.parse_json() {
                 Ok(json) => response.json = Some(json),
                 Err(reason) => response.parse_json_error = Some(reason),
@@ -136,8 +136,22 @@ impl Response {
                 End::Detached { exec_id } => Some(exec_id.clone()),
                 _ => None,
             },
-            orphaned: matches!(end, End::Lost { may_run: true, .. }),
-            message: end.error().map(Error::to_string),
+            timed_out: matches!(
+                end,
+                End::Stopped {
+                    cause: StopCause::Timeout,
+                    ..
+                }
+            ),
+            signal: match end {
+                End::Stopped { signal, .. } => signal.map(|signal| signal.name().to_owned()),
+                _ => None,
+            },
+            orphaned: matches!(
+                end,
+                End::Lost { may_run: true, .. } | End::Stopped { orphaned: Some(_), .. }
+            ),
+            message: end.message(),
             error_kind: end.error().map(Error::kind),
             ..Self::default()
         }

@@ -17,14 +17,17 @@ pub(super) fn whole(text: String, limit: usize) -> (String, bool) {
     if total <= limit {
         return (text, false);
     }
-    (keep(&text, &text, total as u64, limit), true)
+    (keep((&text, total), (&text, total), total as u64, limit), true)
 }
 
 /// What is kept of a text of which only the beginning and the end are known.
 pub(super) fn around_gap(mut head: String, gap: u64, tail: &str, limit: Option<usize>) -> String {
-    let known = head.chars().count() + tail.chars().count();
+    let (before, after) = (head.chars().count(), tail.chars().count());
     match limit {
-        Some(limit) if limit < known + marker(gap).chars().count() => keep(&head, tail, known as u64 + gap, limit),
+        Some(limit) if limit < before + after + marker(gap).chars().count() => {
+            let total = (before + after) as u64 + gap;
+            keep((&head, before), (tail, after), total, limit)
+        }
         _ => {
             head.push_str(&marker(gap));
             head.push_str(tail);
@@ -33,22 +36,24 @@ pub(super) fn around_gap(mut head: String, gap: u64, tail: &str, limit: Option<u
     }
 }
 
-/// At most `limit` of the `total` characters of a text that begins with `front` and ends with `back`.
-fn keep(front: &str, back: &str, total: u64, limit: usize) -> String {
+/// At most `limit` of the `total` characters of a text that begins with `front` and ends with `back`, each given with
+/// the number of its own characters.
+fn keep((front, in_front): (&str, usize), (back, in_back): (&str, usize), total: u64, limit: usize) -> String {
     if limit < SMALLEST_WITH_MARKER {
         return first(front, limit).to_owned();
     }
     // The marker grows with the number in it, and the number with the marker.
     let mut room = limit;
-    let marker = loop {
-        let marker = marker(total - room as u64);
+    loop {
+        let from_back = in_back.min(room - in_front.min(room.div_ceil(2)));
+        let from_front = in_front.min(room - from_back);
+        let marker = marker(total.saturating_sub((from_front + from_back) as u64));
         let fitting = limit - marker.chars().count();
-        if fitting >= room {
-            break marker;
+        if fitting >= from_front + from_back {
+            return [first(front, from_front), &marker, last(back, from_back)].concat();
         }
         room = fitting;
-    };
-    [first(front, room.div_ceil(2)), &marker, last(back, room / 2)].concat()
+    }
 }
 
 fn first(text: &str, characters: usize) -> &str {
@@ -65,6 +70,7 @@ fn last(text: &str, characters: usize) -> &str {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -117,7 +123,28 @@ mod tests {
         assert_eq!(left_out(&limited), Some(1600 - (kept - in_marker)));
     }
 
+    #[test]
+    fn a_limit_between_the_known_and_the_marker_is_no_trap() {
+        let fitted = around_gap("h".repeat(150), 5, &"t".repeat(150), Some(310));
+        assert!(fitted.chars().count() <= 310, "{fitted}");
+        assert!(left_out(&fitted).is_some_and(|number| number > 5));
+    }
+
     proptest! {
+        #[test]
+        fn around_a_gap_the_number_is_exact(
+            before in 0_usize..600,
+            gap in 1_u64..5000,
+            after in 0_usize..600,
+            limit in SMALLEST_WITH_MARKER..1500,
+        ) {
+            let fitted = around_gap("é".repeat(before), gap, &"ß".repeat(after), Some(limit));
+            let number = left_out(&fitted).expect("there is a marker");
+            let kept = fitted.chars().count() - marker(number).chars().count();
+            prop_assert_eq!(number, (before + after - kept) as u64 + gap);
+            prop_assert!(fitted.chars().count() <= limit || before + after == kept);
+        }
+
         #[test]
         fn the_limit_holds_and_the_number_is_exact(length in 0_usize..3000, limit in 0_usize..2500) {
             let text: String = "aé€".chars().cycle().take(length).collect();

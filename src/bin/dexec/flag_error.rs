@@ -47,20 +47,23 @@ impl Stop {
                 code: 0,
                 text: error.render().to_string(),
             },
-            ErrorKind::UnknownArgument => Self::flag_error(&unknown_flag(text(ContextKind::InvalidArg), line)),
+            ErrorKind::UnknownArgument => Self::flag_error(&unknown_flag(text(ContextKind::InvalidArg))),
             ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_empty() => {
-                Self::flag_error(&missing_value(line))
+                let names = flag_names(text(ContextKind::InvalidArg), command);
+                Self::flag_error(&missing_value(&names, line.last()))
             }
             ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidUtf8 => {
                 let reason = match std::error::Error::source(error) {
                     Some(reason) => reason.to_string(),
                     None => valid_values(error),
                 };
-                Self::flag_error(&format!(
-                    "invalid argument {:?} for \"{}\" flag: {reason}",
-                    text(ContextKind::InvalidValue),
-                    flag_names(text(ContextKind::InvalidArg), command),
-                ))
+                let names = flag_names(text(ContextKind::InvalidArg), command);
+                // What stands behind a variable's `=` may be secret.
+                let value = match names.as_str() {
+                    "-e, --env" => String::new(),
+                    _ => format!(" {:?}", text(ContextKind::InvalidValue)),
+                };
+                Self::flag_error(&format!("invalid argument{value} for \"{names}\" flag: {reason}"))
             }
             ErrorKind::ArgumentConflict => Self::flag_error("conflicting options: --raw and --output"),
             _ => Self::flag_error(error.render().to_string().trim()),
@@ -77,34 +80,30 @@ impl Stop {
     }
 }
 
-/// `unknown flag: --x`, or `unknown shorthand flag: 'x' in -xyz` with the letters from there on.
-fn unknown_flag(argument: &str, line: &[OsString]) -> String {
-    let Some(letter) = argument
+/// `unknown flag: --x`, or `unknown shorthand flag: 'x' in -x`. Docker shows the letters behind it as well, of which
+/// some may be a secret value.
+fn unknown_flag(argument: &str) -> String {
+    let letter = argument
         .strip_prefix('-')
         .filter(|rest| !rest.starts_with('-'))
-        .and_then(|rest| rest.chars().next())
-    else {
-        let name = argument.split('=').next().unwrap_or(argument);
-        return format!("unknown flag: {name}");
-    };
-    let letters = line
-        .iter()
-        .filter_map(|word| word.to_str()?.strip_prefix('-'))
-        .find_map(|word| (!word.starts_with('-')).then(|| word.find(letter).map(|at| &word[at..]))?)
-        .map_or_else(|| letter.to_string(), str::to_owned);
-    format!("unknown shorthand flag: '{letter}' in -{letters}")
+        .and_then(|rest| rest.chars().next());
+    match letter {
+        Some(letter) => format!("unknown shorthand flag: '{letter}' in -{letter}"),
+        None => format!("unknown flag: {}", argument.split('=').next().unwrap_or(argument)),
+    }
 }
 
-/// An option without its value is the last word of the line.
-fn missing_value(line: &[OsString]) -> String {
-    let word = line.last().map(|word| word.to_string_lossy()).unwrap_or_default();
-    match word
-        .strip_prefix('-')
-        .filter(|rest| !rest.starts_with('-'))
-        .and_then(|rest| rest.chars().last())
-    {
-        Some(letter) => format!("flag needs an argument: '{letter}' in -{letter}"),
-        None => format!("flag needs an argument: {word}"),
+/// A short option without its value is the last word of the line.
+fn missing_value(names: &str, last: Option<&OsString>) -> String {
+    let is_short = last.is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"))
+        && last.is_some_and(|word| !word.as_encoded_bytes().starts_with(b"--"));
+    match names.split_once(", ") {
+        Some((short, _)) if is_short => {
+            let letter = short.trim_start_matches('-');
+            format!("flag needs an argument: '{letter}' in -{letter}")
+        }
+        Some((_, long)) => format!("flag needs an argument: {long}"),
+        None => format!("flag needs an argument: {names}"),
     }
 }
 

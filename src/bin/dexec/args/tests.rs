@@ -103,11 +103,13 @@ fn wrong_options_are_told_in_docker_s_words() {
         ("--nope=1 web sh", "unknown flag: --nope"),
         ("--use root web sh", "unknown flag: --use"),
         ("-Z web sh", "unknown shorthand flag: 'Z' in -Z"),
-        ("-iZd web sh", "unknown shorthand flag: 'Z' in -Zd"),
+        ("-iZd web sh", "unknown shorthand flag: 'Z' in -Z"),
+        ("-eTOKEN=Zecret -Z web sh", "unknown shorthand flag: 'Z' in -Z"),
         ("-i0 web sh", "unknown shorthand flag: '0' in -0"),
         ("--env", "flag needs an argument: --env"),
         ("-e", "flag needs an argument: 'e' in -e"),
         ("-ie", "flag needs an argument: 'e' in -e"),
+        ("--output= web echo secret", "flag needs an argument: --output"),
         (
             "-i=maybe web sh",
             "invalid argument \"maybe\" for \"-i, --interactive\" flag: strconv.ParseBool: parsing \"maybe\": invalid \
@@ -123,7 +125,7 @@ fn wrong_options_are_told_in_docker_s_words() {
         ),
         (
             "-e =x web sh",
-            "invalid argument \"=x\" for \"-e, --env\" flag: invalid environment variable: =x",
+            "invalid argument for \"-e, --env\" flag: an environment variable has no name before its `=`",
         ),
         (
             "--limit -1 web sh",
