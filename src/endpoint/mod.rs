@@ -3,11 +3,12 @@
 mod address;
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use address::Address;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -26,6 +27,37 @@ pub struct Endpoint {
     origin: Origin,
     /// Sockets of other engines that exist on this machine; named in errors, never tried.
     others: Vec<PathBuf>,
+}
+
+/// docker would go to the engine of a context, and another one would be used by accident.
+fn refuse_context(variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default)]
+    struct Config {
+        #[serde(rename = "currentContext")]
+        current_context: String,
+    }
+    let from_config = || {
+        let directory = match variable("DOCKER_CONFIG") {
+            Some(directory) => PathBuf::from(directory),
+            None => Path::new(&variable("HOME")?).join(".docker"),
+        };
+        let text = std::fs::read(directory.join("config.json")).ok()?;
+        serde_json::from_slice::<Config>(&text)
+            .ok()
+            .map(|config| config.current_context)
+    };
+    match variable("DOCKER_CONTEXT")
+        .or_else(from_config)
+        .unwrap_or_default()
+        .as_str()
+    {
+        "" | "default" => Ok(()),
+        context => Err(Error::invalid(format!(
+            "docker's context `{context}` is chosen (DOCKER_CONTEXT or config.json), which dexec can't follow yet: \
+             name the engine with -H or DOCKER_HOST"
+        ))),
+    }
 }
 
 /// Why an [`Endpoint`] was chosen.
@@ -79,8 +111,37 @@ impl Endpoint {
     ///
     /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when the host's text can't be understood.
     pub fn find(host: Option<&str>) -> Result<Self, Error> {
+        for name in ["DOCKER_HOST", "XDG_RUNTIME_DIR"] {
+            if std::env::var_os(name).is_some_and(|value| value.to_str().is_none()) {
+                return Err(Error::invalid(format!(
+                    "the environment variable {name} is not UTF-8: mend it or unset it"
+                )));
+            }
+        }
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self::choose(host, variable, |socket| socket.symlink_metadata().is_ok())
+        if host.is_none() && variable("DOCKER_HOST").is_none() {
+            refuse_context(variable)?;
+        }
+        let endpoint = Self::choose(host, variable, |socket| match socket.symlink_metadata() {
+            Ok(_) => true,
+            // What can't be looked at is not passed over.
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        })?;
+        if let Address::Tcp { .. } = endpoint.address
+            && ["DOCKER_TLS_VERIFY", "DOCKER_TLS"]
+                .iter()
+                .any(|name| variable(name).is_some())
+        {
+            return Err(Error::new(
+                ErrorKind::Tls,
+                format!(
+                    "the environment asks for TLS to {}, which dexec can't speak yet: use a unix socket, or unset \
+                     DOCKER_TLS_VERIFY and DOCKER_TLS where the connection is safe",
+                    endpoint.address
+                ),
+            ));
+        }
+        Ok(endpoint)
     }
 
     fn choose(

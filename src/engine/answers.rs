@@ -68,3 +68,10 @@ impl From<Listed> for Container {
         }
     }
 }
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Version {
+    #[serde(default)]
+    pub(super) arch: String,
+}

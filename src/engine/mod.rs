@@ -4,31 +4,33 @@ mod answers;
 mod refusal;
 mod socket;
 mod start_failure;
+mod stops;
 mod transport;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bollard::exec::StartExecOptions;
-use bollard::models::ExecConfig;
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use bollard::models::{ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::endpoint::{Endpoint, Origin};
 use crate::error::{Error, ErrorKind};
+use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 
 use refusal::Refusal;
 pub(crate) use socket::Socket;
-pub(crate) use start_failure::{is_podman_start_failure, start_failure};
+pub(crate) use start_failure::{is_docker_start_failure, is_podman_start_failure, start_failure};
+use stops::Stops;
+pub(crate) use transport::Make;
 use transport::{Transport, TransportError};
 
 /// How long one call may take, its answer's body included. Docker was seen to hold an inspect for 2 s.
@@ -42,6 +44,13 @@ const MOST_NAMES: usize = 10;
 
 const START: &str = "start the command";
 
+const JSON: &str = "application/json";
+
+/// How often a question is asked again over another connection.
+const MOST_RETRIES: u32 = 2;
+
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// A list of ten thousand containers is smaller.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -50,12 +59,12 @@ const LONGEST_REFUSAL: usize = 64 * 1024;
 
 /// A container engine at an [`Endpoint`].
 ///
-/// Nothing is sent before the first call. It needs a tokio runtime with time and I/O enabled.
-#[derive(Debug)]
+/// Nothing is sent before the first call. It needs a tokio runtime with time and I/O enabled. A clone shares its
+/// connections.
+#[derive(Clone, Debug)]
 pub struct Engine {
     transport: Arc<Transport>,
-    docker: Docker,
-    is_podman: Arc<AtomicBool>,
+    stops: Arc<Stops>,
 }
 
 /// One container, as a listing shows it.
@@ -103,42 +112,12 @@ pub(crate) enum ContainerState {
 
 impl Engine {
     /// An engine at this endpoint. No connection is made yet.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidRequest`] when the endpoint can't be used.
-    pub fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
-        let transport = Arc::new(Transport::new(endpoint.clone()));
-        let is_podman = Arc::new(AtomicBool::new(false));
-        let carrier = {
-            let (transport, is_podman) = (Arc::clone(&transport), Arc::clone(&is_podman));
-            move |request: BollardRequest| {
-                let (transport, is_podman) = (Arc::clone(&transport), Arc::clone(&is_podman));
-                async move {
-                    let response = transport
-                        .send(request.map(BodyExt::boxed_unsync))
-                        .await
-                        .map_err(|error| bollard::errors::Error::from(std::io::Error::other(error)))?;
-                    if transport::is_podman(&response) {
-                        is_podman.store(true, Ordering::Relaxed);
-                    }
-                    Ok(response)
-                }
-            }
-        };
-        // The address only fills in a URL of which the transport takes the path. The time is bounded here and there.
-        let docker = Docker::connect_with_custom_transport(
-            carrier,
-            Some("http://engine"),
-            CALL_TIME.as_secs(),
-            API_DEFAULT_VERSION,
-        )
-        .map_err(|error| Error::invalid(format!("the engine at {} can't be used: {error}", endpoint.address())))?;
-        Ok(Self {
-            transport,
-            docker,
-            is_podman,
-        })
+    #[must_use]
+    pub fn connect(endpoint: &Endpoint) -> Self {
+        Self {
+            transport: Arc::new(Transport::new(endpoint.clone())),
+            stops: Arc::default(),
+        }
     }
 
     /// The endpoint at which the engine is.
@@ -159,9 +138,14 @@ impl Engine {
             .map_err(|refusal| refusal.into_error("list containers", self.endpoint(), None))
     }
 
-    /// Whether an answer has shown the engine to be Podman.
-    pub(crate) fn is_podman(&self) -> bool {
-        self.is_podman.load(Ordering::Relaxed)
+    /// What the engine calls itself in its answers.
+    pub(crate) fn make(&self) -> Make {
+        self.transport.make()
+    }
+
+    /// The commands that are being stopped on their own.
+    pub(crate) fn stops(&self) -> &Stops {
+        &self.stops
     }
 
     pub(crate) async fn create_exec(&self, spec: &Spec, attach_stdin: bool) -> Result<ExecId, Error> {
@@ -179,23 +163,47 @@ impl Engine {
             working_dir: spec.workdir.clone(),
             ..ExecConfig::default()
         };
-        let created = call(self.docker.create_exec(spec.container.as_str(), config))
-            .await
-            .and_then(|created| ExecId::parse(created.id));
+        let path = format!("/containers/{}/exec", spec.container);
+        let created = self.post::<IdResponse>(&path, &config).await;
+        let created = created.and_then(|created| ExecId::parse(created.id));
         self.or_refused(what, created, &spec.container).await
     }
 
+    /// Sends a signal to a command's process group where the engine has a call for that. Podman has one since
+    /// September 2026 (its pull request 29525).
+    pub(crate) async fn kill_exec(&self, id: &ExecId, signal: Signal) -> bool {
+        let path = format!("/libpod/exec/{}/kill?signal={}", id.0, signal.name());
+        self.make() == Make::Podman && self.call(Method::POST, &path, JSON, Bytes::new()).await.is_ok()
+    }
+
+    /// The name of the processor architecture that the engine's containers run on.
+    pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
+        let version = self.get::<answers::Version>("/version").await;
+        let version = self.or_refused("tell its version", version, container).await?;
+        Ok(version.arch)
+    }
+
+    /// Unpacks a tar archive in a directory of the container, one that needs no encoding in a URL.
+    pub(crate) async fn put_archive(
+        &self,
+        container: &ContainerName,
+        directory: &'static str,
+        archive: Bytes,
+    ) -> Result<(), Error> {
+        let path = format!("/containers/{container}/archive?path={directory}");
+        let put = self.call(Method::PUT, &path, "application/x-tar", archive).await;
+        self.or_refused("put a file into the container", put.map(drop), container)
+            .await
+    }
+
     /// Starts a command and gives the connection over which its streams go.
-    ///
-    /// bollard's own start decodes the stream in a way that loses bytes; so this request is made here, over the same
-    /// transport.
     pub(crate) async fn start_attached(&self, id: &ExecId, container: &ContainerName) -> Result<Attached, Error> {
         let attached = within_time(async {
             let request = Request::post(format!("/exec/{}/start", id.0))
-                .header(CONTENT_TYPE, "application/json")
+                .header(CONTENT_TYPE, JSON)
                 .header(CONNECTION, "Upgrade")
                 .header(UPGRADE, "tcp")
-                .body(transport::body(r#"{"Detach":false,"Tty":false}"#))
+                .body(to_json(&start_config(false))?.into())
                 .map_err(broken)?;
             let response = self.transport.send(request).await?;
             match response.status() {
@@ -216,17 +224,17 @@ impl Engine {
     }
 
     pub(crate) async fn start_detached(&self, id: &ExecId, container: &ContainerName) -> Result<(), Error> {
-        let options = StartExecOptions {
-            detach: true,
-            ..StartExecOptions::default()
+        let path = format!("/exec/{}/start", id.0);
+        let started = match to_json(&start_config(true)) {
+            Ok(body) => self.call(Method::POST, &path, JSON, body).await,
+            Err(refusal) => Err(refusal),
         };
-        let started = call(self.docker.start_exec(&id.0, Some(options))).await;
-        self.or_refused(START, started.map(|_| ()), container).await
+        self.or_refused(START, started.map(drop), container).await
     }
 
     /// What the engine tells of a command; `None` when it does not know it any more.
     pub(crate) async fn inspect_exec(&self, id: &ExecId) -> Result<Option<ExecState>, Error> {
-        match call(self.docker.inspect_exec(&id.0)).await {
+        match self.get::<ExecInspectResponse>(&format!("/exec/{}/json", id.0)).await {
             Ok(state) => Ok(Some(ExecState {
                 // An answer without this field is no proof that the command has ended.
                 is_running: state.running.unwrap_or(true),
@@ -262,19 +270,37 @@ impl Engine {
         self.get(&format!("/containers/{container}/json")).await
     }
 
-    /// A request whose answer is read by types of our own: bollard's take no state but Docker's, and Podman has more.
+    /// Asks for something. A connection that breaks is no answer, and asking again changes nothing.
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
+        let mut tries = 0;
+        loop {
+            match self.call(Method::GET, path, JSON, Bytes::new()).await {
+                Err(Refusal::Transport(TransportError::Http(_) | TransportError::Broken(_)))
+                    if tries < MOST_RETRIES =>
+                {
+                    tries += 1;
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                answer => return from_json(&answer?),
+            }
+        }
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Refusal> {
+        let answer = self.call(Method::POST, path, JSON, to_json(body)?).await?;
+        from_json(&answer)
+    }
+
+    /// One call, and its answer whole.
+    async fn call(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Bytes, Refusal> {
         within_time(async {
-            let request = Request::get(path).body(transport::body("")).map_err(broken)?;
-            let response = self.transport.send(request).await?;
+            let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, kind);
+            let response = self.transport.send(request.body(body.into()).map_err(broken)?).await?;
             if !response.status().is_success() {
                 return Err(read_refusal(response).await);
             }
-            let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-                .collect()
-                .await
-                .map_err(broken)?;
-            serde_json::from_slice(&body.to_bytes()).map_err(|error| Refusal::NotAnEngine(error.to_string()))
+            let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+            Ok(body.map_err(broken)?.to_bytes())
         })
         .await
     }
@@ -296,7 +322,7 @@ impl Engine {
                 let hint = self.other_containers(container).await;
                 error.with_hint(&hint)
             }
-            ErrorKind::ContainerNotRunning if self.is_podman() && self.restarts(container).await => {
+            ErrorKind::ContainerNotRunning if self.make() == Make::Podman && self.restarts(container).await => {
                 Error::new(ErrorKind::ContainerRestarting, refusal::restarting(container.as_str()))
                     .with_docker_text(error.docker_text())
             }
@@ -362,9 +388,21 @@ impl ExecId {
     }
 }
 
-/// One call of bollard's, which bounds only the wait for the head of the answer.
-async fn call<T>(call: impl Future<Output = Result<T, bollard::errors::Error>>) -> Result<T, Refusal> {
-    within_time(async { call.await.map_err(Refusal::from) }).await
+fn start_config(detach: bool) -> ExecStartConfig {
+    ExecStartConfig {
+        detach: Some(detach),
+        tty: Some(false),
+        ..ExecStartConfig::default()
+    }
+}
+
+fn to_json(value: &impl Serialize) -> Result<Bytes, Refusal> {
+    let json = serde_json::to_vec(value).map_err(broken)?;
+    Ok(json.into())
+}
+
+fn from_json<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(answer).map_err(|error| Refusal::NotAnEngine(error.to_string()))
 }
 
 async fn within_time<T>(call: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {

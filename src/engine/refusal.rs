@@ -3,8 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use bollard::errors::Error as BollardError;
-
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, ErrorKind};
 use crate::request::ContainerName;
@@ -34,24 +32,6 @@ impl From<TransportError> for Refusal {
     }
 }
 
-impl From<BollardError> for Refusal {
-    fn from(error: BollardError) -> Self {
-        match error {
-            BollardError::DockerResponseServerError { status_code, message } => Self::Status {
-                status: status_code,
-                message,
-            },
-            // Our transport's errors come back in this wrapping.
-            BollardError::IOError { err } => match err.downcast::<TransportError>() {
-                Ok(error) => Self::Transport(error),
-                Err(error) => Self::Transport(TransportError::Broken(error.into())),
-            },
-            BollardError::HyperResponseError { err } => Self::Transport(TransportError::Broken(err.into())),
-            other => Self::NotAnEngine(other.to_string()),
-        }
-    }
-}
-
 impl Refusal {
     /// The error to answer with: what was tried at which endpoint, and on which container.
     pub(super) fn into_error(self, what: &str, endpoint: &Endpoint, container: Option<&ContainerName>) -> Error {
@@ -59,7 +39,7 @@ impl Refusal {
         match self {
             Self::Status { status, message } => refused(what, endpoint, container, status, message.trim()),
             Self::NoUpgrade => Error::new(
-                ErrorKind::EngineError,
+                ErrorKind::ConnectionLost,
                 format!(
                     "the connection to {address} was not upgraded to a stream: a proxy between dexec and the engine \
                      seems to take the `Upgrade` header away; let it pass, or use the engine's own socket"
@@ -101,13 +81,19 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
              Check the address (-H, DOCKER_HOST)"
         ),
         _ => {
-            let said = if message.is_empty() {
+            let said = if message.is_empty() || message.starts_with('<') {
                 format!("HTTP status {status} without a reason")
             } else {
                 message.to_owned()
             };
+            let hint = match kind {
+                ErrorKind::RefusedByPolicy => {
+                    "A proxy or a plugin of the engine allows only some calls: exec needs POST"
+                }
+                _ => hint(kind, message),
+            };
             return Error::new(kind, format!("the engine at {address} refused to {what}: {said}"))
-                .with_hint(hint(kind, message))
+                .with_hint(hint)
                 .with_docker_text(format!("Error response from daemon: {said}"));
         }
     };
@@ -122,7 +108,10 @@ pub(super) fn restarting(name: &str) -> String {
 fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     let lower = message.to_lowercase();
     let says = |words: &str| lower.contains(words);
-    if message.starts_with('<') {
+    if status == 401 || status == 403 {
+        // The engines have no such answer of their own: a plugin or a proxy does not let the call pass.
+        ErrorKind::RefusedByPolicy
+    } else if message.starts_with('<') {
         ErrorKind::NotAnEngine
     } else if says("multiple ids found") || says("more than one result for container") {
         ErrorKind::AmbiguousContainer
@@ -294,6 +283,16 @@ mod tests {
                 ErrorKind::InvalidRequest,
             ),
             (404, "404 page not found", ErrorKind::NotAnEngine),
+            (
+                403,
+                "<html><body><h1>403 Forbidden</h1></body></html>",
+                ErrorKind::RefusedByPolicy,
+            ),
+            (
+                403,
+                "authorization denied by plugin opa: no exec",
+                ErrorKind::RefusedByPolicy,
+            ),
             (502, "<html>bad gateway</html>", ErrorKind::NotAnEngine),
             (500, "something new", ErrorKind::EngineError),
             (500, "", ErrorKind::EngineError),

@@ -3,11 +3,16 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::endpoint::Address;
+
+/// As often as docker asks for it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -23,6 +28,9 @@ impl Socket {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 // Requests and keystrokes are small, and each is waited for.
                 stream.set_nodelay(true)?;
+                // A host that has vanished sends no sign; and what is idle for long is cut on the way.
+                let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
                 Ok(Self::Tcp(stream))
             }
         }

@@ -82,6 +82,11 @@ pub(crate) fn is_podman_start_failure(stderr: &str) -> bool {
     }) && lines.all(|line| line.starts_with("Error: "))
 }
 
+/// Whether Docker's standard output is that of a failed start, for want of its sure sign.
+pub(crate) fn is_docker_start_failure(stdout: &str) -> bool {
+    stdout.starts_with("OCI runtime exec failed: ") || start_failure_kind(stdout) == ErrorKind::UserNotFound
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

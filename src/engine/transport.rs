@@ -1,16 +1,13 @@
 //! The one way to an engine: it connects, keeps connections for the next request, and bounds every wait.
-//!
-//! bollard's typed calls and our own attached start both go through it.
 
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HOST, HeaderValue, SERVER, USER_AGENT};
@@ -22,11 +19,13 @@ use crate::endpoint::{Address, Endpoint};
 
 use super::socket::Socket;
 
-/// The body of any request, ours or bollard's.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn StdError + Send + Sync>>;
+/// The body of a request.
+type Body = Full<Bytes>;
 
 /// How long making a connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -39,6 +38,16 @@ pub(crate) struct Transport {
     endpoint: Endpoint,
     host: HeaderValue,
     kept: Mutex<Vec<Kept>>,
+    make: OnceLock<Make>,
+}
+
+/// Which engine it is. They differ in what they tell of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Make {
+    Docker,
+    Podman,
+    /// It does not say, or a proxy between does not let it.
+    Unknown,
 }
 
 #[derive(Debug)]
@@ -75,7 +84,13 @@ impl Transport {
             // What docker sends where the address is no host.
             host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
             kept: Mutex::default(),
+            make: OnceLock::new(),
         }
+    }
+
+    /// Which engine it is, as far as an answer has told.
+    pub(crate) fn make(&self) -> Make {
+        self.make.get().copied().unwrap_or(Make::Unknown)
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -107,6 +122,9 @@ impl Transport {
         match within(ANSWER_TIME, sender.try_send_request(request)).await {
             None => Err(TransportError::AnswerTimeout),
             Some(Ok(response)) => {
+                if let Some(make) = make(&response) {
+                    self.make.get_or_init(|| make);
+                }
                 if response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     self.lock_kept().push(Kept {
                         sender,
@@ -123,7 +141,15 @@ impl Transport {
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, TransportError> {
-        let connecting = Socket::connect(self.endpoint.address());
+        let connecting = async {
+            loop {
+                match Socket::connect(self.endpoint.address()).await {
+                    // The queue of a unix socket's listener is full.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
+                    connected => return connected,
+                }
+            }
+        };
         let socket = within(CONNECT_TIME, connecting)
             .await
             .ok_or(TransportError::ConnectTimeout)?
@@ -170,17 +196,14 @@ async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(time, future).await.ok()
 }
 
-/// A request's body.
-pub(crate) fn body(json: &'static str) -> Body {
-    Full::new(Bytes::from_static(json.as_bytes()))
-        .map_err(Into::into)
-        .boxed_unsync()
-}
-
-/// Whether the engine that gave this answer calls itself Podman.
-pub(crate) fn is_podman(response: &Response<Incoming>) -> bool {
-    response
-        .headers()
-        .get(SERVER)
-        .is_some_and(|server| server.as_bytes().starts_with(b"Libpod"))
+/// The maker that an answer names.
+fn make(response: &Response<Incoming>) -> Option<Make> {
+    let server = response.headers().get(SERVER)?.as_bytes();
+    if server.starts_with(b"Libpod") {
+        Some(Make::Podman)
+    } else if server.starts_with(b"Docker") {
+        Some(Make::Docker)
+    } else {
+        None
+    }
 }
