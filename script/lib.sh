@@ -20,22 +20,20 @@ need_packages() {
   [ "$(id -u)" = 0 ] || die "these packages are missing and only root can install them: ${missing[*]}"
   command -v apt-get >/dev/null || die "these packages are missing and there is no apt-get: ${missing[*]}"
   say "installing ${missing[*]}"
-  local put_policy=
-  if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 755 "$policy"
-    put_policy=1
-  fi
-  local log
-  log=$(mktemp)
-  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-    [ -z "$put_policy" ] || rm -f "$policy"
-    cat "$log" >&2
-    rm -f "$log"
-    die "apt-get could not install ${missing[*]}"
-  fi
-  [ -z "$put_policy" ] || rm -f "$policy"
-  rm -f "$log"
+  (
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    if [ ! -e "$policy" ]; then
+      trap 'rm -f "$log" "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod 755 "$policy"
+    fi
+    trap 'exit 130' INT TERM HUP
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+      cat "$log" >&2
+      die "apt-get could not install ${missing[*]}"
+    fi
+  )
 }
 
 # answers SOCKET: whether an engine answers on this unix socket.

@@ -15,7 +15,7 @@ pub use engine::{Container, Engine};
 pub use env_file::read_env_file;
 pub use error::{Error, ErrorKind};
 pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};
-pub use outcome::{End, Outcome};
+pub use outcome::{End, Outcome, Signal, StopCause};
 pub use request::{Request, RequestBuilder};
 pub use response::{Response, ResponseOptions};
 pub use text::TextStream;

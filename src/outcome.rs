@@ -48,6 +48,17 @@ pub enum End {
     },
     /// The engine, the endpoint or the request is at fault; nothing was run.
     Refused(Error),
+    /// It was stopped before its own end, because the caller asked for it or its output had nowhere to go.
+    Stopped {
+        /// Why it was stopped.
+        cause: StopCause,
+        /// The strongest signal that its processes were sent; `None` when none could be.
+        signal: Option<Signal>,
+        /// Why a process of it may still be running; `None` when all are known to have ended.
+        orphaned: Option<String>,
+        /// The cause as a failure; a timeout is none.
+        error: Option<Error>,
+    },
     /// It was started, and its end is not known from itself.
     Lost {
         /// What happened.
@@ -58,6 +69,41 @@ pub enum End {
         /// Whether the command may still be running.
         may_run: bool,
     },
+}
+
+/// Why a command was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopCause {
+    /// Its time was over.
+    Timeout,
+    /// The caller cancelled it.
+    Cancelled,
+    /// Nobody reads its output any more.
+    ReaderGone,
+    /// Its output could not be handed on.
+    OutputFailed,
+}
+
+/// A signal with which a command is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Signal {
+    /// SIGTERM: it is asked to end.
+    Term,
+    /// SIGKILL: it is ended.
+    Kill,
+}
+
+impl Signal {
+    /// The name, such as `SIGTERM`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Kill => "SIGKILL",
+        }
+    }
 }
 
 /// The exit code that stands for "the connection was lost before the exit code was known".
@@ -71,6 +117,14 @@ impl End {
             Self::Exited { code } | Self::NotStarted { code, .. } | Self::Lost { code, .. } => *code,
             Self::Detached { .. } => 0,
             Self::Refused(_) => 1,
+            Self::Stopped { cause, .. } => match cause {
+                // What timeout(1) answers with.
+                StopCause::Timeout => 124,
+                // What a shell says of a command that SIGINT, or SIGPIPE, has ended.
+                StopCause::Cancelled => 130,
+                StopCause::ReaderGone => 141,
+                StopCause::OutputFailed => 1,
+            },
         }
     }
 
@@ -80,6 +134,24 @@ impl End {
         match self {
             Self::Exited { .. } | Self::Detached { .. } => None,
             Self::NotStarted { error, .. } | Self::Refused(error) | Self::Lost { error, .. } => Some(error),
+            Self::Stopped { error, .. } => error.as_ref(),
         }
+    }
+
+    /// What is to be said beyond the exit code: what went wrong, and what may be left running.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        let error = self.error().map(Error::to_string);
+        let Self::Stopped {
+            orphaned: Some(reason), ..
+        } = self
+        else {
+            return error;
+        };
+        let orphaned = format!("the command may still be running in the container: {reason}");
+        Some(match error {
+            Some(error) => format!("{error}. {orphaned}"),
+            None => orphaned,
+        })
     }
 }

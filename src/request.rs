@@ -1,6 +1,7 @@
 //! What to run: checked when it is built, so that nothing later has to check it again.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::io::AsyncRead;
 
@@ -11,6 +12,9 @@ const STRING_LIMIT: usize = 128 * 1024;
 
 /// containerd takes no larger message, and the command is part of one.
 const TOTAL_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The time between SIGTERM and SIGKILL.
+const KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// A source of standard input.
 pub(crate) type Stdin = Box<dyn AsyncRead + Send + Unpin>;
@@ -26,6 +30,8 @@ pub(crate) type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 pub struct Request {
     pub(crate) spec: Spec,
     pub(crate) stdin: Option<Stdin>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) kill_after: Duration,
 }
 
 /// What goes over the wire, and can be sent again.
@@ -57,6 +63,8 @@ impl Request {
                 ..Spec::default()
             },
             stdin: None,
+            timeout: None,
+            kill_after: KILL_AFTER,
         }
     }
 }
@@ -78,6 +86,8 @@ pub struct RequestBuilder {
     container: String,
     spec: Spec,
     stdin: Option<Stdin>,
+    timeout: Option<Duration>,
+    kill_after: Duration,
 }
 
 impl fmt::Debug for RequestBuilder {
@@ -145,6 +155,18 @@ impl RequestBuilder {
         self
     }
 
+    /// Stops the command when it runs for longer than this, counted from the engine's answer to the start.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.timeout = Some(time);
+        self
+    }
+
+    /// Sets how long a command that is stopped has between SIGTERM and SIGKILL: 2 s by default.
+    pub fn kill_after(mut self, grace: Duration) -> Self {
+        self.kill_after = grace;
+        self
+    }
+
     /// Checks everything that needs no engine.
     ///
     /// # Errors
@@ -155,6 +177,8 @@ impl RequestBuilder {
             container,
             mut spec,
             stdin,
+            timeout,
+            kill_after,
         } = self;
         spec.container = ContainerName::parse(&container)?;
         check_program(spec.command.first())?;
@@ -199,7 +223,17 @@ impl RequestBuilder {
         for group in &spec.groups {
             check_group(group)?;
         }
-        Ok(Request { spec, stdin })
+        if spec.is_detached && timeout.is_some() {
+            return Err(Error::invalid(
+                "a detached command is left to itself, so it has no timeout: leave one of the two out",
+            ));
+        }
+        Ok(Request {
+            spec,
+            stdin,
+            timeout,
+            kill_after,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Added groups, which the engines' exec has no field for.
 //!
-//! The command is started as root, and util-linux's `setpriv` in the container gives it its user, its groups and the
-//! added ones. What these are is asked in the container first, so that the command finds all else as without the
-//! added groups.
+//! The command is started as root, and a tool in the container gives it its user, its groups and the added ones:
+//! util-linux's `setpriv` where the image has it, else dexec's own [helper](super::helper). What the user and its groups
+//! are is asked in the container first, so that the command finds all else as without the added groups.
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
@@ -10,6 +10,7 @@ use crate::outcome::End;
 use crate::request::Spec;
 
 use super::capture::Capture;
+use super::helper::Helper;
 
 /// Prints the user, the groups and the home directory that a command has.
 const IDENTITY: &str = r#"setpriv --dump && printf '%s\n' "home: $HOME""#;
@@ -25,13 +26,31 @@ struct Identity {
     home: String,
 }
 
-/// The same command with the added groups.
-pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<Spec, Error> {
+/// The same command with the added groups; and the helper where one was put into the container, which removes itself
+/// when the command is started.
+pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<(Spec, Option<Helper>), Error> {
+    let without = match by_setpriv(engine, spec.clone()).await {
+        Err(error) if error.kind() == ErrorKind::UnsupportedInContainer => error,
+        done => return done.map(|spec| (spec, None)),
+    };
+    let Ok(helper) = Helper::put(engine, &spec.container).await else {
+        return Err(without);
+    };
+    match by_helper(engine, spec, helper.path()).await {
+        Ok(spec) => Ok((spec, Some(helper))),
+        Err(error) => {
+            // The error is what the caller has to know.
+            let _ = helper.remove(engine).await;
+            Err(error)
+        }
+    }
+}
+
+async fn by_setpriv(engine: &Engine, spec: Spec) -> Result<Spec, Error> {
     let asked = ask(engine, &spec, &["sh", "-c", IDENTITY]).await?;
     let identity = Identity::parse(&asked)
         .ok_or_else(|| unsupported(&spec, &format!("its setpriv answered `{}`", first_line(&asked))))?;
-
-    let groups = [identity.groups.as_slice(), &spec.groups].concat().join(",");
+    let groups = identity.and(&spec.groups);
     let prefix = [
         "setpriv",
         "--reuid",
@@ -41,17 +60,35 @@ pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<Spec, Err
         "--groups",
         &groups,
     ];
-    let as_root = Spec {
+    // Tried on setpriv itself first: its own complaints could not be told from those of the command.
+    let rehearsal = [&prefix[..], &["setpriv", "--dump"]].concat();
+    behind(engine, spec, &identity, &prefix, &rehearsal).await
+}
+
+async fn by_helper(engine: &Engine, spec: Spec, helper: &str) -> Result<Spec, Error> {
+    let asked = ask(engine, &spec, &[helper, "identity"]).await?;
+    let identity = Identity::parse(&asked)
+        .ok_or_else(|| unsupported(&spec, &format!("the helper answered `{}`", first_line(&asked))))?;
+    let groups = identity.and(&spec.groups);
+    let prefix = [helper, "groups", &identity.uid, &identity.gid, &groups];
+    behind(engine, spec, &identity, &prefix, &prefix).await
+}
+
+/// The command behind a tool that sets its groups, once a rehearsal has shown that the tool can.
+async fn behind(
+    engine: &Engine,
+    spec: Spec,
+    identity: &Identity,
+    prefix: &[&str],
+    rehearsal: &[&str],
+) -> Result<Spec, Error> {
+    let mut spec = Spec {
         user: Some("0".to_owned()),
         ..spec
     };
-    // Tried on setpriv itself first: its own complaints could not be told from those of the command.
-    let rehearsal: Vec<&str> = prefix.iter().copied().chain(["setpriv", "--dump"]).collect();
-    ask(engine, &as_root, &rehearsal).await?;
-
-    let mut spec = as_root;
+    ask(engine, &spec, rehearsal).await?;
     spec.env.push(format!("HOME={}", identity.home));
-    spec.command.splice(0..0, prefix.map(str::to_owned));
+    spec.command.splice(0..0, prefix.iter().map(|&word| word.to_owned()));
     Ok(spec)
 }
 
@@ -65,9 +102,7 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
         ..spec.clone()
     };
     let mut capture = Capture::with_limit(LONGEST_IDENTITY);
-    let end = engine
-        .run(&question, None, &mut capture, &super::Started::default())
-        .await?;
+    let end = engine.run(&question, &mut capture).await?;
     let (stdout, stderr) = capture.finish();
     match end {
         End::Exited { code: 0 } => Ok(String::from_utf8_lossy(&stdout.into_bytes()).into_owned()),
@@ -84,7 +119,7 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
             Err(unsupported(spec, &error.to_string()))
         }
         End::NotStarted { error, .. } | End::Lost { error, .. } | End::Refused(error) => Err(error),
-        End::Detached { .. } => Err(unsupported(spec, "a question was detached")),
+        End::Stopped { .. } | End::Detached { .. } => Err(unsupported(spec, "the question was not answered")),
     }
 }
 
@@ -96,14 +131,20 @@ fn unsupported(spec: &Spec, reason: &str) -> Error {
     Error::new(
         ErrorKind::UnsupportedInContainer,
         format!(
-            "groups can't be added in the container `{}`: {reason}. It takes a shell and util-linux's setpriv in the \
-             container, groups that it knows (or numbers), and root's capability to set groups; nothing was run",
+            "groups can't be added in the container `{}`: {reason}. It takes util-linux's setpriv in the container or \
+             a root directory that can be written, groups that it knows (or numbers), and root's capability to set \
+             groups; nothing was run",
             spec.container
         ),
     )
 }
 
 impl Identity {
+    /// Its groups and these, as a list with commas.
+    fn and(&self, more: &[String]) -> String {
+        [self.groups.as_slice(), more].concat().join(",")
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let field = |name: &str| {
             text.lines()
@@ -123,9 +164,12 @@ impl Identity {
     }
 }
 
-/// Why setpriv could not execute the command, in its own words, where these are all that was written.
+/// Why the tool could not execute the command, in its own words, where these are all that was written.
 pub(super) fn start_failure(stderr: &str) -> Option<ErrorKind> {
-    let reason = stderr.strip_prefix("setpriv: failed to execute ")?.strip_suffix('\n')?;
+    let (tool, reason) = stderr.split_once(": failed to execute ")?;
+    let reason = reason
+        .strip_suffix('\n')
+        .filter(|_| matches!(tool, "setpriv" | "dexec"))?;
     if reason.contains('\n') {
         None
     } else if reason.ends_with(": No such file or directory") {
@@ -161,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn setpriv_s_own_failure_is_told_from_the_command_s() {
+    fn a_tool_s_own_failure_is_told_from_the_command_s() {
         assert_eq!(
             start_failure("setpriv: failed to execute nosuch: No such file or directory\n"),
             Some(ErrorKind::CommandNotFound)
         );
         assert_eq!(
-            start_failure("setpriv: failed to execute /etc: Permission denied\n"),
+            start_failure("dexec: failed to execute /etc: Permission denied\n"),
             Some(ErrorKind::CommandNotExecutable)
         );
         assert_eq!(

@@ -1,46 +1,47 @@
-//! One command's life: created, started, its bytes moved until they end, its exit code asked for.
+//! One command's life: created, started, its bytes moved until they end, its exit code asked for; or stopped.
 
 mod capture;
+mod end;
 mod frames;
 mod groups;
+mod helper;
+mod marker;
 mod output;
 mod pump;
+mod stop;
 
+use std::future::pending;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{ContainerState, Engine, ExecId, ExecState, is_podman_start_failure, start_failure};
+use crate::engine::{Attached, Engine, ExecId};
 use crate::error::{Error, ErrorKind};
-use crate::outcome::{End, LOST, Outcome};
-use crate::request::{ContainerName, Request, Spec, Stdin};
+use crate::outcome::{End, Outcome, StopCause};
+use crate::request::{Request, Spec, Stdin};
 
 pub use capture::{CAPTURE_LIMIT, Capture, Captured};
+use end::lost;
+use helper::Helper;
+use marker::Marker;
 pub use output::{Output, Stream};
 use pump::{Break, Seen, pump};
+use stop::{Stopped, Target, stop};
 
-/// The code of a process that was ended by SIGKILL, as every one is when its container ends.
-const KILLED: i64 = 137;
+/// How long a cancelled command's start is waited for.
+const STARTING_TIME: Duration = Duration::from_secs(5);
 
-/// How long a command may still be called running after its output has ended.
-const SETTLING_TIME: Duration = Duration::from_secs(5);
+/// How long an engine that failed to answer a start may take to end the command all the same.
+const STOPPING_TIME: Duration = Duration::from_secs(20);
 
-/// When to look again for the end of a container that ended together with a command: Podman was seen to call it
-/// running for more than 400 ms.
-const CONTAINER_LOOKS: [Duration; 5] = [
-    Duration::ZERO,
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_millis(600),
-    Duration::from_secs(1),
-];
+/// How long the rest of a stopped command's output is waited for.
+const DRAINING_TIME: Duration = Duration::from_secs(5);
 
-/// Whether the command may have begun to run.
-#[derive(Debug, Default)]
-pub(crate) struct Started(AtomicBool);
+/// The same when a process may be left, which holds the output open.
+const ORPHAN_S_DRAINING_TIME: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Runs a command and keeps what it writes, up to [`CAPTURE_LIMIT`] bytes of each stream.
@@ -58,202 +59,270 @@ impl Engine {
     /// It takes three requests: create, start, and an inspect for the exit code when the output has ended. The exit
     /// code is the command's own; where it can't be had the [`End`] says so.
     ///
-    /// When `cancel` is cancelled, the end is [`End::Lost`] with [`ErrorKind::Interrupted`]. The engines have no call
-    /// that ends a command: it goes on in the container.
+    /// When `cancel` is cancelled, when the request's time is over, or when the output takes no more, the command is
+    /// stopped: all its processes in the container are sent SIGTERM, and after
+    /// [`kill_after`](crate::RequestBuilder::kill_after) SIGKILL. The end is then [`End::Stopped`], and it comes when
+    /// nothing of the command is left, or says why something may be.
+    ///
+    /// Dropping the future is the emergency way to do the same: see [`shutdown`](Self::shutdown).
     pub async fn exec_to<O: Output>(&self, request: Request, output: &mut O, cancel: &CancellationToken) -> End {
-        let started = Started::default();
-        tokio::select! {
+        let Request {
+            spec,
+            stdin,
+            timeout,
+            kill_after,
+        } = request;
+        let user = spec.user.clone();
+        let marker = Marker::new();
+        let created = tokio::select! {
             biased;
-            end = self.live(request, output, &started) => end.unwrap_or_else(End::Refused),
-            () = cancel.cancelled() => interrupted(&started),
+            created = self.create(spec, &marker, stdin.is_some()) => created,
+            () = cancel.cancelled() => return interrupted_early(),
+        };
+        let (spec, helper, exec) = match created {
+            Ok(created) => created,
+            Err(error) => return End::Refused(error),
+        };
+        let target = Target {
+            exec,
+            container: spec.container.clone(),
+            user,
+            is_privileged: spec.is_privileged,
+            marker,
+            kill_after,
+            since: Instant::now(),
+            is_answered: false,
+        };
+        let mut command = Command {
+            engine: self,
+            spec,
+            target: Some(target),
+        };
+        let end = command.live(stdin, timeout, output, cancel).await;
+        command.target = None;
+        let end = end.unwrap_or_else(End::Refused);
+        if let (Some(helper), End::Refused(_) | End::NotStarted { .. }) = (helper, &end) {
+            // It would have removed itself. What the end says is more than that it could not be done.
+            let _ = helper.remove(self).await;
         }
+        end
     }
 
-    async fn live<O: Output>(&self, request: Request, output: &mut O, started: &Started) -> Result<End, Error> {
-        let Request { mut spec, stdin } = request;
-        if !spec.groups.is_empty() {
-            spec = groups::with_groups(self, spec).await?;
-        }
-        self.run(&spec, stdin, output, started).await
-    }
-
-    /// Runs a command as it stands in `spec`. An error means that nothing was started.
-    async fn run<O: Output>(
+    async fn create(
         &self,
-        spec: &Spec,
-        stdin: Option<Stdin>,
-        output: &mut O,
-        started: &Started,
-    ) -> Result<End, Error> {
-        let id = self.create_exec(spec, stdin.is_some()).await?;
-        started.0.store(true, Ordering::Relaxed);
-        if spec.is_detached {
-            return match self.start_detached(&id, &spec.container).await {
-                Ok(()) => Ok(End::Detached {
-                    exec_id: id.into_string(),
-                }),
-                Err(error) => not_started(error),
-            };
+        mut spec: Spec,
+        marker: &Marker,
+        has_stdin: bool,
+    ) -> Result<(Spec, Option<Helper>, ExecId), Error> {
+        let mut helper = None;
+        if !spec.groups.is_empty() {
+            (spec, helper) = Box::pin(groups::with_groups(self, spec)).await?;
         }
-        let attached = match self.start_attached(&id, &spec.container).await {
-            Ok(attached) => attached,
-            Err(error) => return not_started(error),
-        };
+        spec.env.push(marker.entry().to_owned());
+        match self.create_exec(&spec, has_stdin).await {
+            Ok(id) => Ok((spec, helper, id)),
+            Err(error) => {
+                if let Some(helper) = helper {
+                    // The error is what the caller has to know.
+                    let _ = helper.remove(self).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a command of dexec's own, which ends by itself. An error means that nothing was started.
+    async fn run(&self, spec: &Spec, output: &mut Capture) -> Result<End, Error> {
+        let id = self.create_exec(spec, false).await?;
+        let attached = self.start_attached(&id, &spec.container).await?;
         let mut seen = Seen::default();
-        let streamed = pump(attached, stdin, output, &mut seen).await;
-        Ok(self.conclude(spec, &id, streamed, &seen).await)
+        let streamed = pump(attached, None, output, &mut seen, (self, &id)).await;
+        Ok(self.conclude(spec, None, &id, streamed, &seen).await)
     }
 
-    /// The end of a command whose output has ended: by itself that proves nothing, so the engine is asked.
-    async fn conclude(&self, spec: &Spec, id: &ExecId, streamed: Result<(), Break>, seen: &Seen) -> End {
-        if let Err(Break::Output(error)) = streamed {
-            return output_failed(error);
-        }
-        match (self.settled(id).await, streamed) {
-            (Ok(Some(ExecState { is_running: true, .. })), _) => lost(
-                "the output ended while the command runs on: the engine was restarted or cut the connection",
-                true,
-            ),
-            (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
-            (Ok(Some(ExecState { exit_code: None, .. })), Ok(())) => {
-                lost("the engine does not tell the exit code", false)
-            }
-            (
-                Ok(Some(ExecState {
-                    exit_code: Some(code),
-                    has_pid,
-                    ..
-                })),
-                Ok(()),
-            ) => self.ended(spec, code, has_pid, seen).await,
-            (Ok(None), _) => {
-                let event = self.container_end(&spec.container).await.unwrap_or("was restarted");
-                container_stopped(&spec.container, event, LOST)
-            }
-            (Err(error), _) => lost(&error.to_string(), true),
-        }
+    /// Waits for the commands whose futures were dropped before their end: each is being stopped.
+    ///
+    /// Gives an error for each of which a process may be left. The engine can be used on.
+    pub async fn shutdown(&self) -> Vec<Error> {
+        self.stops().wait().await
     }
+}
 
-    async fn settled(&self, id: &ExecId) -> Result<Option<ExecState>, Error> {
-        let deadline = Instant::now() + SETTLING_TIME;
-        let mut pause = Duration::from_millis(10);
-        loop {
-            let state = self.inspect_exec(id).await?;
-            let is_running = state.as_ref().is_some_and(|state| state.is_running);
-            if !is_running || Instant::now() > deadline {
-                return Ok(state);
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-    }
+/// A command from its start to its end. Dropped in between, it is stopped all the same.
+struct Command<'a> {
+    engine: &'a Engine,
+    spec: Spec,
+    /// What is to be stopped; `None` when that is done or the command has ended.
+    target: Option<Target>,
+}
 
-    /// The end of a command of which the engine says that it has ended with `code`.
-    async fn ended(&self, spec: &Spec, code: i64, has_pid: bool, seen: &Seen) -> End {
-        let program = spec.command.first().map_or("", String::as_str);
-        let stderr = String::from_utf8_lossy(&seen.stderr);
-        if !spec.groups.is_empty()
-            && let 126 | 127 = code
-            && seen.stdout.is_empty()
-            && let Some(kind) = groups::start_failure(&stderr)
-        {
-            let error = Error::new(kind, stderr.trim().to_owned());
-            return End::NotStarted { code, error };
-        }
-        // Docker never made a process then; Podman forgets the process of every command that has ended.
-        let words = if self.is_podman() {
-            ((125..=127).contains(&code) && seen.stdout.is_empty() && is_podman_start_failure(&stderr))
-                .then_some(stderr)
-        } else {
-            ((125..=128).contains(&code) && !has_pid).then(|| String::from_utf8_lossy(&seen.stdout))
+impl Command<'_> {
+    async fn live<O: Output>(
+        &mut self,
+        stdin: Option<Stdin>,
+        time: Option<Duration>,
+        output: &mut O,
+        cancel: &CancellationToken,
+    ) -> Result<End, Error> {
+        let Self { engine, spec, target } = self;
+        let (engine, spec): (&Engine, &Spec) = (engine, spec);
+        let Some(target) = target else {
+            return Ok(interrupted_early());
         };
-        if let Some(words) = words {
-            let error = start_failure(program, &words);
-            return End::NotStarted { code, error };
-        }
-        if code == KILLED
-            && let Some(event) = self.container_end(&spec.container).await
-        {
-            return container_stopped(&spec.container, event, KILLED);
-        }
-        End::Exited { code }
-    }
+        let id = target.exec.clone();
 
-    /// What became of a container that does not run any more; `None` when it runs, or when that can't be known.
-    async fn container_end(&self, container: &ContainerName) -> Option<&'static str> {
-        for pause in CONTAINER_LOOKS {
-            tokio::time::sleep(pause).await;
-            match self.container_state(container).await {
-                Ok(ContainerState::Running) => {}
-                Ok(ContainerState::NotRunning) => return Some("stopped"),
-                Ok(ContainerState::Gone) => return Some("was removed"),
-                Err(_) => return None,
+        // A start that is under way can't be taken back.
+        let started = {
+            let mut starting = pin!(start(engine, spec, &id));
+            tokio::select! {
+                biased;
+                started = &mut starting => Some(started),
+                () = cancel.cancelled() => timeout(STARTING_TIME, starting).await.ok(),
+            }
+        };
+        target.is_answered = started.is_some();
+        let attached = match started {
+            Some(Ok(attached)) => attached,
+            Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
+                // Nobody will have its output or its exit code, so it had better not run.
+                let stopped = timeout(STOPPING_TIME, Box::pin(stop(engine, target))).await;
+                let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
+                return Ok(lost(&error.to_string(), !has_ended));
+            }
+            Some(Err(error)) => return Err(error),
+            None => None,
+        };
+        let Some(attached) = attached else {
+            if cancel.is_cancelled() {
+                let stopped = Box::pin(stop(engine, target)).await;
+                return Ok(ended_by(StopCause::Cancelled, stopped, None));
+            }
+            return Ok(End::Detached {
+                exec_id: id.into_string(),
+            });
+        };
+
+        let deadline = time.map(|time| Instant::now() + time);
+        let mut seen = Seen::default();
+        let (cause, stopped, streamed) = {
+            let mut pumping = pin!(pump(attached, stdin, output, &mut seen, (engine, &id)));
+            let mut streamed = None;
+            let cause = tokio::select! {
+                biased;
+                end = &mut pumping => match streamed.insert(end) {
+                    Err(Break::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Some(StopCause::ReaderGone),
+                    Err(Break::Output(_)) => Some(StopCause::OutputFailed),
+                    _ => None,
+                },
+                () = cancel.cancelled() => Some(StopCause::Cancelled),
+                () = passed(deadline) => Some(StopCause::Timeout),
+            };
+            let mut stopped = None;
+            if cause.is_some() {
+                // On the heap: few commands are stopped.
+                let mut stopping = Box::pin(stop(engine, target));
+                // The command may write while it ends, and is kept from ending while nobody reads.
+                while stopped.is_none() {
+                    tokio::select! {
+                        done = &mut stopping => stopped = Some(done),
+                        end = &mut pumping, if streamed.is_none() => streamed = Some(end),
+                    }
+                }
+            }
+            if streamed.is_none() {
+                let is_orphaned = stopped.as_ref().is_some_and(|stopped| stopped.orphaned.is_some());
+                let time = if is_orphaned {
+                    ORPHAN_S_DRAINING_TIME
+                } else {
+                    DRAINING_TIME
+                };
+                streamed = timeout(time, pumping).await.ok();
+            }
+            (cause, stopped, streamed)
+        };
+        match (cause, stopped, streamed) {
+            (Some(cause), Some(stopped), streamed) => {
+                let output_failure = match streamed {
+                    Some(Err(Break::Output(error))) => Some(error),
+                    Some(streamed) if stopped.is_needless() => {
+                        return Ok(engine.conclude(spec, Some(target), &id, streamed, &seen).await);
+                    }
+                    Some(_) => None,
+                    None if stopped.orphaned.is_some() => None,
+                    None => Some(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "its reader does not take the rest",
+                    )),
+                };
+                Ok(ended_by(cause, stopped, output_failure))
+            }
+            (_, _, streamed) => {
+                let streamed = streamed.unwrap_or(Ok(()));
+                Ok(engine.conclude(spec, Some(target), &id, streamed, &seen).await)
             }
         }
-        None
     }
 }
 
-/// A start without an answer may have reached the engine.
-fn not_started(error: Error) -> Result<End, Error> {
-    match error.kind() {
-        ErrorKind::ConnectionLost => Ok(lost(&error.to_string(), true)),
-        _ => Err(error),
+impl Drop for Command<'_> {
+    fn drop(&mut self) {
+        if let Some(target) = self.target.take() {
+            let engine = self.engine.clone();
+            let container = target.container.clone();
+            let stopping = async move { stop(&engine, &target).await.orphaned };
+            self.engine.stops().begin(stopping, container.as_str());
+        }
     }
 }
 
-fn lost(reason: &str, may_run: bool) -> End {
-    let mut message = format!("the connection was lost before the exit code was known: {reason}");
-    if may_run {
-        message.push_str(". The command may still be running in the container");
-    }
-    End::Lost {
-        error: Error::new(ErrorKind::ConnectionLost, message),
-        code: LOST,
-        may_run,
+/// Starts a command; there is no connection to a detached one.
+async fn start(engine: &Engine, spec: &Spec, id: &ExecId) -> Result<Option<Attached>, Error> {
+    if spec.is_detached {
+        engine.start_detached(id, &spec.container).await?;
+        Ok(None)
+    } else {
+        engine.start_attached(id, &spec.container).await.map(Some)
     }
 }
 
-fn container_stopped(container: &ContainerName, event: &str, code: i64) -> End {
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+fn ended_by(cause: StopCause, stopped: Stopped, output_failure: Option<io::Error>) -> End {
+    let failure = output_failure.map(|failure| {
+        let reason = match cause {
+            StopCause::ReaderGone => "the reader of the output has gone, so the command was stopped".to_owned(),
+            _ => format!("the output can't be written: {failure}"),
+        };
+        Error::new(ErrorKind::OutputFailed, reason).with_source(failure)
+    });
+    let error = match cause {
+        StopCause::Cancelled => {
+            let error = Error::new(ErrorKind::Interrupted, "dexec was interrupted and stopped the command");
+            Some(error.with_hint(&failure.map(|failure| failure.to_string()).unwrap_or_default()))
+        }
+        _ => failure,
+    };
+    End::Stopped {
+        cause,
+        signal: stopped.signal,
+        orphaned: stopped.orphaned,
+        error,
+    }
+}
+
+fn interrupted_early() -> End {
     End::Lost {
         error: Error::new(
-            ErrorKind::ContainerStopped,
-            format!("the container `{container}` {event} while the command ran, which ended the command"),
+            ErrorKind::Interrupted,
+            "dexec was interrupted before the command was started",
         ),
-        code,
-        may_run: false,
-    }
-}
-
-fn output_failed(error: io::Error) -> End {
-    let is_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-    let cause = if is_pipe {
-        "the reader of the output has gone".to_owned()
-    } else {
-        format!("the output can't be written: {error}")
-    };
-    End::Lost {
-        error: Error::new(
-            ErrorKind::OutputFailed,
-            format!("{cause}. The command may still be running in the container"),
-        )
-        .with_source(error),
-        code: if is_pipe { 141 } else { 1 },
-        may_run: true,
-    }
-}
-
-fn interrupted(started: &Started) -> End {
-    let may_run = started.0.load(Ordering::Relaxed);
-    let message = if may_run {
-        "dexec was interrupted: the command may still be running in the container"
-    } else {
-        "dexec was interrupted before the command was started"
-    };
-    End::Lost {
-        error: Error::new(ErrorKind::Interrupted, message),
         // What a shell says of a command that SIGINT has ended.
         code: 130,
-        may_run,
+        may_run: false,
     }
 }

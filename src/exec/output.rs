@@ -33,4 +33,12 @@ pub trait Output: Send {
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send {
         async { Ok(()) }
     }
+
+    /// Comes when the output will take no more, which it may know before anything is written: a command that is silent
+    /// has to be stopped all the same. By default it never comes.
+    ///
+    /// It is waited for while there is nothing to write, and dropped when there is.
+    fn closed(&mut self) -> impl Future<Output = io::Error> + Send {
+        std::future::pending()
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::future::pending;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::time::sleep;
 
-use crate::engine::Attached;
+use crate::engine::{Attached, Engine, ExecId, ExecState};
 use crate::request::Stdin;
 
 use super::frames::{FrameError, Frames};
@@ -18,6 +20,12 @@ const BUFFER: usize = 128 * 1024;
 
 /// The runtime's words for a failed start, of which this is more than enough.
 const SEEN: usize = 4 * 1024;
+
+/// After what silence the engine is asked whether the command has ended.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How far the pauses between two questions grow.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// Why the output did not come to its proper end.
 #[derive(Debug, Error)]
@@ -52,11 +60,14 @@ impl Seen {
 }
 
 /// Moves bytes until the output ends. A command that does not read its input to the end does not keep it waiting.
+///
+/// An engine that does not end the output of a command which has ended is not waited for without end.
 pub(crate) async fn pump<O: Output>(
     attached: Attached,
     stdin: Option<Stdin>,
     output: &mut O,
     seen: &mut Seen,
+    (engine, id): (&Engine, &ExecId),
 ) -> Result<(), Break> {
     let takes_input = stdin.is_some();
     let (mut reader, writer) = tokio::io::split(attached.socket);
@@ -72,7 +83,13 @@ pub(crate) async fn pump<O: Output>(
             }
             output.flush().await.map_err(Break::Output)?;
             bytes.reserve(BUFFER);
-            match reader.read_buf(&mut bytes).await {
+            let read = tokio::select! {
+                biased;
+                read = reader.read_buf(&mut bytes) => read,
+                error = output.closed() => return Err(Break::Output(error)),
+                () = proven_end(engine, id) => Ok(0),
+            };
+            match read {
                 Ok(0) if frames.is_whole(&bytes) => return Ok(()),
                 Ok(0) => return Err(Break::CutFrame),
                 Ok(_) => {}
@@ -86,6 +103,30 @@ pub(crate) async fn pump<O: Output>(
         biased;
         delivered = deliver => delivered,
         never = feed(stdin, writer) => match never {},
+    }
+}
+
+/// Comes when the output has been silent for long and the engine says, asked twice, that the command has ended.
+///
+/// The time in which the output is written does not count: an engine that waits for its reader is silent too.
+async fn proven_end(engine: &Engine, id: &ExecId) {
+    let mut pause = SILENCE;
+    let mut has_ended = false;
+    loop {
+        sleep(pause).await;
+        match engine.inspect_exec(id).await {
+            Ok(Some(ExecState { is_running: true, .. })) => has_ended = false,
+            Ok(_) if has_ended => return,
+            // Its last output may be on the way.
+            Ok(_) => {
+                has_ended = true;
+                pause = SILENCE;
+                continue;
+            }
+            // An engine that does not answer proves nothing.
+            Err(_) => {}
+        }
+        pause = (pause * 2).min(LONGEST_SILENCE);
     }
 }
 

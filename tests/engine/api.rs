@@ -71,22 +71,53 @@ impl Container {
     }
 
     pub fn create(purpose: &str, command: &[&str], restart: &str) -> Self {
+        Self::create_with(
+            purpose,
+            json!({ "Cmd": command, "HostConfig": { "RestartPolicy": { "Name": restart } } }),
+        )
+    }
+
+    /// Runs a new container with more of the engine's own settings.
+    pub fn start_with(purpose: &str, settings: Value) -> Self {
+        let container = Self::create_with(purpose, settings);
+        post(&format!("/containers/{}/start", container.name));
+        container
+    }
+
+    fn create_with(purpose: &str, settings: Value) -> Self {
         let name = format!("dexec-own-{purpose}");
         call("DELETE", &format!("/containers/{name}?force=true"), &Value::Null);
         let limit = |name| json!({ "Name": name, "Soft": 1024, "Hard": 4096 });
-        let config = json!({
+        let common = json!({
             "Image": "dexec-test/shell",
-            "Cmd": command,
             "StopSignal": "SIGKILL",
-            "HostConfig": {
-                "NetworkMode": "none",
-                "RestartPolicy": { "Name": restart },
-                "Ulimits": [limit("nofile"), limit("nproc")],
-            },
+            "HostConfig": { "NetworkMode": "none", "Ulimits": [limit("nofile"), limit("nproc")] },
         });
+        let config = merged(common, settings);
         let (status, body) = call("POST", &format!("/containers/create?name={name}"), &config);
         assert_eq!(status, 201, "{body}");
         Self { name }
+    }
+
+    /// The command lines of what runs in the container, as the engine sees it from outside; without what has ended and
+    /// waits for its parent.
+    pub fn processes(&self) -> Vec<String> {
+        // Podman would run the container's own ps for Docker's words, and leaves its answer in one piece.
+        let words = if is_podman() { "pid,args" } else { "-ef" };
+        let top = get(&format!("/containers/{}/top?ps_args={words}", self.name));
+        let titles = top["Titles"].as_array().expect("it has titles");
+        let column = titles.iter().position(|title| title == "CMD" || title == "COMMAND");
+        let column = column.expect("one of them is the command");
+        let rows = top["Processes"].as_array().expect("it has processes");
+        rows.iter()
+            .map(|row| row[column].as_str().expect("it is text").to_owned())
+            .filter(|command| !command.starts_with('['))
+            .collect()
+    }
+
+    /// What the container has changed of its image's files.
+    pub fn changes(&self) -> Value {
+        get(&format!("/containers/{}/changes", self.name))
     }
 
     pub fn post(&self, action: &str) {
@@ -101,5 +132,19 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         self.remove();
+    }
+}
+
+/// The first with what the second has more, or else.
+pub fn merged(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Object(mut first), Value::Object(second)) => {
+            for (name, value) in second {
+                let before = first.remove(&name).unwrap_or_default();
+                first.insert(name, merged(before, value));
+            }
+            Value::Object(first)
+        }
+        (_, second) => second,
     }
 }

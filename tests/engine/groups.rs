@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use crate::api::{self, Container};
 use crate::support::{Run, assert_response, dexec};
 
-const SHOW: &str = "echo $(id -u):$(id -g) $(id -G); env | grep -v -e ^_= -e ^HOSTNAME= | sort";
+const SHOW: &str = "echo $(id -u):$(id -g) $(id -G); env | grep -v -e ^_= -e ^HOSTNAME= -e ^DEXEC_ID= | sort";
 
 fn shown(run: Run) -> (String, Vec<String>) {
     let response = run.args(["dexec-setpriv", "sh", "-c", SHOW]).response();
@@ -73,14 +74,61 @@ fn a_command_that_cannot_start_is_told() {
     }
 }
 
+/// busybox has a setpriv of its own, which can't set groups.
+#[test]
+fn groups_are_added_without_setpriv() {
+    for user in ["app", "1000:1000", "root"] {
+        let shown = |args: &[&str]| {
+            let run = dexec(args).args(["-u", user, "-e", "A=1", "dexec-shell", "sh", "-c", SHOW]);
+            let response = run.response();
+            assert_eq!(response["exitCode"], 0, "{response}");
+            let text = response["stdout"].as_str().expect("stdout is there").to_owned();
+            let (id, env) = text.split_once('\n').expect("there are several lines");
+            (id.to_owned(), env.to_owned())
+        };
+        let (plain_id, plain_env) = shown(&[]);
+        let (id, env) = shown(&["--group-add", "video", "--group-add", "5000"]);
+        assert_eq!(env, plain_env, "{user}");
+        let mut expected = group_list(&plain_id);
+        expected.extend(["3000", "5000"]);
+        expected.sort_unstable();
+        expected.dedup();
+        assert_eq!(group_list(&id), expected, "{user}: {plain_id}");
+    }
+    let run = dexec(["--group-add", "5000", "-u", "1000", "dexec-static"]);
+    let response = run.args(["/bin/wait", "print", "/proc/self/status"]).response();
+    let status = response["stdout"].as_str().expect("stdout is there");
+    let line = |name: &str| status.lines().find(|line| line.starts_with(name));
+    assert!(line("Groups:").is_some_and(|line| line.contains("5000")), "{status}");
+    assert_eq!(line("Uid:"), Some("Uid:\t1000\t1000\t1000\t1000"));
+    assert_eq!(line("CapEff:"), Some("CapEff:\t0000000000000000"));
+}
+
+#[test]
+fn a_command_that_cannot_start_is_told_without_setpriv() {
+    for (program, kind) in [
+        ("nosuch", "commandNotFound"),
+        ("/etc/not-executable", "commandNotExecutable"),
+    ] {
+        let response = dexec(["--group-add", "5000", "dexec-shell", program]).response();
+        assert_eq!(response["errorKind"], kind, "{response}");
+        assert!(matches!(response["exitCode"].as_i64(), Some(126 | 127)), "{response}");
+    }
+}
+
 #[test]
 fn where_groups_cannot_be_added_nothing_runs() {
-    for (container, group, missing) in [
-        // busybox has a setpriv of its own, which can't set groups.
-        ("dexec-shell", "5000", "setpriv"),
-        ("dexec-static", "5000", "a shell and util-linux's setpriv"),
+    let readonly = json!({ "Cmd": ["sleep", "1000000"], "HostConfig": { "ReadonlyRootfs": true } });
+    let readonly = Container::start_with("groups-readonly", readonly);
+    let mut cases = vec![
+        ("dexec-shell", "nosuch", "nosuch"),
         ("dexec-setpriv", "nosuch", "nosuch"),
-    ] {
+        ("dexec-static", "nosuch", "nosuch"),
+    ];
+    if !api::is_podman() {
+        cases.push((&readonly.name, "5000", "setpriv"));
+    }
+    for (container, group, missing) in cases {
         let run = dexec(["--group-add", group, container, "/bin/wait", "echo", "never"]);
         let response = run.response();
         let fields = (&response["exitCode"], &response["errorKind"], &response["stdout"]);

@@ -16,5 +16,6 @@ mod library;
 mod load;
 mod modes;
 mod stdin;
+mod stop;
 mod streams;
 mod user_workdir;

@@ -144,7 +144,7 @@ fn the_options_of_the_response_hold() {
 fn a_signal_ends_dexec_with_its_number() {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
         for mode in ["json", "raw", "events"] {
-            let script = "echo before; timeout 5 sleep 5";
+            let script = "echo before; exec sleep 5";
             let child = dexec(["--output", mode, "dexec-shell", "sh", "-c", script]).spawn();
             std::thread::sleep(std::time::Duration::from_millis(1500));
             signal(&child, name);
@@ -169,7 +169,7 @@ fn a_signal_ends_dexec_with_its_number() {
                 (&done.code.into(), &"interrupted".into()),
                 "{last}"
             );
-            assert_eq!(last["orphaned"], true, "{last}");
+            assert_eq!(last["signal"], "SIGTERM", "{last}");
             if mode == "json" {
                 assert_eq!(last["stdout"], "before", "{name}");
             }

@@ -1,7 +1,9 @@
 //! The command line: the grammar of `docker exec`, and dexec's own options.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
@@ -37,7 +39,7 @@ The engine is found at --host, else DOCKER_HOST, else /var/run/docker.sock, else
 ($XDG_RUNTIME_DIR/podman/podman.sock, /run/podman/podman.sock).
 
 Exit codes: the command's own; 125 to 128 from the engine for a command that could not start; 1 when the engine or dexec
-refused; 125 for a wrong option; 141 when the reader of standard output went away; 255 when the connection was lost
+refused; 124 when --timeout was over; 125 for a wrong option; 141 when the reader of standard output went away; 255 when the connection was lost
 before the exit code was known; 128+n when dexec was stopped by signal n.
 
 dexec runs arbitrary commands in the container: use it on trusted containers only."
@@ -105,6 +107,17 @@ struct Grammar {
     #[arg(long, conflicts_with = "output")]
     raw: bool,
 
+    /// Stop the command after this time: 90, 1.5, 90s, 2m 30s; 0 means never
+    ///
+    /// Stop the command when it runs for longer, counted from its start: a number of seconds, or 90s, 2m 30s, 500ms. All
+    /// its processes in the container are ended. 0 means never, which is the default. The exit code is 124.
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    timeout: Option<Duration>,
+
+    /// The time between SIGTERM and SIGKILL for a command that is stopped [default: 2s]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    kill_after: Option<Duration>,
+
     /// Leave the output out where the response would cost more than the bare output
     ///
     /// Leave stdout, stderr and json out where the response's JSON has more characters / 4 than the bare output.
@@ -161,9 +174,18 @@ fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A number of seconds, or numbers with units.
+fn duration(text: &str) -> Result<Duration, String> {
+    let time = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    };
+    time.map_err(|reason| format!("{reason}: write 90, 1.5, 90s or 2m 30s"))
+}
+
 fn env_entry(entry: OsString) -> Result<OsString, String> {
     if entry.is_empty() || entry.as_encoded_bytes().starts_with(b"=") {
-        return Err(format!("invalid environment variable: {}", entry.display()));
+        return Err("an environment variable has no name before its `=`".to_owned());
     }
     Ok(entry)
 }
@@ -241,14 +263,27 @@ impl Args {
         }
         let mut env = Vec::new();
         for file in &grammar.env_file {
-            env.extend(read_env_file(file, host_variable)?);
+            let unreadable = Cell::new(None);
+            let lookup = |name: &str| {
+                let value = host_variable(name)?;
+                text(value, || format!("the environment variable {name} here"))
+                    .map_err(|error| unreadable.set(Some(error)))
+                    .ok()
+            };
+            env.extend(read_env_file(file, lookup)?);
+            if let Some(error) = unreadable.take() {
+                return Err(error);
+            }
         }
         for entry in grammar.env {
             let entry = text(entry, || "a value of --env".to_owned())?;
             // docker sends the bare name of a variable that is not set here, and the engine takes it away.
             env.push(match host_variable(&entry) {
-                Some(value) if !entry.contains('=') => format!("{entry}={value}"),
-                _ => entry,
+                Some(value) => {
+                    let value = text(value, || format!("the environment variable {entry} here"))?;
+                    format!("{entry}={value}")
+                }
+                None => entry,
             });
         }
         let command = command
@@ -271,6 +306,12 @@ impl Args {
             .groups(groups)
             .privileged(grammar.privileged)
             .detach(grammar.detach);
+        if let Some(time) = grammar.timeout.filter(|time| !time.is_zero()) {
+            request = request.timeout(time);
+        }
+        if let Some(grace) = grammar.kill_after {
+            request = request.kill_after(grace);
+        }
         if let Some(workdir) = grammar.workdir {
             request = request.workdir(text(workdir, || "the working directory".to_owned())?);
         }
@@ -317,11 +358,11 @@ impl Grammar {
     }
 }
 
-fn host_variable(name: &str) -> Option<String> {
+fn host_variable(name: &str) -> Option<OsString> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return None;
     }
-    std::env::var(name).ok()
+    std::env::var_os(name)
 }
 
 /// The engine would replace bytes that are not UTF-8 without a word.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use dexec::{End, Output, Response, Stream, TextStream};
 use serde::Serialize;
 
-use crate::render::unwritten;
 use crate::stdio::Writer;
 
 #[derive(Debug)]
@@ -62,13 +61,10 @@ impl Events {
         self.writer.flush().await
     }
 
-    /// Prints what was held back and the response. Gives the exit code.
-    pub(crate) async fn finish(mut self, end: &End, mut response: Response) -> i64 {
-        let told = self.rest(end, &mut response).await;
-        match told.and(self.writer.finish().await) {
-            Ok(()) => response.exit_code,
-            Err(error) => unwritten(&error),
-        }
+    /// Prints what was held back and the response.
+    pub(crate) async fn finish(mut self, end: &End, mut response: Response) -> io::Result<()> {
+        self.rest(end, &mut response).await?;
+        self.writer.finish().await
     }
 }
 
@@ -83,5 +79,9 @@ impl Output for Events {
 
     async fn flush(&mut self) -> io::Result<()> {
         self.writer.flush().await
+    }
+
+    async fn closed(&mut self) -> io::Error {
+        self.writer.closed().await
     }
 }

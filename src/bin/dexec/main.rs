@@ -10,7 +10,8 @@ mod stdio;
 use std::process::ExitCode;
 
 use args::{Args, Mode};
-use dexec::{End, Engine, Error, Request, Response};
+use dexec::{End, Engine, Error, Output, Request, Response};
+use render::Last;
 use signals::Signals;
 
 fn main() -> ExitCode {
@@ -28,8 +29,15 @@ fn main() -> ExitCode {
     let code = runtime.block_on(run(args));
     // A read of standard input that is under way would be waited for otherwise.
     runtime.shutdown_background();
-    // A process has the lowest eight bits only.
-    ExitCode::from(code.to_le_bytes()[0])
+    ExitCode::from(process_code(code))
+}
+
+/// A process has the lowest eight bits only, of which a failure must not become success.
+fn process_code(code: i64) -> u8 {
+    match code.to_le_bytes()[0] {
+        0 if code != 0 => u8::MAX,
+        lowest => lowest,
+    }
 }
 
 async fn run(args: Args) -> i64 {
@@ -37,34 +45,32 @@ async fn run(args: Args) -> i64 {
     match args.mode {
         Mode::Json => {
             let options = args.response_options();
-            let outcome = match prepare(args) {
-                Ok((engine, request)) => engine.exec(request, signals.cancel()).await,
-                Err(error) => dexec::Outcome::new(End::Refused(error), Vec::new().into(), Vec::new().into()),
-            };
-            let mut response = Response::new(outcome, &options);
-            signals.note(&mut response);
-            render::json(response).await
+            let mut output = stdio::Kept::new();
+            let end = execute(args, &mut output, &signals).await;
+            let last = Last::of(&end, &signals.noted(Response::without_output(&end)));
+            let response = signals.noted(Response::new(output.into_outcome(end), &options));
+            last.write(render::json(response), &signals).await
         }
         Mode::Events => {
             let mut output = events::Events::new();
-            let end = match prepare(args) {
-                Ok((engine, request)) => engine.exec_to(request, &mut output, signals.cancel()).await,
-                Err(error) => End::Refused(error),
-            };
-            let mut response = Response::without_output(&end);
-            signals.note(&mut response);
-            output.finish(&end, response).await
+            let end = execute(args, &mut output, &signals).await;
+            let response = signals.noted(Response::without_output(&end));
+            let last = Last::of(&end, &response);
+            last.write(output.finish(&end, response), &signals).await
         }
         Mode::Raw => {
             let mut output = stdio::Writer::new();
-            let end = match prepare(args) {
-                Ok((engine, request)) => engine.exec_to(request, &mut output, signals.cancel()).await,
-                Err(error) => End::Refused(error),
-            };
-            let mut response = Response::without_output(&end);
-            signals.note(&mut response);
-            render::raw_end(output, &end, response.exit_code).await
+            let end = execute(args, &mut output, &signals).await;
+            let last = Last::of(&end, &signals.noted(Response::without_output(&end)));
+            last.write(render::raw(output, &end), &signals).await
         }
+    }
+}
+
+async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End {
+    match prepare(args) {
+        Ok((engine, request)) => engine.exec_to(request, output, signals.cancel()).await,
+        Err(error) => End::Refused(error),
     }
 }
 
@@ -73,5 +79,5 @@ fn prepare(args: Args) -> Result<(Engine, Request), Error> {
     let host = args.host()?;
     let request = args.into_request()?;
     let endpoint = dexec::Endpoint::find(host.as_deref())?;
-    Ok((Engine::connect(&endpoint)?, request))
+    Ok((Engine::connect(&endpoint), request))
 }

@@ -1,26 +1,82 @@
 //! The last words: the response, or what docker would print.
 
 use std::error::Error as _;
+use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use dexec::{End, ErrorKind, Response};
+use dexec::{End, ErrorKind, Response, StopCause};
+use tokio::time::sleep;
 
+use crate::signals::Signals;
 use crate::stdio::{self, Writer};
 
-/// How long an interrupted dexec waits for the reader of its output.
+/// How long a dexec that is asked to end waits for the reader of its output.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// The exit code for a standard output that nobody reads any more, as a shell tells of SIGPIPE.
 const READER_GONE: i64 = 141;
 
-/// Prints the response, on one line unless it is for a terminal. Gives the exit code.
-pub(crate) async fn json(response: Response) -> i64 {
-    let code = response.exit_code;
+/// How dexec is going to end, as far as the last write does not change it.
+#[derive(Debug)]
+pub(crate) struct Last {
+    code: i64,
+    is_stopped: bool,
+    output_failure: Option<String>,
+}
+
+impl Last {
+    pub(crate) fn of(end: &End, response: &Response) -> Self {
+        let output_failure = match end {
+            End::Stopped {
+                cause: StopCause::OutputFailed,
+                error: Some(error),
+                ..
+            } => Some(error.source().map_or_else(|| error.to_string(), write_failure)),
+            _ => None,
+        };
+        Self {
+            code: response.exit_code,
+            is_stopped: matches!(end, End::Stopped { .. }),
+            output_failure,
+        }
+    }
+
+    /// Waits for the last write, but not for a reader who has stopped reading when dexec is to end. Gives the exit
+    /// code.
+    pub(crate) async fn write(self, write: impl Future<Output = io::Result<()>>, signals: &Signals) -> i64 {
+        let patience = async {
+            if !self.is_stopped {
+                signals.cancel().cancelled().await;
+            }
+            sleep(LAST_WRITE).await;
+        };
+        let written = tokio::select! {
+            biased;
+            written = write => written,
+            () = patience => return signals.exit_code().unwrap_or(self.code),
+        };
+        if let Some(failure) = self.output_failure {
+            eprint_line(&failure);
+            return self.code;
+        }
+        match written {
+            Ok(()) => self.code,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => READER_GONE,
+            Err(error) => {
+                eprint_line(&write_failure(&error));
+                1
+            }
+        }
+    }
+}
+
+/// Prints the response, on one line unless it is for a terminal.
+pub(crate) async fn json(response: Response) -> io::Result<()> {
     let written = tokio::task::spawn_blocking(move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
-        let mut stdout = BufWriter::with_capacity(64 * 1024, stdout);
+        let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
         if is_terminal {
             serde_json::to_writer_pretty(&mut stdout, &response)?;
         } else {
@@ -29,20 +85,19 @@ pub(crate) async fn json(response: Response) -> i64 {
         stdout.write_all(b"\n")?;
         stdout.flush()
     });
-    match written.await {
-        Ok(Ok(())) => code,
-        Ok(Err(error)) => unwritten(&error),
-        Err(panic) => unwritten(&io::Error::other(panic)),
-    }
+    written.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
-/// The exit code when standard output can't be written.
-pub(crate) fn unwritten(error: &io::Error) -> i64 {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return READER_GONE;
+/// Ends raw output: the rest is written, then an error to standard error as docker would print it.
+pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
+    let written = output.finish().await;
+    match end {
+        End::Refused(error) => eprint_line(error.docker_text()),
+        End::Stopped { orphaned: Some(_), .. } => eprint_line(&format!("dexec: {}", end.message().unwrap_or_default())),
+        End::Lost { error, .. } if error.kind() == ErrorKind::ConnectionLost => eprint_line(&error.to_string()),
+        _ => {}
     }
-    eprint_line(&write_failure(error));
-    1
+    written
 }
 
 /// Docker's words.
@@ -50,28 +105,6 @@ fn write_failure(error: &dyn std::error::Error) -> String {
     let reason = error.to_string().to_lowercase();
     let reason = reason.split(" (os error").next().unwrap_or(&reason);
     format!("write /dev/stdout: {reason}")
-}
-
-/// Ends raw output: the rest is written, and an error goes to standard error as docker would print it.
-pub(crate) async fn raw_end(output: Writer, end: &End, code: i64) -> i64 {
-    let error = end.error();
-    if error.is_some_and(|error| error.kind() == ErrorKind::Interrupted) {
-        let _ = tokio::time::timeout(LAST_WRITE, output.finish()).await;
-        return code;
-    }
-    let written = output.finish().await;
-    match (end, error.map(|error| (error.kind(), error))) {
-        (End::Refused(error), _) => eprint_line(error.docker_text()),
-        (_, Some((ErrorKind::OutputFailed, error))) if code != READER_GONE => {
-            eprint_line(&error.source().map_or_else(|| error.to_string(), write_failure));
-        }
-        (_, Some((ErrorKind::ConnectionLost, error))) => eprint_line(&error.to_string()),
-        _ => {}
-    }
-    match written {
-        Ok(()) => code,
-        Err(error) => unwritten(&error),
-    }
 }
 
 fn eprint_line(line: &str) {

@@ -35,40 +35,76 @@ impl Signals {
         &self.cancel
     }
 
-    /// Gives a response to an interrupted command the exit code that names the signal.
-    pub(crate) fn note(&self, response: &mut Response) {
-        if response.error_kind == Some(ErrorKind::Interrupted) {
-            response.exit_code = 128 + self.first.load(Ordering::Relaxed);
+    /// The exit code that names the signal, when one came.
+    pub(crate) fn exit_code(&self) -> Option<i64> {
+        match self.first.load(Ordering::Relaxed) {
+            0 => None,
+            signal => Some(128 + signal),
         }
+    }
+
+    /// A response to an interrupted command, with the exit code that names the signal.
+    pub(crate) fn noted(&self, mut response: Response) -> Response {
+        if response.error_kind == Some(ErrorKind::Interrupted)
+            && let Some(code) = self.exit_code()
+        {
+            response.exit_code = code;
+        }
+        response
     }
 }
 
 #[cfg(unix)]
 struct Source {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
+    interrupt: Listener,
+    terminate: Listener,
+    hangup: Listener,
 }
+
+/// `None` for a signal that dexec was started to ignore, as nohup(1) does.
+#[cfg(unix)]
+type Listener = Option<tokio::signal::unix::Signal>;
 
 #[cfg(unix)]
 impl Source {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
+        let ignored = ignored_signals();
+        let listen = |kind: SignalKind| -> std::io::Result<Listener> {
+            let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
+            if is_ignored { Ok(None) } else { signal(kind).map(Some) }
+        };
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) -> i64 {
+        async fn come(listener: &mut Listener) {
+            match listener {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
+            }
+        }
         tokio::select! {
-            _ = self.interrupt.recv() => 2,
-            _ = self.terminate.recv() => 15,
-            _ = self.hangup.recv() => 1,
+            () = come(&mut self.interrupt) => 2,
+            () = come(&mut self.terminate) => 15,
+            () = come(&mut self.hangup) => 1,
         }
     }
+}
+
+/// One bit for each signal that this process was started to ignore, from the lowest for signal 1; none where there is
+/// no `/proc`.
+#[cfg(unix)]
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or_default()
 }
 
 #[cfg(not(unix))]

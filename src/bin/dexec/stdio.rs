@@ -1,11 +1,16 @@
 //! Standard output and error, written on a thread of their own: a slow reader must not keep signals waiting.
 
+use std::borrow::Borrow;
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
+use std::time::Duration;
 
 use bytes::Bytes;
-use dexec::{Output, Stream};
+use dexec::{CancellationToken, Capture, End, Outcome, Output, Stream};
 use tokio::sync::{mpsc, oneshot};
+
+/// How long a silent command runs before the reader of our output is watched.
+const UNWATCHED_TIME: Duration = Duration::from_millis(100);
 
 /// What is written in one go.
 type Batch = Vec<(Stream, Bytes)>;
@@ -17,6 +22,7 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Batch>,
     /// How the thread ended; taken when that is told.
     end: Option<oneshot::Receiver<io::Result<()>>>,
+    reader: Reader,
 }
 
 impl Writer {
@@ -31,12 +37,15 @@ impl Writer {
             batch: Batch::new(),
             queue,
             end: Some(end),
+            reader: Reader::default(),
         }
     }
 
     /// Waits until everything is written.
     pub(crate) async fn finish(self) -> io::Result<()> {
-        let Self { queue, end, .. } = self;
+        let Self { batch, queue, end, .. } = self;
+        // Where the thread has ended, it tells why.
+        let _ = queue.send(batch).await;
         drop(queue);
         told(end).await
     }
@@ -49,11 +58,115 @@ impl Output for Writer {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        if self.batch.is_empty() || self.queue.send(std::mem::take(&mut self.batch)).await.is_ok() {
+        if self.batch.is_empty() {
             return Ok(());
         }
-        told(self.end.take()).await
+        // A batch is given away only when there is room for it: this wait may be dropped.
+        let Ok(place) = self.queue.reserve().await else {
+            return told(self.end.take()).await;
+        };
+        place.send(std::mem::take(&mut self.batch));
+        Ok(())
     }
+
+    async fn closed(&mut self) -> io::Error {
+        self.reader.gone().await
+    }
+}
+
+/// Keeps the output for a response, while there is somebody to give it to.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    capture: Capture,
+    reader: Reader,
+}
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        Self {
+            capture: Capture::default(),
+            reader: Reader::default(),
+        }
+    }
+
+    pub(crate) fn into_outcome(self, end: End) -> Outcome {
+        let (stdout, stderr) = self.capture.finish();
+        Outcome::new(end, stdout, stderr)
+    }
+}
+
+impl Output for Kept {
+    async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+        self.capture.write(stream, bytes).await
+    }
+
+    async fn closed(&mut self) -> io::Error {
+        self.reader.gone().await
+    }
+}
+
+/// Watches for the reader of our standard output to go.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    gone: Option<CancellationToken>,
+}
+
+impl Reader {
+    /// Comes when nobody reads any more.
+    pub(crate) async fn gone(&mut self) -> io::Error {
+        if self.gone.is_none() {
+            // Most commands have ended or written by then, and need no watch.
+            tokio::time::sleep(UNWATCHED_TIME).await;
+        }
+        let gone = self.gone.get_or_insert_with(|| {
+            let gone = CancellationToken::new();
+            let tell = gone.clone();
+            std::thread::spawn(move || {
+                if wait_for_reader_s_end().is_ok() {
+                    tell.cancel();
+                }
+            });
+            gone
+        });
+        gone.cancelled().await;
+        io::ErrorKind::BrokenPipe.into()
+    }
+}
+
+fn wait_for_reader_s_end() -> io::Result<()> {
+    wait_for(&stdout()?, Wait::ReaderGone)
+}
+
+/// What to wait for on a stream.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// It takes more.
+    Room,
+    /// Nobody reads it any more. What has no reader, such as a file, keeps one waiting for ever.
+    ReaderGone,
+}
+
+#[cfg(unix)]
+fn wait_for(file: &File, event: Wait) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    let flags = match event {
+        Wait::Room => PollFlags::OUT,
+        // An error or a hang-up is told without being asked for.
+        Wait::ReaderGone => PollFlags::empty(),
+    };
+    loop {
+        match poll(&mut [PollFd::new(file, flags)], None) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn wait_for(_: &File, _: Wait) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 async fn told(end: Option<oneshot::Receiver<io::Result<()>>>) -> io::Result<()> {
@@ -79,7 +192,7 @@ fn write_batches(mut batches: mpsc::Receiver<Batch>) -> io::Result<()> {
 
 fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !slices.is_empty() {
-        match file.write_vectored(slices) {
+        match Patient(&*file).write_vectored(slices) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut slices, written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -87,6 +200,30 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Waits for room where whoever shares the stream has set it not to wait.
+#[derive(Debug)]
+pub(crate) struct Patient<F>(pub(crate) F);
+
+impl<F: Borrow<File>> io::Write for Patient<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut file: &File = self.0.borrow();
+        loop {
+            match file.write_vectored(slices) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for(file, Wait::Room)?,
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Standard output without the line buffer of Rust's own.

@@ -1,0 +1,176 @@
+//! What is known of a command's end: its output's end proves nothing, so the engine is asked.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::engine::{
+    ContainerState, Engine, ExecId, ExecState, Make, is_docker_start_failure, is_podman_start_failure, start_failure,
+};
+use crate::error::{Error, ErrorKind};
+use crate::outcome::{End, LOST};
+use crate::request::{ContainerName, Spec};
+
+use super::groups;
+use super::pump::{Break, Seen};
+use super::stop::{Target, may_live};
+
+/// The code of a process that was ended by SIGKILL, as every one is when its container ends.
+const KILLED: i64 = 137;
+
+/// How long a command may still be called running after its output has ended.
+const SETTLING_TIME: Duration = Duration::from_secs(5);
+
+/// When to look again for the end of a container that ended together with a command: Podman was seen to call it
+/// running for more than 400 ms.
+const CONTAINER_LOOKS: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_secs(1),
+];
+
+impl Engine {
+    /// The end of a command whose output has ended, or broke.
+    pub(super) async fn conclude(
+        &self,
+        spec: &Spec,
+        target: Option<&Target>,
+        id: &ExecId,
+        streamed: Result<(), Break>,
+        seen: &Seen,
+    ) -> End {
+        match (self.settled(id).await, streamed) {
+            (Ok(Some(ExecState { is_running: true, .. })), _) => lost(
+                "the output ended while the command runs on: the engine was restarted or cut the connection",
+                true,
+            ),
+            (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
+            (Ok(Some(ExecState { exit_code: None, .. })), Ok(())) => {
+                lost("the engine does not tell the exit code", false)
+            }
+            (
+                Ok(Some(ExecState {
+                    exit_code: Some(code),
+                    has_pid,
+                    ..
+                })),
+                Ok(()),
+            ) => self.ended(spec, code, has_pid, seen).await,
+            (Ok(None), _) => self.forgotten(&spec.container, target).await,
+            (Err(error), _) => lost(&error.to_string(), true),
+        }
+    }
+
+    /// The end of a command that the engine knows no more: its container has ended or begun anew, or the engine has.
+    async fn forgotten(&self, container: &ContainerName, target: Option<&Target>) -> End {
+        match (self.container_end(container).await, target) {
+            (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, LOST),
+            (Some(ContainerEnd::Runs), Some(target)) if !Box::pin(may_live(self, target)).await => {
+                container_stopped(container, "was restarted", LOST)
+            }
+            _ => lost(
+                "the engine does not know the command any more, as after a restart",
+                true,
+            ),
+        }
+    }
+
+    async fn settled(&self, id: &ExecId) -> Result<Option<ExecState>, Error> {
+        let deadline = Instant::now() + SETTLING_TIME;
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let state = self.inspect_exec(id).await?;
+            let is_running = state.as_ref().is_some_and(|state| state.is_running);
+            if !is_running || Instant::now() > deadline {
+                return Ok(state);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// The end of a command of which the engine says that it has ended with `code`.
+    async fn ended(&self, spec: &Spec, code: i64, has_pid: bool, seen: &Seen) -> End {
+        let program = spec.command.first().map_or("", String::as_str);
+        let stderr = String::from_utf8_lossy(&seen.stderr);
+        if !spec.groups.is_empty()
+            && let 126 | 127 = code
+            && seen.stdout.is_empty()
+            && let Some(kind) = groups::start_failure(&stderr)
+        {
+            let error = Error::new(kind, stderr.trim().to_owned());
+            return End::NotStarted { code, error };
+        }
+        let stdout = String::from_utf8_lossy(&seen.stdout);
+        // Podman forgets the process of every command that has ended, so that its words have to do.
+        let by_words = (125..=127).contains(&code) && stdout.is_empty() && is_podman_start_failure(&stderr);
+        // Docker never made a process then.
+        let by_process = (125..=128).contains(&code) && !has_pid;
+        let words = match self.make() {
+            Make::Docker => by_process.then_some(stdout),
+            Make::Podman => by_words.then_some(stderr),
+            Make::Unknown if by_words => Some(stderr),
+            Make::Unknown => (by_process && is_docker_start_failure(&stdout)).then_some(stdout),
+        };
+        if let Some(words) = words {
+            let error = start_failure(program, &words);
+            return End::NotStarted { code, error };
+        }
+        if code == KILLED
+            && let Some(ContainerEnd::Ended(event)) = self.container_end(&spec.container).await
+        {
+            return container_stopped(&spec.container, event, KILLED);
+        }
+        End::Exited { code }
+    }
+
+    /// What became of a container; `None` when that can't be known.
+    async fn container_end(&self, container: &ContainerName) -> Option<ContainerEnd> {
+        let looks = if self.make() == Make::Docker {
+            &CONTAINER_LOOKS[..2]
+        } else {
+            &CONTAINER_LOOKS
+        };
+        for pause in looks {
+            tokio::time::sleep(*pause).await;
+            match self.container_state(container).await {
+                Ok(ContainerState::Running) => {}
+                Ok(ContainerState::NotRunning) => return Some(ContainerEnd::Ended("stopped")),
+                Ok(ContainerState::Gone) => return Some(ContainerEnd::Ended("was removed")),
+                Err(_) => return None,
+            }
+        }
+        Some(ContainerEnd::Runs)
+    }
+}
+
+enum ContainerEnd {
+    /// What happened to it.
+    Ended(&'static str),
+    Runs,
+}
+
+pub(super) fn lost(reason: &str, may_run: bool) -> End {
+    let mut message = format!("the connection was lost before the exit code was known: {reason}");
+    if may_run {
+        message.push_str(". The command may still be running in the container");
+    }
+    End::Lost {
+        error: Error::new(ErrorKind::ConnectionLost, message),
+        code: LOST,
+        may_run,
+    }
+}
+
+fn container_stopped(container: &ContainerName, event: &str, code: i64) -> End {
+    End::Lost {
+        error: Error::new(
+            ErrorKind::ContainerStopped,
+            format!("the container `{container}` {event} while the command ran, which ended the command"),
+        ),
+        code,
+        may_run: false,
+    }
+}

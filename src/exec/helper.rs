@@ -1,0 +1,111 @@
+//! The static program that does inside a container what the image has no tool for.
+//!
+//! Its source is in `helper/`; `build.rs` makes it for the architectures that engines run on. It is put into the
+//! container when it is needed, and removed as soon as it is not.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::engine::{Engine, Make};
+use crate::error::{Error, ErrorKind};
+use crate::request::{ContainerName, Spec};
+
+use super::marker::Marker;
+
+const REMOVING_TIME: Duration = Duration::from_secs(10);
+
+/// The program, by the names that engines have for architectures; empty where it could not be built.
+const PROGRAMS: [(&[&str], &[u8]); 2] = [
+    (
+        &["amd64", "x86_64"],
+        include_bytes!(concat!(env!("OUT_DIR"), "/helper-x86_64")),
+    ),
+    (
+        &["arm64", "aarch64"],
+        include_bytes!(concat!(env!("OUT_DIR"), "/helper-aarch64")),
+    ),
+];
+
+/// Docker puts a file under what is mounted in the container, where only the root directory is sure to be seen.
+const DOCKER_DIRECTORIES: &[&str] = &["/"];
+
+/// Podman puts it where the container sees it, and gives a container with a read-only root two that are not.
+const PODMAN_DIRECTORIES: &[&str] = &["/", "/run", "/tmp"];
+
+/// The helper, in a container.
+#[derive(Debug)]
+pub(super) struct Helper {
+    container: ContainerName,
+    path: String,
+}
+
+impl Helper {
+    /// Puts the helper into a container, under a name that no other has.
+    pub(super) async fn put(engine: &Engine, container: &ContainerName) -> Result<Self, Error> {
+        let architecture = engine.architecture(container).await?;
+        let program = PROGRAMS
+            .iter()
+            .find(|(names, program)| names.contains(&architecture.as_str()) && !program.is_empty())
+            .map(|(_, program)| *program)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::UnsupportedInContainer,
+                    format!("this build of dexec has no helper for {architecture}"),
+                )
+            })?;
+        let name = format!(".dexec-{}", Marker::new().value());
+        let archive = archive(&name, program);
+        let directories = if engine.make() == Make::Podman {
+            PODMAN_DIRECTORIES
+        } else {
+            DOCKER_DIRECTORIES
+        };
+        let mut refused = None;
+        for directory in directories {
+            match engine.put_archive(container, directory, archive.clone()).await {
+                Ok(()) => {
+                    let path = format!("{}/{name}", directory.trim_end_matches('/'));
+                    let container = container.clone();
+                    return Ok(Self { container, path });
+                }
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::new(ErrorKind::UnsupportedInContainer, "there is no place for it")))
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Removes the helper, which only root may do in the root directory.
+    pub(super) async fn remove(self, engine: &Engine) -> Result<(), Error> {
+        let spec = Spec {
+            container: self.container,
+            command: vec![self.path, "remove".to_owned()],
+            user: Some("0:0".to_owned()),
+            ..Spec::default()
+        };
+        let id = engine.create_exec(&spec, false).await?;
+        let mut socket = engine.start_attached(&id, &spec.container).await?.socket;
+        // It ends in a moment; its output is empty.
+        let mut output = tokio::io::sink();
+        let ended = tokio::io::copy(&mut socket, &mut output);
+        let _ = tokio::time::timeout(REMOVING_TIME, ended).await;
+        Ok(())
+    }
+}
+
+/// A tar archive of one program.
+fn archive(name: &str, program: &[u8]) -> Bytes {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(program.len() as u64);
+    header.set_mode(0o755);
+    let mut builder = tar::Builder::new(Vec::new());
+    let written = builder
+        .append_data(&mut header, name, program)
+        .and_then(|()| builder.into_inner());
+    // Nothing is written but memory, and the name is a short one.
+    written.unwrap_or_default().into()
+}

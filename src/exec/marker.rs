@@ -1,0 +1,41 @@
+//! The variable by which a command's processes are known.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+
+/// The one variable that dexec adds to a command's environment.
+const NAME: &str = "DEXEC_ID";
+
+/// `DEXEC_ID=VALUE`, with a value of its own for each command.
+#[derive(Clone, Debug)]
+pub(super) struct Marker(String);
+
+impl Marker {
+    pub(super) fn new() -> Self {
+        // Every state has random keys: what it makes of nothing is a random number.
+        let number = RandomState::new().build_hasher().finish();
+        Self(format!("{NAME}={number:016x}"))
+    }
+
+    /// The whole entry of the environment.
+    pub(super) fn entry(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn value(&self) -> &str {
+        &self.0[NAME.len() + 1..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_marker_of_its_own() {
+        let (one, other) = (Marker::new(), Marker::new());
+        assert_ne!(one.entry(), other.entry());
+        assert_eq!(one.entry(), format!("DEXEC_ID={}", one.value()));
+        assert_eq!(one.value().len(), 16);
+    }
+}

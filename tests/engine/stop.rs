@@ -1,0 +1,412 @@
+//! A command that is stopped is stopped in the container: looked at from outside.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dexec::{CancellationToken, End, Endpoint, Engine, Request, Signal, StopCause};
+use serde_json::{Value, json};
+
+use crate::api::{self, Container};
+use crate::support::{code, dexec, signal};
+
+/// A family in which every kind of child is that can be found; it ends when it is killed, and not before.
+const TREE: &str = r#"
+sleep 1001 &
+(sleep 1002 &)
+setsid sleep 1003 &
+(setsid sleep 1004 &)
+env -i /bin/sleep 1005 &
+(env -i /bin/sleep 1006 &)
+env -i /bin/setsid /bin/sleep 1007 &
+sh -c 'trap "" TERM HUP INT; while :; do sleep 1008; done' &
+(setsid sh -c 'trap "" TERM HUP INT; sleep 1009; sleep 1009' &)
+sleep 0.3
+echo ready
+while :; do sleep 1010; done
+"#;
+
+/// How a command comes to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Timeout,
+    Signal(&'static str, i32),
+    ReaderGone,
+    Cancel,
+    Drop,
+}
+
+const WAYS: [Way; 7] = [
+    Way::Timeout,
+    Way::Signal("INT", 130),
+    Way::Signal("TERM", 143),
+    Way::Signal("HUP", 129),
+    Way::ReaderGone,
+    Way::Cancel,
+    Way::Drop,
+];
+
+/// What was said of it: whether something may be left, and why.
+struct Said {
+    orphaned: bool,
+    message: String,
+}
+
+impl Way {
+    /// Runs `command`, which says `ready`, and stops it.
+    fn stop(self, container: &Container, command: &[&str]) -> Said {
+        let words = || [&[container.name.as_str()][..], command].concat();
+        match self {
+            Self::Timeout => {
+                let options = ["--timeout=1.5", "--kill-after=0.5"];
+                let done = dexec(options).args(words()).run();
+                assert_eq!(done.code, 124);
+                let response = done.response();
+                assert_eq!(
+                    (&response["timedOut"], &response["stdout"]),
+                    (&json!(true), &json!("ready"))
+                );
+                assert_eq!(response["errorKind"], Value::Null, "{response}");
+                said(&response)
+            }
+            Self::Signal(name, expected) => {
+                let child = dexec(["--output=events", "--kill-after=0.5"]).args(words()).spawn();
+                let (rest, status) = after_ready(child, |child| signal(child, name));
+                assert_eq!(status, expected, "{rest}");
+                // What the command writes to the end comes before the response.
+                let last = rest.lines().last().unwrap_or_default();
+                let response: Value = serde_json::from_str(last).expect("it is the response");
+                assert_eq!(response["errorKind"], "interrupted", "{response}");
+                said(&response)
+            }
+            Self::ReaderGone => {
+                let mut child = dexec(["--raw", "--kill-after=0.5"]).args(words()).spawn();
+                let mut first = [0; 6];
+                let mut stdout = child.stdout.take().expect("it is a pipe");
+                stdout.read_exact(&mut first).expect("it can be read");
+                assert_eq!(&first, b"ready\n");
+                drop(stdout);
+                let output = child.wait_with_output().expect("it ends");
+                assert_eq!(code(output.status), 141);
+                let message = String::from_utf8_lossy(&output.stderr).into_owned();
+                Said {
+                    orphaned: !message.is_empty(),
+                    message,
+                }
+            }
+            Self::Cancel => {
+                let (engine, request) = library(&words());
+                let cancel = CancellationToken::new();
+                let end = runtime().block_on(async {
+                    let run = engine.exec(request, &cancel);
+                    let cancelling = async {
+                        tokio::time::sleep(Duration::from_millis(1500)).await;
+                        cancel.cancel();
+                    };
+                    tokio::join!(run, cancelling).0.end
+                });
+                let End::Stopped { cause, orphaned, .. } = end else {
+                    panic!("it is not stopped: {end:?}");
+                };
+                assert_eq!(cause, StopCause::Cancelled);
+                Said {
+                    orphaned: orphaned.is_some(),
+                    message: orphaned.unwrap_or_default(),
+                }
+            }
+            Self::Drop => {
+                let (engine, request) = library(&words());
+                let left = runtime().block_on(async {
+                    let cancel = CancellationToken::new();
+                    let run = engine.exec(request, &cancel);
+                    let cut = tokio::time::timeout(Duration::from_millis(1500), run).await;
+                    assert!(cut.is_err(), "it runs");
+                    engine.shutdown().await
+                });
+                Said {
+                    orphaned: !left.is_empty(),
+                    message: left.iter().map(ToString::to_string).collect(),
+                }
+            }
+        }
+    }
+}
+
+fn said(response: &Value) -> Said {
+    Said {
+        orphaned: response["orphaned"] == true,
+        message: response["message"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().expect("it can be made")
+}
+
+fn library(words: &[&str]) -> (Engine, Request) {
+    let endpoint = Endpoint::parse(&format!("unix://{}", api::socket())).expect("it is an address");
+    let (container, command) = words.split_first().expect("there are words");
+    let request = Request::new(*container, command.iter().copied())
+        .kill_after(Duration::from_millis(500))
+        .build();
+    (Engine::connect(&endpoint), request.expect("it is a request"))
+}
+
+/// Waits for the command's word, does something, and gives the rest of what dexec prints and its exit code.
+fn after_ready(mut child: Child, act: impl Fn(&Child)) -> (String, i32) {
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
+    let mut first = String::new();
+    stdout.read_line(&mut first).expect("it can be read");
+    assert!(first.contains("ready"), "{first}");
+    act(&child);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("it can be read");
+    (rest, code(child.wait().expect("it ends")))
+}
+
+/// Every way ends everything, and leaves the container as it was.
+#[track_caller]
+fn all_ways_end(container: &Container, command: &[&str]) {
+    let before = (container.processes(), container.changes());
+    assert_eq!(before.0.len(), 1, "{:?}", before.0);
+    for way in WAYS {
+        let said = way.stop(container, command);
+        assert!(!said.orphaned, "{way:?}: {}", said.message);
+        assert_eq!((container.processes(), container.changes()), before, "{way:?}");
+    }
+}
+
+fn own(purpose: &str, settings: Value) -> Container {
+    let sleeper = json!({ "Cmd": ["sleep", "1000000"] });
+    Container::start_with(purpose, api::merged(sleeper, settings))
+}
+
+#[test]
+fn all_ends_with_a_shell_as_root() {
+    all_ways_end(&own("stop-root", json!({})), &["sh", "-c", TREE]);
+}
+
+#[test]
+fn all_ends_with_a_shell_as_another_user() {
+    all_ways_end(&own("stop-user", json!({ "User": "app" })), &["sh", "-c", TREE]);
+}
+
+#[test]
+fn all_ends_with_a_shell_on_a_read_only_root() {
+    let settings = json!({ "HostConfig": { "ReadonlyRootfs": true } });
+    all_ways_end(&own("stop-readonly", settings), &["sh", "-c", TREE]);
+}
+
+#[test]
+fn all_ends_without_a_shell() {
+    let settings = json!({ "Image": "dexec-test/static", "Cmd": ["/bin/wait"] });
+    all_ways_end(&own("stop-static", settings), &["/bin/wait", "tree"]);
+}
+
+#[test]
+fn all_ends_without_a_shell_as_another_user() {
+    let settings = json!({ "Image": "dexec-test/static", "Cmd": ["/bin/wait"], "User": "1000:1000" });
+    all_ways_end(&own("stop-static-user", settings), &["/bin/wait", "tree"]);
+}
+
+#[test]
+fn without_a_shell_on_a_read_only_root_all_ends_or_it_is_said() {
+    let settings = json!({
+        "Image": "dexec-test/static",
+        "Cmd": ["/bin/wait"],
+        "HostConfig": { "ReadonlyRootfs": true },
+    });
+    let container = own("stop-static-readonly", settings);
+    if api::is_podman() {
+        return all_ways_end(&container, &["/bin/wait", "tree"]);
+    }
+    for (number, way) in WAYS.into_iter().enumerate() {
+        let said = way.stop(&container, &["/bin/wait", "ready"]);
+        assert!(said.orphaned, "{way:?}");
+        assert!(
+            said.message.contains("no shell") && said.message.contains("read-only"),
+            "{}",
+            said.message
+        );
+        assert_eq!(container.processes().len(), 2 + number, "{way:?}");
+    }
+}
+
+#[test]
+fn a_command_that_obeys_has_its_own_last_words() {
+    let container = own("stop-obeys", json!({}));
+    let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.1; done";
+    let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
+    assert_eq!(
+        response,
+        json!({
+            "exitCode": 124, "stdout": "ready\nbye", "stderr": "Terminated", "success": false,
+            "timedOut": true, "signal": "SIGTERM",
+        })
+    );
+}
+
+#[test]
+fn what_a_command_begins_to_clean_up_has_the_time_for_it() {
+    let container = own("stop-cleans-up", json!({}));
+    let script = "trap 'sh -c \"sleep 0.5; echo clean\"; exit 7' TERM; while :; do sleep 0.1; done";
+    let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
+    assert_eq!(
+        (&response["stdout"], &response["signal"]),
+        (&json!("clean"), &json!("SIGTERM"))
+    );
+}
+
+#[test]
+fn a_command_that_does_not_obey_is_killed_after_the_grace() {
+    let container = own("stop-stubborn", json!({}));
+    let script = "trap 'echo no' TERM; while :; do sleep 0.1; done";
+    let begun = Instant::now();
+    let response = dexec(["--timeout=1", "--kill-after=1.5", &container.name, "sh", "-c", script]).response();
+    assert!(begun.elapsed() >= Duration::from_millis(2500));
+    assert_eq!(
+        (&response["signal"], &response["stdout"]),
+        (&json!("SIGKILL"), &json!("no"))
+    );
+    assert_eq!(container.processes().len(), 1);
+}
+
+#[test]
+fn a_stopped_process_gets_the_signal_too() {
+    let container = own("stop-stopped", json!({}));
+    let script = "sleep 1000 & kill -STOP $!; echo ready; wait";
+    let response = dexec(["--timeout=1", "--kill-after=5", &container.name, "sh", "-c", script]).response();
+    assert_eq!(response["signal"], "SIGTERM", "{response}");
+    assert_eq!(container.processes().len(), 1);
+}
+
+#[test]
+fn a_child_of_another_user_ends_too() {
+    let container = own("stop-su", json!({}));
+    let script = "su app -c '(setsid sleep 1020 &)'; exec sleep 1021";
+    let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
+    assert_eq!(response["orphaned"], Value::Null, "{response}");
+    assert_eq!(container.processes().len(), 1, "{:?}", container.processes());
+}
+
+#[test]
+fn a_process_that_can_t_be_told_apart_is_left_and_said() {
+    let container = own("stop-hidden", json!({}));
+    let script = "(env -i /bin/setsid /bin/sleep 1030 &); exec sleep 1031";
+    let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
+    assert_eq!(
+        (&response["orphaned"], &response["timedOut"]),
+        (&json!(true), &json!(true)),
+        "{response}"
+    );
+    let message = response["message"].as_str().expect("there is a message");
+    assert!(message.contains("(sleep)"), "{message}");
+    assert_eq!(container.processes().len(), 2);
+    assert!(container.processes().iter().any(|line| line.ends_with("sleep 1030")));
+}
+
+/// The container's first process begins others all the time, in sessions of their own; and there is another exec.
+#[test]
+fn nobody_else_is_touched() {
+    let first = "while :; do setsid sleep 2000 & sleep 0.4; [ $((n=${n:-0}+1)) -lt 12 ] || break; done; sleep 1000000";
+    let container = own("stop-neighbours", json!({ "Cmd": ["sh", "-c", first] }));
+    let mut other = dexec([
+        "--raw",
+        &container.name,
+        "sh",
+        "-c",
+        "(setsid sleep 2001 &); sleep 2002",
+    ])
+    .spawn();
+    thread::sleep(Duration::from_millis(500));
+    let said = Way::Timeout.stop(&container, &["sh", "-c", TREE]);
+    assert!(!said.orphaned, "{}", said.message);
+    let left = container.processes();
+    assert!(left.iter().any(|line| line.ends_with("sleep 2001")), "{left:?}");
+    assert!(left.iter().any(|line| line.ends_with("sleep 2002")), "{left:?}");
+    assert!(
+        !left
+            .iter()
+            .any(|line| line.contains("sleep 10") && !line.contains("1000000")),
+        "{left:?}"
+    );
+    thread::sleep(Duration::from_secs(4));
+    let of_its_own = container
+        .processes()
+        .iter()
+        .filter(|line| line.ends_with("sleep 2000"))
+        .count();
+    assert_eq!(of_its_own, 12);
+    signal(&other, "TERM");
+    assert_eq!(code(other.wait().expect("it ends")), 143);
+}
+
+#[test]
+fn a_family_that_grows_all_the_time_ends() {
+    let container = own("stop-growing", json!({}));
+    let script = "grow() { while :; do sleep 1040 & sleep 0.02; done; }; grow & grow & wait";
+    let response = dexec(["--timeout=1", "--kill-after=0.2", &container.name, "sh", "-c", script]).response();
+    assert_eq!(response["orphaned"], Value::Null, "{response}");
+    assert_eq!(container.processes().len(), 1, "{:?}", container.processes());
+}
+
+#[test]
+fn a_command_is_stopped_in_the_moment_of_its_start() {
+    let container = own("stop-early", json!({}));
+    for delay in [0, 5, 10, 20, 30, 40, 60, 80] {
+        let child = dexec([&container.name, "sleep", "1050"]).spawn();
+        thread::sleep(Duration::from_millis(delay));
+        signal(&child, "TERM");
+        let output = child.wait_with_output().expect("it ends");
+        // Before dexec listens the signal has its usual effect; that is shown by the empty answer.
+        assert_eq!(code(output.status), 143, "after {delay} ms");
+        assert_eq!(
+            container.processes().len(),
+            1,
+            "after {delay} ms: {:?}",
+            container.processes()
+        );
+    }
+}
+
+#[test]
+fn a_command_that_ends_in_time_is_not_stopped() {
+    let container = own("stop-in-time", json!({}));
+    let response = dexec([
+        "--timeout=60",
+        &container.name,
+        "sh",
+        "-c",
+        "sleep 1060 >/dev/null 2>&1 & exit 5",
+    ])
+    .response();
+    assert_eq!(
+        response,
+        json!({ "exitCode": 5, "stdout": "", "stderr": "", "success": false })
+    );
+    assert_eq!(container.processes().len(), 2, "the child was left on purpose");
+}
+
+#[test]
+fn the_library_tells_cause_and_signal() {
+    let container = own("stop-library", json!({}));
+    let (engine, _) = library(&[&container.name, "true"]);
+    let request = Request::new(&container.name, ["sleep", "1070"]).timeout(Duration::from_millis(300));
+    let request = request.build().expect("it is a request");
+    let outcome = runtime().block_on(engine.exec(request, &CancellationToken::new()));
+    assert!(
+        matches!(
+            outcome.end,
+            End::Stopped {
+                cause: StopCause::Timeout,
+                signal: Some(Signal::Term),
+                orphaned: None,
+                error: None
+            }
+        ),
+        "{:?}",
+        outcome.end
+    );
+}
