@@ -40,8 +40,8 @@ const STOPPING_TIME: Duration = Duration::from_secs(20);
 /// How long the rest of a stopped command's output is waited for.
 const DRAINING_TIME: Duration = Duration::from_secs(5);
 
-/// The same when a process may be left, which holds the output open.
-const ORPHAN_S_DRAINING_TIME: Duration = Duration::from_millis(500);
+/// The same when dexec is to end, or when a process may be left, which holds the output open.
+const SHORT_DRAINING_TIME: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Runs a command and keeps what it writes, up to [`CAPTURE_LIMIT`] bytes of each stream.
@@ -231,11 +231,8 @@ impl Command<'_> {
             }
             if streamed.is_none() {
                 let is_orphaned = stopped.as_ref().is_some_and(|stopped| stopped.orphaned.is_some());
-                let time = if is_orphaned {
-                    ORPHAN_S_DRAINING_TIME
-                } else {
-                    DRAINING_TIME
-                };
+                let is_short = is_orphaned || cause == Some(StopCause::Cancelled);
+                let time = if is_short { SHORT_DRAINING_TIME } else { DRAINING_TIME };
                 streamed = timeout(time, pumping).await.ok();
             }
             (cause, stopped, streamed)

@@ -11,6 +11,7 @@ mod detach;
 mod docker_cli;
 mod env;
 mod errors;
+mod faults;
 mod groups;
 mod library;
 mod load;

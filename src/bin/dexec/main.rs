@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(stop) => return stop.report(),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("dexec: the system gives no means to wait for input and output: {error}");
@@ -30,6 +30,15 @@ fn main() -> ExitCode {
     // A read of standard input that is under way would be waited for otherwise.
     runtime.shutdown_background();
     ExitCode::from(process_code(code))
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    // tokio panics where it finds no descriptors for its signals.
+    #[cfg(unix)]
+    let _ = std::array::from_fn::<_, 4, _>(|_| std::os::unix::net::UnixStream::pair())
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// A process has the lowest eight bits only, of which a failure must not become success.

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fs::File;
+use std::future::pending;
 use std::io::{self, IoSlice, Write as _};
 use std::time::Duration;
 
@@ -70,7 +71,20 @@ impl Output for Writer {
     }
 
     async fn closed(&mut self) -> io::Error {
-        self.reader.gone().await
+        let failed = async {
+            if let Some(end) = &mut self.end
+                && let Ok(Err(error)) = end.await
+            {
+                return error;
+            }
+            pending().await
+        };
+        let error = tokio::select! {
+            error = failed => error,
+            error = self.reader.gone() => return error,
+        };
+        self.end = None;
+        error
     }
 }
 
