@@ -7,6 +7,7 @@ mod support;
 
 mod api;
 mod context;
+mod daemon;
 mod detach;
 mod docker_cli;
 mod env;

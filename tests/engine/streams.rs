@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Done, assert_response, code, dexec, rest_of};
+use crate::support::{Done, assert_response, code, dexec, rest_of, watch_memory};
 
 #[test]
 fn streams_and_exit_code_stay_apart() {
@@ -95,22 +95,6 @@ fn output_comes_while_the_command_runs() {
     assert_eq!(&half, b"half");
     assert_eq!(rest_of(&mut child), b"\n");
     assert_eq!(code(child.wait().expect("it ends")), 0);
-}
-
-/// The most memory a process had at any time, in KiB, as far as could be seen while it ran.
-fn watch_memory(pid: u32) -> thread::JoinHandle<u64> {
-    thread::spawn(move || {
-        let mut peak = 0;
-        while let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let Some(size) = line.and_then(|line| line.trim().split(' ').next()?.parse().ok()) else {
-                break;
-            };
-            peak = size;
-            thread::sleep(Duration::from_millis(20));
-        }
-        peak
-    })
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -201,3 +201,19 @@ pub fn noise(length: usize) -> Vec<u8> {
         })
         .collect()
 }
+
+/// The most memory a process had at any time, in KiB, as far as could be seen while it ran.
+pub fn watch_memory(pid: u32) -> thread::JoinHandle<u64> {
+    thread::spawn(move || {
+        let mut peak = 0;
+        while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let Some(size) = line.and_then(|line| line.trim().split(' ').next()?.parse().ok()) else {
+                break;
+            };
+            peak = size;
+            thread::sleep(Duration::from_millis(20));
+        }
+        peak
+    })
+}

@@ -1,0 +1,141 @@
+//! The engine itself ends, or hangs, while a command runs. Each test ends the engine and starts it anew, so they are
+//! run one after the other when all others are done.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::api;
+use crate::support::{Done, code, dexec};
+
+fn state() -> PathBuf {
+    let socket = api::socket();
+    Path::new(&socket)
+        .parent()
+        .expect("it is in the engine's directory")
+        .to_owned()
+}
+
+fn signal_engine(name: &str) {
+    let pid = std::fs::read_to_string(state().join("pid")).expect("script/engines wrote it");
+    let done = Command::new("kill").args(["-s", name, pid.trim()]).status();
+    assert!(done.expect("kill can be run").success());
+}
+
+/// Starts the engine again, and in it the container of the tests.
+fn start_engine() {
+    let (_, engine) = (state(), api::engine());
+    let directory = state().parent().expect("it has one").to_owned();
+    let root = env!("CARGO_MANIFEST_DIR");
+    let done = Command::new(format!("{root}/script/engines"))
+        .arg("up")
+        .arg(directory)
+        .arg(engine)
+        .output();
+    let done = done.expect("it can be run");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // It may run on: Podman's containers do.
+    let (status, body) = api::call("POST", "/containers/dexec-shell/start", &Value::Null);
+    assert!(matches!(status, 204 | 304), "{status} {body}");
+    let response = dexec(["dexec-shell", "echo", "well"]).response();
+    assert_eq!(response["stdout"], "well", "{response}");
+}
+
+fn wait_for_end() {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let pid = std::fs::read_to_string(state().join("pid")).unwrap_or_default();
+    while Path::new(&format!("/proc/{}", pid.trim())).exists() && !pid.is_empty() {
+        assert!(Instant::now() < deadline, "the engine does not end");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The answer to a command in whose middle the engine gets a signal.
+fn answer_when_engine_gets(signal: &str) -> Value {
+    let child = dexec(["dexec-shell", "sh", "-c", "echo before; exec sleep 3"]).spawn();
+    thread::sleep(Duration::from_millis(1500));
+    signal_engine(signal);
+    let output = child.wait_with_output().expect("it ends");
+    let done = Done {
+        code: code(output.status),
+        stdout: output.stdout,
+        stderr: output.stderr,
+    };
+    wait_for_end();
+    start_engine();
+    done.response()
+}
+
+#[test]
+#[ignore = "ends the engine: script/test runs it last"]
+fn an_engine_that_is_killed_is_told() {
+    let response = answer_when_engine_gets("KILL");
+    assert_eq!(
+        (
+            &response["exitCode"],
+            &response["errorKind"],
+            &response["orphaned"],
+            &response["stdout"]
+        ),
+        (&json!(255), &json!("connectionLost"), &json!(true), &json!("before")),
+        "{response}"
+    );
+}
+
+#[test]
+#[ignore = "ends the engine: script/test runs it last"]
+fn an_engine_that_is_stopped_is_told() {
+    let response = answer_when_engine_gets("TERM");
+    assert_eq!(response["stdout"], "before", "{response}");
+    // Docker ends its containers first, and may still tell of it.
+    let what = (response["exitCode"].as_i64(), response["errorKind"].as_str());
+    assert!(
+        matches!(
+            what,
+            (Some(255), Some("connectionLost")) | (Some(137 | 255), Some("containerStopped"))
+        ),
+        "{response}"
+    );
+}
+
+#[test]
+#[ignore = "ends the engine: script/test runs it last"]
+fn an_engine_that_is_gone_when_a_command_is_to_be_stopped_is_told() {
+    let child = dexec(["--output=events", "dexec-shell", "sh", "-c", "echo before; sleep 3"]).spawn();
+    thread::sleep(Duration::from_millis(1500));
+    // It hangs first, so that the connection stays.
+    signal_engine("STOP");
+    crate::support::signal(&child, "TERM");
+    thread::sleep(Duration::from_millis(500));
+    signal_engine("KILL");
+    let output = child.wait_with_output().expect("it ends");
+    wait_for_end();
+    start_engine();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let response: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).expect("it is a response");
+    assert_eq!(
+        (&response["exitCode"], &response["errorKind"], &response["orphaned"]),
+        (&json!(143), &json!("interrupted"), &json!(true)),
+        "{response}"
+    );
+}
+
+#[test]
+#[ignore = "ends the engine: script/test runs it last"]
+fn an_engine_that_hangs_for_a_while_only_delays() {
+    let child = dexec(["dexec-shell", "sh", "-c", "echo before; sleep 1; exit 6"]).spawn();
+    thread::sleep(Duration::from_millis(500));
+    signal_engine("STOP");
+    thread::sleep(Duration::from_secs(3));
+    signal_engine("CONT");
+    let output = child.wait_with_output().expect("it ends");
+    let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");
+    assert_eq!(
+        (&response["exitCode"], &response["stdout"]),
+        (&json!(6), &json!("before")),
+        "{response}"
+    );
+}
