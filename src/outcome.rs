@@ -142,13 +142,15 @@ impl End {
     #[must_use]
     pub fn message(&self) -> Option<String> {
         let error = self.error().map(Error::to_string);
-        let Self::Stopped {
-            orphaned: Some(reason), ..
-        } = self
-        else {
-            return error;
+        let orphaned = match self {
+            Self::Stopped { orphaned: None, .. } => {
+                return error.map(|error| format!("{error}. The command was stopped"));
+            }
+            Self::Stopped {
+                orphaned: Some(reason), ..
+            } => format!("The command may still be running in the container: {reason}"),
+            _ => return error,
         };
-        let orphaned = format!("the command may still be running in the container: {reason}");
         Some(match error {
             Some(error) => format!("{error}. {orphaned}"),
             None => orphaned,

@@ -81,6 +81,10 @@ impl Container {
     pub fn start_with(purpose: &str, settings: Value) -> Self {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
+        // The runtime's own process stands there for a moment.
+        while container.processes().iter().any(|line| line.contains("runc init")) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         container
     }
 

@@ -1,0 +1,255 @@
+//! A created command from its start to its end, its own or the one that is made for it.
+
+use std::future::{Future, pending};
+use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Attached, Engine};
+use crate::error::{Error, ErrorKind};
+use crate::outcome::{End, StopCause};
+use crate::request::{Spec, Stdin};
+
+use super::end::lost;
+use super::output::Output;
+use super::pump::{Break, Seen, pump};
+use super::stop::{Stopped, Target, stop};
+
+/// How long a cancelled command's start is waited for.
+const STARTING_TIME: Duration = Duration::from_secs(5);
+
+/// How long an engine that failed to answer a start may take to end the command all the same.
+const STOPPING_TIME: Duration = Duration::from_secs(20);
+
+/// How long the rest of a stopped command's output is waited for.
+const DRAINING_TIME: Duration = Duration::from_secs(5);
+
+/// The same when the caller is in a hurry, or when a process may be left, which holds the output open.
+const SHORT_DRAINING_TIME: Duration = Duration::from_millis(500);
+
+/// A command that is created. Dropped before its end, it is stopped all the same.
+pub(super) struct Command<'a> {
+    engine: &'a Engine,
+    spec: Spec,
+    target: Target,
+    /// Nothing of it is to be stopped any more.
+    has_ended: bool,
+}
+
+/// What comes of a start.
+enum Started {
+    Attached(Attached),
+    /// There is nothing to wait for.
+    Ended(End),
+}
+
+impl<'a> Command<'a> {
+    pub(super) fn new(engine: &'a Engine, spec: Spec, target: Target) -> Self {
+        Self {
+            engine,
+            spec,
+            target,
+            has_ended: false,
+        }
+    }
+
+    /// Starts the command and sees it to its end. An error means that nothing was started.
+    pub(super) async fn live<O: Output>(
+        mut self,
+        stdin: Option<Stdin>,
+        time: Option<Duration>,
+        output: &mut O,
+        cancel: &CancellationToken,
+    ) -> Result<End, Error> {
+        let end = match self.start(cancel).await {
+            Ok(Started::Attached(attached)) => Ok(self.attend(attached, stdin, time, output, cancel).await),
+            Ok(Started::Ended(end)) => Ok(end),
+            Err(error) => Err(error),
+        };
+        self.has_ended = true;
+        end
+    }
+
+    async fn start(&mut self, cancel: &CancellationToken) -> Result<Started, Error> {
+        // A start that is under way can't be taken back.
+        let started = {
+            let mut starting = pin!(self.send_start());
+            tokio::select! {
+                biased;
+                started = &mut starting => Some(started),
+                () = cancel.cancelled() => timeout(STARTING_TIME, starting).await.ok(),
+            }
+        };
+        self.target.is_answered = started.is_some();
+        match started {
+            Some(Ok(Some(attached))) => Ok(Started::Attached(attached)),
+            Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
+                // Nobody will have its output or its exit code, so it had better not run.
+                let stopped = timeout(STOPPING_TIME, Box::pin(stop(self.engine, &self.target))).await;
+                let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
+                Ok(Started::Ended(lost(&error.to_string(), !has_ended)))
+            }
+            Some(Err(error)) => Err(error),
+            _ if cancel.is_cancelled() => {
+                let stopped = Box::pin(stop(self.engine, &self.target)).await;
+                Ok(Started::Ended(ended_by(StopCause::Cancelled, stopped, None)))
+            }
+            _ => Ok(Started::Ended(End::Detached {
+                exec_id: self.target.exec.clone().into_string(),
+            })),
+        }
+    }
+
+    /// There is no connection to a detached command.
+    async fn send_start(&self) -> Result<Option<Attached>, Error> {
+        let (id, container) = (&self.target.exec, &self.spec.container);
+        if self.spec.is_detached {
+            self.engine.start_detached(id, container).await?;
+            Ok(None)
+        } else {
+            self.engine.start_attached(id, container).await.map(Some)
+        }
+    }
+
+    /// Moves the command's bytes until it has ended, or has to.
+    async fn attend<O: Output>(
+        &self,
+        attached: Attached,
+        stdin: Option<Stdin>,
+        time: Option<Duration>,
+        output: &mut O,
+        cancel: &CancellationToken,
+    ) -> End {
+        let deadline = time.map(|time| Instant::now() + time);
+        let mut seen = Seen::default();
+        let stopped;
+        let streamed = {
+            let mut pumping = pin!(pump(
+                attached,
+                stdin,
+                output,
+                &mut seen,
+                (self.engine, &self.target.exec)
+            ));
+            let (cause, streamed) = tokio::select! {
+                biased;
+                streamed = &mut pumping => (output_cause(&streamed), Some(streamed)),
+                () = cancel.cancelled() => (Some(StopCause::Cancelled), None),
+                () = passed(deadline) => (Some(StopCause::Timeout), None),
+            };
+            match cause {
+                None => {
+                    stopped = None;
+                    streamed
+                }
+                Some(cause) => {
+                    let (done, streamed) = self.stop(cause, pumping, streamed).await;
+                    stopped = Some((cause, done));
+                    streamed
+                }
+            }
+        };
+        match (stopped, streamed) {
+            (Some((cause, stopped)), Some(Err(Break::Output(error)))) => ended_by(cause, stopped, Some(error)),
+            (Some((cause, stopped)), Some(_)) if !stopped.is_needless() => ended_by(cause, stopped, None),
+            (Some((cause, stopped)), None) if stopped.orphaned.is_some() => ended_by(cause, stopped, None),
+            (Some((cause, stopped)), None) if !stopped.is_needless() => {
+                let stuck = io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
+                ended_by(cause, stopped, Some(stuck))
+            }
+            (_, streamed) => {
+                let streamed = streamed.unwrap_or(Ok(()));
+                let (spec, target) = (&self.spec, &self.target);
+                let id = &target.exec;
+                self.engine.conclude(spec, Some(target), id, streamed, &seen).await
+            }
+        }
+    }
+
+    /// Stops the command while its output is still moved: it may write while it ends, and can't end while nobody reads.
+    async fn stop(
+        &self,
+        cause: StopCause,
+        mut pumping: Pin<&mut impl Future<Output = Result<(), Break>>>,
+        mut streamed: Option<Result<(), Break>>,
+    ) -> (Stopped, Option<Result<(), Break>>) {
+        // On the heap: few commands are stopped.
+        let mut stopping = Box::pin(stop(self.engine, &self.target));
+        let stopped = loop {
+            tokio::select! {
+                stopped = &mut stopping => break stopped,
+                end = &mut pumping, if streamed.is_none() => streamed = Some(end),
+            }
+        };
+        if streamed.is_none() {
+            let is_short = stopped.orphaned.is_some() || cause == StopCause::Cancelled;
+            let time = if is_short { SHORT_DRAINING_TIME } else { DRAINING_TIME };
+            streamed = timeout(time, pumping).await.ok();
+        }
+        (stopped, streamed)
+    }
+}
+
+impl Drop for Command<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let (engine, target) = (self.engine.clone(), self.target.clone());
+            let stopping = async move { stop(&engine, &target).await.orphaned };
+            self.engine.stops().begin(stopping, self.spec.container.as_str());
+        }
+    }
+}
+
+/// Why a command has to be stopped whose output was moved to this end.
+fn output_cause(streamed: &Result<(), Break>) -> Option<StopCause> {
+    match streamed {
+        Err(Break::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Some(StopCause::ReaderGone),
+        Err(Break::Output(_)) => Some(StopCause::OutputFailed),
+        _ => None,
+    }
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+fn ended_by(cause: StopCause, stopped: Stopped, output_failure: Option<io::Error>) -> End {
+    let failure = output_failure.map(|failure| {
+        let reason = match cause {
+            StopCause::ReaderGone => "the reader of the output has gone".to_owned(),
+            _ => format!("the output can't be written: {failure}"),
+        };
+        Error::new(ErrorKind::OutputFailed, reason).with_source(failure)
+    });
+    let error = match cause {
+        StopCause::Cancelled => {
+            let error = Error::new(ErrorKind::Interrupted, "dexec was interrupted");
+            Some(error.with_hint(&failure.map(|failure| failure.to_string()).unwrap_or_default()))
+        }
+        _ => failure,
+    };
+    End::Stopped {
+        cause,
+        signal: stopped.signal,
+        orphaned: stopped.orphaned,
+        error,
+    }
+}
+
+pub(super) fn interrupted_early() -> End {
+    End::Lost {
+        error: Error::new(
+            ErrorKind::Interrupted,
+            "dexec was interrupted before the command was started",
+        ),
+        // What a shell says of a command that SIGINT has ended.
+        code: 130,
+        may_run: false,
+    }
+}
