@@ -82,7 +82,8 @@ impl Container {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
         // The runtime's own process stands there for a moment.
-        while container.processes().iter().any(|line| line.contains("runc init")) {
+        let of_runtime = |line: &String| line.contains("runc init") || line.contains("crun ");
+        while container.processes().iter().any(of_runtime) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         container

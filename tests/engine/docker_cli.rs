@@ -112,7 +112,6 @@ const WRONG_LINES: &[&[&str]] = &[
     &["--env"],
     &["-e"],
     &["-ie"],
-    &["-e", "", "dexec-shell", "true"],
 ];
 
 /// Each docker CLI there is: the first on the path, and the distribution's.
