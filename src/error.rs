@@ -60,6 +60,21 @@ pub enum ErrorKind {
     EngineError,
 }
 
+/// Words from outside as they may stand in a message: on one line, without control characters, at most so many
+/// characters.
+pub(crate) fn shown(words: &str, most: usize) -> String {
+    let mut shown: String = words
+        .trim()
+        .chars()
+        .take(most)
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
+    if words.trim().chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// A failure of the engine, the endpoint or the request; never the command's own non-zero exit.
 ///
 /// Its `Display` is one or two lines that say what was tried, what went wrong and what to do next.

@@ -16,6 +16,9 @@ const TOTAL_LIMIT: usize = 4 * 1024 * 1024;
 /// The time between SIGTERM and SIGKILL.
 const KILL_AFTER: Duration = Duration::from_secs(2);
 
+/// Ten years, which stand for ever: a clock can't count as far as a duration can.
+const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// A source of standard input.
 pub(crate) type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -157,13 +160,13 @@ impl RequestBuilder {
 
     /// Stops the command when it runs for longer than this, counted from the engine's answer to the start.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = Some(time);
+        self.timeout = Some(time.min(LONGEST_TIME));
         self
     }
 
     /// Sets how long a command that is stopped has between SIGTERM and SIGKILL: 2 s by default.
     pub fn kill_after(mut self, grace: Duration) -> Self {
-        self.kill_after = grace;
+        self.kill_after = grace.min(LONGEST_TIME);
         self
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::{ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::endpoint::{Endpoint, Origin};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 
@@ -39,6 +39,9 @@ const CALL_TIME: Duration = Duration::from_secs(90);
 /// Podman waits for no time before it starts a container anew.
 const RESTART_TIME: Duration = Duration::from_millis(500);
 
+/// No engine takes a longer name for a container.
+const LONGEST_NAME: usize = 255;
+
 /// How many names of containers an error lists.
 const MOST_NAMES: usize = 10;
 
@@ -53,6 +56,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A list of ten thousand containers is smaller.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// What a piece of an answer costs beyond its bytes: a body in pieces of one byte has an end too.
+const COST_OF_PIECE: usize = 64;
 
 /// No refusal of an engine is longer.
 const LONGEST_REFUSAL: usize = 64 * 1024;
@@ -172,7 +178,7 @@ impl Engine {
     /// Sends a signal to a command's process group where the engine has a call for that. Podman has one since
     /// September 2026 (its pull request 29525).
     pub(crate) async fn kill_exec(&self, id: &ExecId, signal: Signal) -> bool {
-        let path = format!("/libpod/exec/{}/kill?signal={}", id.0, signal.name());
+        let path = format!("/v4.0.0/libpod/exec/{}/kill?signal={}", id.0, signal.name());
         self.make() == Make::Podman && self.call(Method::POST, &path, JSON, Bytes::new()).await.is_ok()
     }
 
@@ -180,7 +186,7 @@ impl Engine {
     pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
         let version = self.get::<answers::Version>("/version").await;
         let version = self.or_refused("tell its version", version, container).await?;
-        Ok(version.arch)
+        Ok(shown(&version.arch, LONGEST_NAME))
     }
 
     /// Unpacks a tar archive in a directory of the container, one that needs no encoding in a URL.
@@ -299,8 +305,7 @@ impl Engine {
             if !response.status().is_success() {
                 return Err(read_refusal(response).await);
             }
-            let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
-            Ok(body.map_err(broken)?.to_bytes())
+            read_body(response, LARGEST_ANSWER).await
         })
         .await
     }
@@ -339,15 +344,15 @@ impl Engine {
                 sentences.push(format!("Did you mean {}?", near.join(" or ")));
             }
             let mut running = containers.iter().filter(|container| container.is_running);
-            let shown: Vec<&str> = running
+            let names: Vec<String> = running
                 .by_ref()
                 .take(MOST_NAMES)
-                .map(|container| container.name.as_str())
+                .map(|container| shown(&container.name, LONGEST_NAME))
                 .collect();
-            sentences.push(match (shown.as_slice(), running.count()) {
+            sentences.push(match (names.as_slice(), running.count()) {
                 ([], _) => "No container is running".to_owned(),
-                (shown, 0) => format!("Running: {}", shown.join(", ")),
-                (shown, more) => format!("Running: {} and {more} more", shown.join(", ")),
+                (names, 0) => format!("Running: {}", names.join(", ")),
+                (names, more) => format!("Running: {} and {more} more", names.join(", ")),
             });
         }
         if let Origin::WellKnown(_) = self.endpoint().origin() {
@@ -423,15 +428,32 @@ async fn read_refusal(response: Response<Incoming>) -> Refusal {
     }
 
     let status = response.status().as_u16();
-    match Limited::new(response.into_body(), LONGEST_REFUSAL).collect().await {
+    match read_body(response, LONGEST_REFUSAL).await {
         Ok(body) => {
-            let body = body.to_bytes();
             let message = serde_json::from_slice::<Body>(&body)
                 .map_or_else(|_| String::from_utf8_lossy(&body).into_owned(), |body| body.message);
             Refusal::Status { status, message }
         }
-        Err(error) => TransportError::Broken(error).into(),
+        Err(refusal) => refusal,
     }
+}
+
+/// An answer's body, in one piece however small its pieces are.
+async fn read_body(response: Response<Incoming>, limit: usize) -> Result<Bytes, Refusal> {
+    let mut body = response.into_body();
+    let mut bytes = BytesMut::new();
+    let mut cost = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        cost += data.len() + COST_OF_PIECE;
+        if cost > limit.saturating_mul(2) || bytes.len() + data.len() > limit {
+            return Err(Refusal::NotAnEngine(format!("its answer is larger than {limit} bytes")));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes.freeze())
 }
 
 /// Up to three names that are similar to `wanted`, the nearest first.
@@ -439,6 +461,7 @@ fn near_names(wanted: &str, containers: &[Container]) -> Vec<String> {
     let wanted = wanted.to_lowercase();
     let mut near: Vec<(f64, &str)> = containers
         .iter()
+        .filter(|container| container.name.len() <= LONGEST_NAME)
         .map(|container| {
             let name = container.name.to_lowercase();
             let contains = name.contains(&wanted) || wanted.contains(&name) && !name.is_empty();
@@ -452,7 +475,10 @@ fn near_names(wanted: &str, containers: &[Container]) -> Vec<String> {
         .filter(|(similarity, _)| *similarity > 0.7)
         .collect();
     near.sort_by(|one, other| other.0.total_cmp(&one.0));
-    near.into_iter().take(3).map(|(_, name)| format!("`{name}`")).collect()
+    near.into_iter()
+        .take(3)
+        .map(|(_, name)| format!("`{}`", shown(name, LONGEST_NAME)))
+        .collect()
 }
 
 #[cfg(test)]

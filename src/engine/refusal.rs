@@ -4,12 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use crate::endpoint::{Address, Endpoint};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown};
 use crate::request::ContainerName;
 
 use super::START;
 use super::start_failure::{hint, start_failure_kind};
 use super::transport::TransportError;
+
+/// How many characters of an engine's own words a message has.
+const LONGEST_WORDS: usize = 2000;
 
 /// Why a call did not succeed.
 #[derive(Debug)]
@@ -84,7 +87,7 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
             let said = if message.is_empty() || message.starts_with('<') {
                 format!("HTTP status {status} without a reason")
             } else {
-                message.to_owned()
+                shown(message, LONGEST_WORDS)
             };
             let hint = match kind {
                 ErrorKind::RefusedByPolicy => {
@@ -97,7 +100,7 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
                 .with_docker_text(format!("Error response from daemon: {said}"));
         }
     };
-    Error::new(kind, text).with_docker_text(format!("Error response from daemon: {message}"))
+    Error::new(kind, text).with_docker_text(format!("Error response from daemon: {}", shown(message, LONGEST_WORDS)))
 }
 
 pub(super) fn restarting(name: &str) -> String {
@@ -161,7 +164,7 @@ fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> 
             ErrorKind::EngineUnreachable,
             "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
         ),
-        (TransportError::Http(reason), _) if reason.is_parse() => (
+        (TransportError::Http(reason), _) if reason.is_parse() && what != START => (
             ErrorKind::NotAnEngine,
             format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
         ),

@@ -1,6 +1,6 @@
 //! The words of the container runtimes (runc, crun) for a command that could not start.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown};
 
 /// The kind of a failed start, from the runtime's words.
 pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
@@ -65,7 +65,10 @@ pub(crate) fn start_failure(command: &str, text: &str) -> Error {
         ErrorKind::CommandNotExecutable => format!("`{command}` is in the container and can't be executed"),
         ErrorKind::WorkdirNotFound => "the working directory does not exist in the container".to_owned(),
         ErrorKind::UserNotFound => "the user or group is not known in the container".to_owned(),
-        _ => format!("the container's runtime could not start `{command}`: {}", text.trim()),
+        _ => format!(
+            "the container's runtime could not start `{command}`: {}",
+            shown(text, 2000)
+        ),
     };
     Error::new(kind, cause).with_hint(hint(kind, text))
 }

@@ -3,8 +3,10 @@
 use std::future::{Future, pending};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -14,15 +16,12 @@ use crate::outcome::{End, StopCause};
 use crate::request::{Spec, Stdin};
 
 use super::end::lost;
-use super::output::Output;
+use super::output::{Output, Stream};
 use super::pump::{Break, Seen, pump};
 use super::stop::{Stopped, Target, stop};
 
 /// How long a cancelled command's start is waited for.
 const STARTING_TIME: Duration = Duration::from_secs(5);
-
-/// How long an engine that failed to answer a start may take to end the command all the same.
-const STOPPING_TIME: Duration = Duration::from_secs(20);
 
 /// How long the rest of a stopped command's output is waited for.
 const DRAINING_TIME: Duration = Duration::from_secs(5);
@@ -83,14 +82,13 @@ impl<'a> Command<'a> {
                 () = cancel.cancelled() => timeout(STARTING_TIME, starting).await.ok(),
             }
         };
-        self.target.is_answered = started.is_some();
+        self.target.is_answered = matches!(started, Some(Ok(_)));
         match started {
             Some(Ok(Some(attached))) => Ok(Started::Attached(attached)),
             Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
                 // Nobody will have its output or its exit code, so it had better not run.
-                let stopped = timeout(STOPPING_TIME, Box::pin(stop(self.engine, &self.target))).await;
-                let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
-                Ok(Started::Ended(lost(&error.to_string(), !has_ended)))
+                let stopped = Box::pin(stop(self.engine, &self.target)).await;
+                Ok(Started::Ended(lost(&error.to_string(), stopped.orphaned.is_some())))
             }
             Some(Err(error)) => Err(error),
             _ if cancel.is_cancelled() => {
@@ -125,15 +123,15 @@ impl<'a> Command<'a> {
     ) -> End {
         let deadline = time.map(|time| Instant::now() + time);
         let mut seen = Seen::default();
+        let is_writing = AtomicBool::new(false);
         let stopped;
         let streamed = {
-            let mut pumping = pin!(pump(
-                attached,
-                stdin,
+            let mut output = Watched {
                 output,
-                &mut seen,
-                (self.engine, &self.target.exec)
-            ));
+                is_writing: &is_writing,
+            };
+            let whose = (self.engine, &self.target.exec);
+            let mut pumping = pin!(pump(attached, stdin, &mut output, &mut seen, whose));
             let (cause, streamed) = tokio::select! {
                 biased;
                 streamed = &mut pumping => (output_cause(&streamed), Some(streamed)),
@@ -157,8 +155,9 @@ impl<'a> Command<'a> {
             (Some((cause, stopped)), Some(_)) if !stopped.is_needless() => ended_by(cause, stopped, None),
             (Some((cause, stopped)), None) if stopped.orphaned.is_some() => ended_by(cause, stopped, None),
             (Some((cause, stopped)), None) if !stopped.is_needless() => {
-                let stuck = io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
-                ended_by(cause, stopped, Some(stuck))
+                let is_stuck = is_writing.load(Ordering::Relaxed);
+                let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
+                ended_by(cause, stopped, is_stuck.then(stuck))
             }
             (_, streamed) => {
                 let streamed = streamed.unwrap_or(Ok(()));
@@ -190,6 +189,32 @@ impl<'a> Command<'a> {
             streamed = timeout(time, pumping).await.ok();
         }
         (stopped, streamed)
+    }
+}
+
+/// An output of which can be told whether it is being waited for.
+struct Watched<'a, O> {
+    output: &'a mut O,
+    is_writing: &'a AtomicBool,
+}
+
+impl<O: Output> Output for Watched<'_, O> {
+    async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+        self.is_writing.store(true, Ordering::Relaxed);
+        let written = self.output.write(stream, bytes).await;
+        self.is_writing.store(false, Ordering::Relaxed);
+        written
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.is_writing.store(true, Ordering::Relaxed);
+        let flushed = self.output.flush().await;
+        self.is_writing.store(false, Ordering::Relaxed);
+        flushed
+    }
+
+    async fn closed(&mut self) -> io::Error {
+        self.output.closed().await
     }
 }
 

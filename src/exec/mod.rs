@@ -11,6 +11,8 @@ mod output;
 mod pump;
 mod stop;
 
+use std::pin::pin;
+
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -58,10 +60,20 @@ impl Engine {
         } = request;
         let user = spec.user.clone();
         let marker = Marker::new();
-        let created = tokio::select! {
-            biased;
-            created = self.create(spec, &marker, stdin.is_some()) => created,
-            () = cancel.cancelled() => return interrupted_early(),
+        let has_groups = !spec.groups.is_empty();
+        let created = {
+            let mut creating = pin!(self.create(spec, &marker, stdin.is_some()));
+            tokio::select! {
+                biased;
+                created = &mut creating => created,
+                () = cancel.cancelled() => {
+                    // What adding groups has put into the container is not left there.
+                    if has_groups && let Ok((_, Some(helper), _)) = creating.await {
+                        let _ = Box::pin(helper.remove(self)).await;
+                    }
+                    return interrupted_early();
+                }
+            }
         };
         let (spec, helper, exec) = match created {
             Ok(created) => created,
@@ -78,11 +90,14 @@ impl Engine {
             is_answered: false,
         };
         let command = Command::new(self, spec, target);
-        let end = command.live(stdin, timeout, output, cancel).await;
+        // On the heap: what a life takes is more than a stack frame should.
+        let end = Box::pin(command.live(stdin, timeout, output, cancel)).await;
         let end = end.unwrap_or_else(End::Refused);
-        if let (Some(helper), End::Refused(_) | End::NotStarted { .. }) = (helper, &end) {
-            // It would have removed itself. What the end says is more than that it could not be done.
-            let _ = helper.remove(self).await;
+        if let Some(helper) = helper
+            && !matches!(end, End::Exited { .. } | End::Detached { .. })
+        {
+            // It removes itself when it is started. What the end says is more than that it could not be done.
+            let _ = Box::pin(helper.remove(self)).await;
         }
         end
     }
@@ -103,7 +118,7 @@ impl Engine {
             Err(error) => {
                 if let Some(helper) = helper {
                     // The error is what the caller has to know.
-                    let _ = helper.remove(self).await;
+                    let _ = Box::pin(helper.remove(self)).await;
                 }
                 Err(error)
             }

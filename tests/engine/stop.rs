@@ -5,7 +5,8 @@ use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dexec::{CancellationToken, End, Endpoint, Engine, Request, Signal, StopCause};
+use bytes::Bytes;
+use dexec::{CancellationToken, End, Endpoint, Engine, Output, Request, Signal, StopCause, Stream};
 use serde_json::{Value, json};
 
 use crate::api::{self, Container};
@@ -59,7 +60,7 @@ impl Way {
         let words = || [&[container.name.as_str()][..], command].concat();
         match self {
             Self::Timeout => {
-                let options = ["--timeout=1.5", "--kill-after=0.5"];
+                let options = ["--timeout=2.5", "--kill-after=0.5"];
                 let done = dexec(options).args(words()).run();
                 assert_eq!(done.code, 124);
                 let response = done.response();
@@ -97,14 +98,15 @@ impl Way {
             }
             Self::Cancel => {
                 let (engine, request) = library(&words());
+                let (mut output, ready) = Announced::new();
                 let cancel = CancellationToken::new();
                 let end = runtime().block_on(async {
-                    let run = engine.exec(request, &cancel);
+                    let run = engine.exec_to(request, &mut output, &cancel);
                     let cancelling = async {
-                        tokio::time::sleep(Duration::from_millis(1500)).await;
+                        ready.cancelled().await;
                         cancel.cancel();
                     };
-                    tokio::join!(run, cancelling).0.end
+                    tokio::join!(run, cancelling).0
                 });
                 let End::Stopped { cause, orphaned, .. } = end else {
                     panic!("it is not stopped: {end:?}");
@@ -117,11 +119,13 @@ impl Way {
             }
             Self::Drop => {
                 let (engine, request) = library(&words());
+                let (mut output, ready) = Announced::new();
                 let left = runtime().block_on(async {
                     let cancel = CancellationToken::new();
-                    let run = engine.exec(request, &cancel);
-                    let cut = tokio::time::timeout(Duration::from_millis(1500), run).await;
-                    assert!(cut.is_err(), "it runs");
+                    tokio::select! {
+                        end = engine.exec_to(request, &mut output, &cancel) => panic!("it ended: {end:?}"),
+                        () = ready.cancelled() => {}
+                    }
                     engine.shutdown().await
                 });
                 Said {
@@ -130,6 +134,23 @@ impl Way {
                 }
             }
         }
+    }
+}
+
+/// Tells when the command has said something.
+struct Announced(CancellationToken);
+
+impl Announced {
+    fn new() -> (Self, CancellationToken) {
+        let ready = CancellationToken::new();
+        (Self(ready.clone()), ready)
+    }
+}
+
+impl Output for Announced {
+    async fn write(&mut self, _: Stream, _: Bytes) -> std::io::Result<()> {
+        self.0.cancel();
+        Ok(())
     }
 }
 
@@ -411,4 +432,107 @@ fn the_library_tells_cause_and_signal() {
         "{:?}",
         outcome.end
     );
+}
+
+/// As gosu, su-exec and setpriv do it: nobody but that user can look into the process that is left.
+#[test]
+fn a_command_that_becomes_another_user_ends() {
+    let settings = json!({ "Image": "dexec-test/setpriv" });
+    let container = own("stop-becomes", settings);
+    let become_other = [
+        "setpriv",
+        "--reuid=1000",
+        "--regid=1000",
+        "--clear-groups",
+        "sleep",
+        "1080",
+    ];
+    let response = dexec(["--timeout=1", &container.name]).args(become_other).response();
+    assert_eq!(
+        (&response["signal"], &response["orphaned"]),
+        (&json!("SIGTERM"), &Value::Null),
+        "{response}"
+    );
+    assert_eq!(container.processes().len(), 1, "{:?}", container.processes());
+}
+
+#[test]
+fn two_signals_at_once_are_one_wish() {
+    let container = own("stop-twice", json!({}));
+    for (first, second) in [("TERM", "HUP"), ("INT", "TERM"), ("TERM", "TERM")] {
+        let child = dexec([&container.name, "sh", "-c", "echo here; sleep 1090"]).spawn();
+        thread::sleep(Duration::from_millis(1500));
+        signal(&child, first);
+        signal(&child, second);
+        let output = child.wait_with_output().expect("it ends");
+        let response: Value = serde_json::from_slice(&output.stdout).expect("there is a response");
+        assert_eq!(response["stdout"], "here", "{response}");
+        assert_eq!(container.processes().len(), 1, "{first} {second}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_noticed_whatever_the_command_writes() {
+    let container = own("stop-busy", json!({}));
+    let to_stdout = "echo ready; while :; do echo x; sleep 0.03; done";
+    let to_stderr = "echo ready; while :; do echo x >&2; sleep 0.03; done";
+    for (mode, script) in [
+        ("json", to_stdout),
+        ("json", "yes"),
+        ("raw", to_stderr),
+        ("events", to_stdout),
+    ] {
+        let mut child = dexec(["--output", mode, &container.name, "sh", "-c", script]).spawn();
+        let mut stderr = child.stderr.take().expect("it is a pipe");
+        let reading = thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+        thread::sleep(Duration::from_millis(1500));
+        drop(child.stdout.take());
+        assert_eq!(code(child.wait().expect("it ends")), 141, "{mode} {script}");
+        reading.join().expect("it does not panic").expect("it can be read");
+        assert_eq!(container.processes().len(), 1, "{mode} {script}");
+    }
+}
+
+#[test]
+fn a_response_to_a_timeout_is_whole_for_a_slow_reader() {
+    let container = own("stop-slow", json!({}));
+    let mut child = dexec([
+        "--timeout=1",
+        &container.name,
+        "sh",
+        "-c",
+        "seq 1 100000; exec sleep 1100",
+    ])
+    .spawn();
+    thread::sleep(Duration::from_secs(5));
+    let mut text = String::new();
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    stdout.read_to_string(&mut text).expect("it can be read");
+    let response: Value = serde_json::from_str(&text).expect("it is a response");
+    assert_eq!(response["timedOut"], true);
+    assert_eq!(code(child.wait().expect("it ends")), 124);
+}
+
+#[test]
+fn a_time_beyond_all_clocks_is_no_time() {
+    let container = own("stop-huge", json!({}));
+    let response = dexec(["--timeout=1e19", "--kill-after=1e19", &container.name, "echo", "x"]).response();
+    assert_eq!(response["stdout"], "x", "{response}");
+    let response = dexec(["--timeout=1", "--kill-after=1e19", &container.name, "sleep", "1110"]).response();
+    assert_eq!(response["signal"], "SIGTERM", "{response}");
+}
+
+#[test]
+fn a_signal_while_groups_are_prepared_leaves_no_file() {
+    let container = own("stop-groups", json!({}));
+    let before = container.changes();
+    for delay in [50, 100, 150, 250, 400] {
+        let child = dexec(["--group-add=5000", &container.name, "sleep", "1120"]).spawn();
+        thread::sleep(Duration::from_millis(delay));
+        signal(&child, "TERM");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(code(output.status), 143, "after {delay} ms");
+        assert_eq!(container.changes(), before, "after {delay} ms");
+        assert_eq!(container.processes().len(), 1, "after {delay} ms");
+    }
 }

@@ -21,7 +21,6 @@ const READER_GONE: i64 = 141;
 #[derive(Debug)]
 pub(crate) struct Last {
     code: i64,
-    is_stopped: bool,
     output_failure: Option<String>,
 }
 
@@ -37,7 +36,6 @@ impl Last {
         };
         Self {
             code: response.exit_code,
-            is_stopped: matches!(end, End::Stopped { .. }),
             output_failure,
         }
     }
@@ -46,15 +44,16 @@ impl Last {
     /// code.
     pub(crate) async fn write(self, write: impl Future<Output = io::Result<()>>, signals: &Signals) -> i64 {
         let patience = async {
-            if !self.is_stopped {
-                signals.cancel().cancelled().await;
-            }
+            signals.cancel().cancelled().await;
             sleep(LAST_WRITE).await;
         };
         let written = tokio::select! {
             biased;
             written = write => written,
-            () = patience => return signals.exit_code().unwrap_or(self.code),
+            () = patience => {
+                eprint_line("dexec: the rest was not written, as its reader does not take it");
+                return signals.exit_code().unwrap_or(self.code);
+            }
         };
         if let Some(failure) = self.output_failure {
             eprint_line(&failure);
@@ -90,10 +89,13 @@ pub(crate) async fn json(response: Response) -> io::Result<()> {
 
 /// Ends raw output: the rest is written, then an error to standard error as docker would print it.
 pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
+    if let End::Stopped { orphaned: Some(_), .. } = end {
+        // Before all that may have to be waited for.
+        eprint_line(&format!("dexec: {}", end.message().unwrap_or_default()));
+    }
     let written = output.finish().await;
     match end {
         End::Refused(error) => eprint_line(error.docker_text()),
-        End::Stopped { orphaned: Some(_), .. } => eprint_line(&format!("dexec: {}", end.message().unwrap_or_default())),
         End::Lost { error, .. } if error.kind() == ErrorKind::ConnectionLost => eprint_line(&error.to_string()),
         _ => {}
     }

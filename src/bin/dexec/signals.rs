@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use dexec::{CancellationToken, ErrorKind, Response};
+
+/// Signals that come within this time of the first say no more than it.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// Cancels the command at the first signal, and ends the process at the second.
 #[derive(Debug)]
@@ -25,6 +29,11 @@ impl Signals {
             let Ok(mut source) = Source::new() else { return };
             first.store(source.next().await, Ordering::Relaxed);
             cancel.cancel();
+            // One wish to end often comes as several signals: from the terminal and from a supervisor, or as TERM and HUP.
+            tokio::select! {
+                () = async { loop { source.next().await; } } => {}
+                () = tokio::time::sleep(ONE_WISH) => {}
+            }
             let second = source.next().await;
             std::process::exit(128 + i32::try_from(second).unwrap_or_default());
         });

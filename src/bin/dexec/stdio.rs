@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dexec::{CancellationToken, Capture, End, Outcome, Output, Stream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// How long a silent command runs before the reader of our output is watched.
 const UNWATCHED_TIME: Duration = Duration::from_millis(100);
@@ -30,7 +31,8 @@ impl Writer {
     pub(crate) fn new() -> Self {
         let (queue, batches) = mpsc::channel(1);
         let (told, end) = oneshot::channel();
-        std::thread::spawn(move || {
+        // Where there is no thread to be had the output is found closed.
+        let _ = std::thread::Builder::new().spawn(move || {
             // Nobody is left to be told when dexec is ending.
             let _ = told.send(write_batches(batches));
         });
@@ -38,7 +40,7 @@ impl Writer {
             batch: Batch::new(),
             queue,
             end: Some(end),
-            reader: Reader::default(),
+            reader: Reader::new(),
         }
     }
 
@@ -59,6 +61,7 @@ impl Output for Writer {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
+        self.reader.check()?;
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -99,7 +102,7 @@ impl Kept {
     pub(crate) fn new() -> Self {
         Self {
             capture: Capture::default(),
-            reader: Reader::default(),
+            reader: Reader::new(),
         }
     }
 
@@ -114,36 +117,58 @@ impl Output for Kept {
         self.capture.write(stream, bytes).await
     }
 
+    async fn flush(&mut self) -> io::Result<()> {
+        self.reader.check()
+    }
+
     async fn closed(&mut self) -> io::Error {
         self.reader.gone().await
     }
 }
 
 /// Watches for the reader of our standard output to go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reader {
+    begun: Instant,
     gone: Option<CancellationToken>,
 }
 
 impl Reader {
-    /// Comes when nobody reads any more.
-    pub(crate) async fn gone(&mut self) -> io::Error {
-        if self.gone.is_none() {
-            // Most commands have ended or written by then, and need no watch.
-            tokio::time::sleep(UNWATCHED_TIME).await;
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            gone: None,
         }
-        let gone = self.gone.get_or_insert_with(|| {
+    }
+
+    /// Comes when nobody reads any more.
+    async fn gone(&mut self) -> io::Error {
+        // Most commands have ended by then, and need no watch.
+        tokio::time::sleep_until(self.begun + UNWATCHED_TIME).await;
+        self.watch().cancelled().await;
+        io::ErrorKind::BrokenPipe.into()
+    }
+
+    /// The same for a command that never leaves time to wait.
+    fn check(&mut self) -> io::Result<()> {
+        if self.begun.elapsed() > UNWATCHED_TIME && self.watch().is_cancelled() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self) -> &CancellationToken {
+        self.gone.get_or_insert_with(|| {
             let gone = CancellationToken::new();
             let tell = gone.clone();
-            std::thread::spawn(move || {
+            // Where there is no thread to be had the reader is not watched, and found missing at the next write.
+            let _ = std::thread::Builder::new().spawn(move || {
                 if wait_for_reader_s_end().is_ok() {
                     tell.cancel();
                 }
             });
             gone
-        });
-        gone.cancelled().await;
-        io::ErrorKind::BrokenPipe.into()
+        })
     }
 }
 

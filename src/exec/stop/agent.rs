@@ -4,6 +4,7 @@
 //! understand the same lines on standard input, and answer each with lines of which the last is a dot.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -21,7 +22,10 @@ use super::processes::{Process, ProcessId, Table};
 
 const SCRIPT: &str = include_str!("agent.sh");
 
-/// How long one answer may take. Docker was seen to take 4 s to start an exec while another's output is held open.
+/// How long the agent may take to say that it is ready. Of two hundred at once some were seen to take 27 s.
+const HELLO_TIME: Duration = Duration::from_secs(60);
+
+/// How long one answer may take.
 const REPLY_TIME: Duration = Duration::from_secs(20);
 
 /// How long the agent may take to end after its input has.
@@ -133,7 +137,7 @@ impl Agent {
             complaint: Vec::new(),
             pid: 0,
         };
-        let hello = agent.reply(|text| text.ends_with('\n')).await;
+        let hello = within(HELLO_TIME, agent.read_until(|text| text.ends_with(b"\n"))).await;
         let hello = hello.map_err(Unstarted::Failed)?;
         match hello.strip_prefix("ready ").and_then(|pid| pid.trim_end().parse().ok()) {
             Some(pid) => agent.pid = pid,
@@ -159,11 +163,11 @@ impl Agent {
     pub(super) async fn list(&mut self) -> Result<Table, Error> {
         let mut table = Table::default();
         let mut marked = HashSet::new();
-        for line in self.ask("list").await? {
+        for line in self.ask("list").await?.lines() {
             if let Some(path) = line.strip_prefix("/proc/") {
                 marked.extend(path.strip_suffix("/environ").and_then(|pid| pid.parse::<u32>().ok()));
             } else {
-                table.processes.extend(Process::parse(&line));
+                table.processes.extend(Process::parse(line));
             }
         }
         table.marked = marked;
@@ -187,8 +191,8 @@ impl Agent {
         let mut looks = Vec::new();
         for batch in pids.chunks(BATCH) {
             let words: Vec<String> = batch.iter().map(u32::to_string).collect();
-            let lines = self.ask(&format!("look {}", words.join(" "))).await?;
-            looks.extend(lines.iter().filter_map(|line| parse_look(line)));
+            let text = self.ask(&format!("look {}", words.join(" "))).await?;
+            looks.extend(text.lines().filter_map(parse_look));
         }
         Ok(looks)
     }
@@ -204,30 +208,30 @@ impl Agent {
         let _ = tokio::time::timeout(LEAVING_TIME, left).await;
     }
 
-    async fn ask(&mut self, line: &str) -> Result<Vec<String>, Error> {
-        let sent = self.writer.write_all(format!("{line}\n").as_bytes()).await;
-        sent.map_err(|error| failed(&error.to_string()))?;
-        let text = self.reply(|text| text == ".\n" || text.ends_with("\n.\n")).await?;
-        let lines = text.strip_suffix(".\n").ok_or_else(|| failed("it ended too early"))?;
-        Ok(lines.lines().map(str::to_owned).collect())
+    /// Sends a line, and gives the answer without its last line.
+    async fn ask(&mut self, line: &str) -> Result<String, Error> {
+        let reply = async {
+            let sent = self.writer.write_all(format!("{line}\n").as_bytes()).await;
+            sent.map_err(|error| failed(&error.to_string()))?;
+            self.read_until(|text| text == b".\n" || text.ends_with(b"\n.\n")).await
+        };
+        let mut text = within(REPLY_TIME, reply).await?;
+        if !text.ends_with(".\n") {
+            return Err(failed("it ended too early"));
+        }
+        text.truncate(text.len() - 2);
+        Ok(text)
     }
 
     /// What the agent writes up to where `is_whole`, or to its end.
-    async fn reply(&mut self, is_whole: impl Fn(&str) -> bool) -> Result<String, Error> {
-        let reply = async {
-            let mut text = Vec::new();
-            // The end is plain ASCII, which no other character's bytes look like.
-            let tail = |text: &[u8]| String::from_utf8_lossy(&text[text.len().saturating_sub(3)..]).into_owned();
-            while !is_whole(&tail(&text)) && self.read(&mut text).await? {
-                if text.len() > LARGEST_REPLY {
-                    return Err(failed("its answer has no end"));
-                }
+    async fn read_until(&mut self, is_whole: impl Fn(&[u8]) -> bool) -> Result<String, Error> {
+        let mut text = Vec::new();
+        while !is_whole(&text) && self.read(&mut text).await? {
+            if text.len() > LARGEST_REPLY {
+                return Err(failed("its answer has no end"));
             }
-            Ok(String::from_utf8_lossy(&text).into_owned())
-        };
-        tokio::time::timeout(REPLY_TIME, reply)
-            .await
-            .unwrap_or_else(|_| Err(failed(&format!("it gave no answer within {} s", REPLY_TIME.as_secs()))))
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Reads more of what the agent writes; `false` when it has ended.
@@ -257,6 +261,12 @@ impl Agent {
             }
         }
     }
+}
+
+async fn within<T>(time: Duration, reply: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(time, reply)
+        .await
+        .unwrap_or_else(|_| Err(failed(&format!("it gave no answer within {} s", time.as_secs()))))
 }
 
 fn no_helper(error: &Error) -> Error {

@@ -6,13 +6,13 @@
 mod agent;
 mod processes;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::engine::{Engine, ExecId, ExecState};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::ContainerName;
 
@@ -42,6 +42,20 @@ const MOST_FREEZES: u32 = 50;
 
 /// As how many further users processes are looked for.
 const MOST_USERS: usize = 8;
+
+/// The kernel keeps fewer characters of a process's name.
+const LONGEST_NAME: usize = 64;
+
+/// How long a stop may take beyond the grace.
+const WHOLE_TIME: Duration = Duration::from_secs(120);
+
+/// After what time without a sign of the command other users are asked.
+const UNSEEN_TIME: Duration = Duration::from_millis(500);
+
+const ROOT: u32 = 0;
+
+/// The kind of [`left`]'s error, which another user may mend.
+const UNKILLABLE: ErrorKind = ErrorKind::PermissionDenied;
 
 /// How many processes a message names.
 const MOST_NAMES: usize = 5;
@@ -88,10 +102,17 @@ pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
         signal: None,
         cleared: HashSet::new(),
         doubts: Vec::new(),
+        unread_leaders: Vec::new(),
     };
-    let searched = search.as_every_user().await;
+    let time = target.kill_after.saturating_add(WHOLE_TIME);
+    let searched = timeout(time, search.as_every_user())
+        .await
+        .unwrap_or_else(|_| Err(endless()));
     remove(search.helper.take(), engine).await;
     let orphaned = match searched {
+        Ok(()) if !target.is_answered && search.signal.is_none() => {
+            Some("the engine has not answered its start, and may still carry it out".to_owned())
+        }
         Ok(()) => search.doubt(),
         Err(error) if is_container_s_end(&error) => None,
         Err(error) => {
@@ -139,27 +160,43 @@ struct Search<'a> {
     cleared: HashSet<ProcessId>,
     /// The suspects that the last look has left.
     doubts: Vec<(Process, Look)>,
+    /// The users of execs that nobody else can look into, while the command runs and no process of it was found.
+    unread_leaders: Vec<u32>,
 }
 
 impl Search<'_> {
+    /// Looks as the command's user first, then as whoever can see what that one can't.
     async fn as_every_user(&mut self) -> Result<(), Error> {
-        self.as_user(self.target.user.clone()).await?;
         let mut asked = HashSet::new();
+        let mut result = self.as_user(self.target.user.clone()).await;
+        if result.as_ref().is_err_and(|error| error.kind() == UNKILLABLE) && asked.insert(ROOT) {
+            // What a setuid program has made root's, only root can signal.
+            result = self.as_user(Some(ROOT.to_string())).await;
+        }
         while let Some(uid) = self.unread_user(&asked)
+            && result.is_ok()
             && asked.len() < MOST_USERS
         {
             asked.insert(uid);
             // Where nothing can be run as this user, the doubt stays.
-            let _ = self.as_user(Some(uid.to_string())).await;
+            if self.as_user(Some(uid.to_string())).await.is_ok() {
+                self.unread_leaders.clear();
+            }
         }
-        Ok(())
+        result?;
+        if self.unread_leaders.is_empty() {
+            return Ok(());
+        }
+        Err(unseen())
     }
 
     fn unread_user(&self, asked: &HashSet<u32>) -> Option<u32> {
-        self.doubts.iter().find_map(|(_, look)| match look {
-            Look::Unreadable(uid) if !asked.contains(uid) => Some(*uid),
+        let of_doubts = self.doubts.iter().filter_map(|(_, look)| match look {
+            Look::Unreadable(uid) => Some(*uid),
             _ => None,
-        })
+        });
+        let mut users = self.unread_leaders.iter().copied().chain(of_doubts);
+        users.find(|uid| !asked.contains(uid))
     }
 
     async fn as_user(&mut self, user: Option<String>) -> Result<(), Error> {
@@ -175,15 +212,15 @@ impl Search<'_> {
         let mut doubts = Vec::new();
         if !suspects.is_empty() {
             let pids: Vec<u32> = suspects.iter().map(|suspect| suspect.id.pid).collect();
+            let by_pid: HashMap<u32, &Process> = suspects.iter().map(|suspect| (suspect.id.pid, *suspect)).collect();
+            let before: HashMap<ProcessId, &Look> =
+                self.doubts.iter().map(|(process, look)| (process.id, look)).collect();
             for (pid, look) in agent.look(&pids).await? {
-                let Some(suspect) = suspects.iter().find(|suspect| suspect.id.pid == pid) else {
-                    continue;
-                };
-                let before = self.doubts.iter().find(|(process, _)| process.id == suspect.id);
-                match (look, before) {
+                let Some(suspect) = by_pid.get(&pid) else { continue };
+                match (look, before.get(&suspect.id)) {
                     (Look::Cleared, _) => drop(self.cleared.insert(suspect.id)),
                     // Another user has read it, and found no sign.
-                    (_, Some((_, Look::Unknown))) => doubts.push(((*suspect).clone(), Look::Unknown)),
+                    (_, Some(Look::Unknown)) => doubts.push(((*suspect).clone(), Look::Unknown)),
                     (look, _) => doubts.push(((*suspect).clone(), look)),
                 }
             }
@@ -223,6 +260,9 @@ impl Search<'_> {
                     return Ok(table);
                 }
                 was_empty = true;
+                if begun.elapsed() > UNSEEN_TIME && self.look_at_leaders(agent, &table).await? {
+                    return Ok(table);
+                }
                 sleep(SHORTEST_PAUSE).await;
                 continue;
             }
@@ -256,6 +296,24 @@ impl Search<'_> {
         }
     }
 
+    /// Whether there are execs that may be the command, and that another user has to look into.
+    async fn look_at_leaders(&mut self, agent: &mut Agent, table: &Table) -> Result<bool, Error> {
+        let age = milliseconds(self.target.since.elapsed());
+        let leaders = self.family.leaders(table, agent.pid, age);
+        let pids: Vec<u32> = leaders.iter().map(|leader| leader.id.pid).collect();
+        if !pids.is_empty() {
+            let looks = agent.look(&pids).await?;
+            self.unread_leaders = looks
+                .into_iter()
+                .filter_map(|(_, look)| match look {
+                    Look::Unreadable(uid) => Some(uid),
+                    _ => None,
+                })
+                .collect();
+        }
+        Ok(!self.unread_leaders.is_empty())
+    }
+
     /// Whether a process of the command may come to be after a look that found none.
     async fn may_appear(&self, begun: Instant) -> Result<bool, Error> {
         match self.engine.inspect_exec(&self.target.exec).await? {
@@ -264,10 +322,7 @@ impl Search<'_> {
                 Ok(!self.target.is_answered && begun.elapsed() < UNANSWERED_TIME)
             }
             Some(_) if begun.elapsed() < APPEARING_TIME => Ok(true),
-            Some(_) => Err(Error::new(
-                ErrorKind::EngineError,
-                "the engine calls the command running, and no process of it can be found in the container",
-            )),
+            Some(_) => Err(unseen()),
         }
     }
 
@@ -296,9 +351,20 @@ fn left(table: &Table, living: &[ProcessId]) -> Error {
         .iter()
         .filter(|process| living.contains(&process.id))
         .collect();
+    Error::new(UNKILLABLE, format!("{} could not be ended", names(&processes)))
+}
+
+fn unseen() -> Error {
     Error::new(
-        ErrorKind::EngineError,
-        format!("{} did not end after SIGKILL", names(&processes)),
+        ErrorKind::UnsupportedInContainer,
+        "the engine calls the command running, and no process of it can be found in the container",
+    )
+}
+
+fn endless() -> Error {
+    Error::new(
+        ErrorKind::UnsupportedInContainer,
+        "the look at the container's processes takes too long",
     )
 }
 
@@ -307,7 +373,7 @@ fn names(processes: &[&Process]) -> String {
     let shown: Vec<String> = processes
         .iter()
         .take(MOST_NAMES)
-        .map(|process| format!("{} ({})", process.id.pid, process.name.escape_debug()))
+        .map(|process| format!("{} ({})", process.id.pid, shown(&process.name, LONGEST_NAME)))
         .collect();
     let noun = if processes.len() == 1 { "process" } else { "processes" };
     match processes.len().saturating_sub(MOST_NAMES) {

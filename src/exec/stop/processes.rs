@@ -5,7 +5,7 @@
 //! environment, made a session of its own and lost its parent. That one can't be told from a process which the
 //! container itself has started since, so it is never touched, only reported.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// `USER_HZ`, in which the kernel gives start times to programs on every architecture that engines run on.
 const TICKS_PER_SECOND: u64 = 100;
@@ -70,60 +70,106 @@ impl Process {
     }
 }
 
-impl Table {
-    fn find(&self, pid: u32) -> Option<&Process> {
-        self.processes.iter().find(|process| process.id.pid == pid)
+/// The processes of a table by what binds them.
+struct Index<'a> {
+    by_pid: HashMap<u32, &'a Process>,
+    by_parent: HashMap<u32, Vec<&'a Process>>,
+    by_session: HashMap<u32, Vec<&'a Process>>,
+    /// The sessions that can't be the command's: the container's own, the agent's, and what lies outside the container.
+    strange: HashSet<u32>,
+}
+
+impl<'a> Index<'a> {
+    fn of(table: &'a Table, agent: u32) -> Self {
+        let mut index = Self {
+            by_pid: HashMap::new(),
+            by_parent: HashMap::new(),
+            by_session: HashMap::new(),
+            strange: HashSet::from([0]),
+        };
+        for process in &table.processes {
+            index.by_pid.insert(process.id.pid, process);
+            index.by_parent.entry(process.parent).or_default().push(process);
+            index.by_session.entry(process.session).or_default().push(process);
+        }
+        for pid in [FIRST, agent] {
+            index
+                .strange
+                .extend(index.by_pid.get(&pid).map(|process| process.session));
+        }
+        index
+    }
+
+    fn is_strange(&self, process: &Process) -> bool {
+        process.id.pid == FIRST || self.strange.contains(&process.session)
     }
 }
 
 impl Family {
     /// Takes what a look at the container shows, and gives the members that live. `agent` is the process that looked.
     pub(super) fn living(&mut self, table: &Table, agent: u32) -> Vec<ProcessId> {
-        let strange = strange_sessions(table, agent);
-        let is_strange = |process: &Process| strange.contains(&process.session) || process.id.pid == FIRST;
-        let mut pids: HashSet<u32> = HashSet::new();
-        loop {
-            let before = pids.len();
-            for process in &table.processes {
-                if pids.contains(&process.id.pid) || is_strange(process) {
-                    continue;
-                }
-                let is_member = table.marked.contains(&process.id.pid)
+        let index = Index::of(table, agent);
+        // A session's number is not used anew while it exists: with another leader it is another session.
+        self.sessions.retain(|session| {
+            let leader = index.by_pid.get(session);
+            leader.is_none_or(|leader| self.members.contains(&leader.id) || leader.session != *session)
+        });
+        let mut found: HashSet<u32> = HashSet::new();
+        let mut work: Vec<&Process> = table
+            .processes
+            .iter()
+            .filter(|process| {
+                table.marked.contains(&process.id.pid)
                     || self.members.contains(&process.id)
                     || self.sessions.contains(&process.session)
-                    || pids.contains(&process.parent);
-                if is_member {
-                    pids.insert(process.id.pid);
-                    self.members.insert(process.id);
-                    self.sessions.insert(process.session);
-                }
+            })
+            .collect();
+        while let Some(process) = work.pop() {
+            if index.is_strange(process) || !found.insert(process.id.pid) {
+                continue;
             }
-            if pids.len() == before {
-                break;
+            self.members.insert(process.id);
+            work.extend(index.by_parent.get(&process.id.pid).into_iter().flatten());
+            if self.sessions.insert(process.session) {
+                work.extend(index.by_session.get(&process.session).into_iter().flatten());
             }
         }
-        let members = table.processes.iter().filter(|process| pids.contains(&process.id.pid));
+        let members = table.processes.iter().filter(|process| found.contains(&process.id.pid));
         members
             .filter(|process| !process.has_ended)
             .map(|process| process.id)
             .collect()
     }
 
+    /// The first processes of execs that began since the command was started, `age_ms` before the agent, and carry no
+    /// sign of it: one of them is the command's own where it has become another user, whom nobody else can look into.
+    pub(super) fn leaders<'a>(&self, table: &'a Table, agent: u32, age_ms: u64) -> Vec<&'a Process> {
+        let index = Index::of(table, agent);
+        let Some(look) = index.by_pid.get(&agent) else {
+            return Vec::new();
+        };
+        let since = begin(look, age_ms);
+        let is_leader = |process: &Process| process.parent == look.parent && process.session == process.id.pid;
+        table
+            .processes
+            .iter()
+            .filter(|process| is_leader(process) && process.id.start >= since && !process.has_ended)
+            .filter(|process| !index.is_strange(process) && !self.members.contains(&process.id))
+            .collect()
+    }
+
     /// The processes that may be the command's and carry no sign of it: begun since it was started, `age_ms` before
     /// the agent, in a session of their own, and without the parent that began them.
     pub(super) fn suspects<'a>(&self, table: &'a Table, agent: u32, age_ms: u64) -> Vec<&'a Process> {
-        let Some(look) = table.find(agent) else {
+        let index = Index::of(table, agent);
+        let Some(look) = index.by_pid.get(&agent) else {
             return Vec::new();
         };
-        // A second more: two clocks are compared.
-        let age = age_ms * TICKS_PER_SECOND / 1000 + TICKS_PER_SECOND;
-        let since = look.id.start.saturating_sub(age);
-        let strange = strange_sessions(table, agent);
+        let since = begin(look, age_ms);
         // An exec's first process has no parent in the container's own process namespace.
         let is_exec_leader = |pid: u32| {
-            table
-                .find(pid)
-                .is_some_and(|leader| leader.parent == 0 && look.parent == 0)
+            let leader = index.by_pid.get(&pid);
+            leader.is_some_and(|leader| leader.parent == 0 && look.parent == 0)
         };
         table
             .processes
@@ -133,21 +179,17 @@ impl Family {
                     && !process.has_ended
                     && !self.members.contains(&process.id)
                     && [FIRST, look.parent].contains(&process.parent)
-                    && process.id.pid != FIRST
-                    && !strange.contains(&process.session)
+                    && !index.is_strange(process)
                     && !is_exec_leader(process.session)
             })
             .collect()
     }
 }
 
-/// The sessions that can't be the command's: the container's own, the agent's, and whatever lies outside the container.
-fn strange_sessions(table: &Table, agent: u32) -> HashSet<u32> {
-    let session_of = |pid| table.find(pid).map(|process| process.session);
-    [Some(0), session_of(FIRST), session_of(agent)]
-        .into_iter()
-        .flatten()
-        .collect()
+/// The first moment at which a process of the command can have begun, with a second more: two clocks are compared.
+fn begin(agent: &Process, age_ms: u64) -> u64 {
+    let age = age_ms.saturating_mul(TICKS_PER_SECOND) / 1000 + TICKS_PER_SECOND;
+    agent.id.start.saturating_sub(age)
 }
 
 /// The age of a command in the unit of [`Family::suspects`].
@@ -266,6 +308,17 @@ mod tests {
         let mut family = Family::default();
         family.living(&table(&[10], &[process(10, 0, 10, 9000)]), AGENT);
         let found = family.living(&table(&[], &[process(10, 30, 30, 9999)]), AGENT);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_session_that_is_used_anew_is_another_session() {
+        let mut family = Family::default();
+        family.living(&table(&[10], &[process(10, 0, 10, 9000)]), AGENT);
+        let found = family.living(
+            &table(&[], &[process(10, 0, 10, 9999), process(11, 10, 10, 9999)]),
+            AGENT,
+        );
         assert!(found.is_empty(), "{found:?}");
     }
 
