@@ -48,6 +48,11 @@ impl Refusal {
                      seems to take the `Upgrade` header away; let it pass, or use the engine's own socket"
                 ),
             ),
+            // What was sent may have started the command.
+            Self::NotAnEngine(reason) if what == START => Error::new(
+                ErrorKind::ConnectionLost,
+                format!("failed to start the command at the engine at {address}: {reason}"),
+            ),
             Self::NotAnEngine(reason) => Error::new(
                 ErrorKind::NotAnEngine,
                 format!(

@@ -23,6 +23,9 @@ use super::stop::{Stopped, Target, stop};
 /// How long a cancelled command's start is waited for.
 const STARTING_TIME: Duration = Duration::from_secs(5);
 
+/// How long, beyond the grace, an engine that failed to answer a start may take to end the command all the same.
+const STOPPING_TIME: Duration = Duration::from_secs(30);
+
 /// How long the rest of a stopped command's output is waited for.
 const DRAINING_TIME: Duration = Duration::from_secs(5);
 
@@ -87,8 +90,11 @@ impl<'a> Command<'a> {
             Some(Ok(Some(attached))) => Ok(Started::Attached(attached)),
             Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
                 // Nobody will have its output or its exit code, so it had better not run.
-                let stopped = Box::pin(stop(self.engine, &self.target)).await;
-                Ok(Started::Ended(lost(&error.to_string(), stopped.orphaned.is_some())))
+                // An engine that fails may also fail to end it, and is not waited for as long as one that works.
+                let time = self.target.kill_after.saturating_add(STOPPING_TIME);
+                let stopped = timeout(time, Box::pin(stop(self.engine, &self.target))).await;
+                let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
+                Ok(Started::Ended(lost(&error.to_string(), !has_ended)))
             }
             Some(Err(error)) => Err(error),
             _ if cancel.is_cancelled() => {

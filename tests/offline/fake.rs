@@ -5,28 +5,96 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
-const EXEC_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+pub const EXEC_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// What the engine sends on each call; an empty text closes the connection.
+/// How long the engine waits before each byte of an answer that comes byte by byte.
+const BYTE_PAUSE: Duration = Duration::from_micros(200);
+
+/// How much of an endless answer is written at once.
+const BLOCK: usize = 64 * 1024;
+
+/// The id of what dexec itself runs in the container: an agent, or the helper that is to go.
+const OWN_ID: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+/// What the engine sends on one call.
+#[derive(Clone)]
+pub enum Answer {
+    /// These bytes; none at all close the connection.
+    Bytes(Vec<u8>),
+    /// These bytes, each on its own.
+    ByteByByte(Vec<u8>),
+    /// The first bytes, and then the others again and again.
+    Endless(Vec<u8>, Vec<u8>),
+    /// These bytes, and then nothing, over a connection that stays open.
+    Silent(Vec<u8>),
+    /// These bytes, and then what is made of each line that comes.
+    Talk(Vec<u8>, Arc<dyn Fn(&str) -> Answer + Send + Sync>),
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// What the engine sends on each call.
 #[derive(Clone)]
 pub struct Script {
-    pub create: Vec<u8>,
-    pub start: Vec<u8>,
-    pub inspect: Vec<u8>,
-    pub container: Vec<u8>,
+    pub create: Answer,
+    pub start: Answer,
+    pub inspect: Answer,
+    pub container: Answer,
+    pub containers: Answer,
+    /// What dexec itself runs in the container, beside the command.
+    pub own_create: Answer,
+    pub own_start: Answer,
+    pub version: Answer,
+    pub archive: Answer,
+    pub kill: Answer,
 }
 
 impl Default for Script {
-    /// An engine on which a command prints `x` and ends with 0.
+    /// An engine on which a command prints `x` and ends with 0, and nobody can look into the container.
     fn default() -> Self {
+        let refused = || json("403 Forbidden", "{\"message\":\"nobody may do this\"}").into();
         Self {
-            create: json("201 Created", &format!("{{\"Id\":\"{EXEC_ID}\"}}")),
-            start: stream(&[frame(1, b"x")]),
-            inspect: json("200 OK", "{\"Running\":false,\"ExitCode\":0,\"Pid\":7}"),
-            container: json("200 OK", "{\"State\":{\"Status\":\"running\",\"Running\":true}}"),
+            create: created(EXEC_ID).into(),
+            start: stream(&[frame(1, b"x")]).into(),
+            inspect: json("200 OK", "{\"Running\":false,\"ExitCode\":0,\"Pid\":7}").into(),
+            container: json("200 OK", "{\"State\":{\"Status\":\"running\",\"Running\":true}}").into(),
+            containers: json("200 OK", "[]").into(),
+            own_create: created(OWN_ID).into(),
+            own_start: refused(),
+            version: json("200 OK", "{\"Arch\":\"amd64\"}").into(),
+            archive: json("200 OK", "").into(),
+            kill: refused(),
         }
     }
+}
+
+impl Script {
+    /// The answer to a request; `creates` is how many commands were created before.
+    fn answer(&self, request: &str, creates: usize) -> &Answer {
+        let is_own = request.contains(OWN_ID);
+        match request {
+            _ if request.contains("/kill?signal=") => &self.kill,
+            _ if request.contains("/start ") && is_own => &self.own_start,
+            _ if request.contains("/start ") => &self.start,
+            _ if request.starts_with("POST /containers/") && creates > 0 => &self.own_create,
+            _ if request.starts_with("POST /containers/") => &self.create,
+            _ if request.starts_with("GET /exec/") => &self.inspect,
+            _ if request.starts_with("GET /containers/json") => &self.containers,
+            _ if request.starts_with("GET /version") => &self.version,
+            _ if request.starts_with("PUT ") => &self.archive,
+            _ => &self.container,
+        }
+    }
+}
+
+fn created(id: &str) -> Vec<u8> {
+    json("201 Created", &format!("{{\"Id\":\"{id}\"}}"))
 }
 
 pub fn json(status: &str, body: &str) -> Vec<u8> {
@@ -110,19 +178,51 @@ fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<String>>) {
             return;
         }
         let request = head.first().cloned().unwrap_or_default();
-        seen.lock().expect("nobody panics").push(request.clone());
-        let is_start = request.contains("/start ");
-        let answer = match request.as_str() {
-            _ if is_start => &script.start,
-            text if text.starts_with("POST /containers/") => &script.create,
-            text if text.starts_with("GET /exec/") => &script.inspect,
-            text if text.starts_with("GET /containers/json") => {
-                &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]".to_vec()
-            }
-            _ => &script.container,
+        let creates = {
+            let mut seen = seen.lock().expect("nobody panics");
+            let is_create = |request: &&String| request.starts_with("POST /containers/");
+            let creates = seen.iter().filter(is_create).count();
+            seen.push(request.clone());
+            creates
         };
-        if client.write_all(answer).is_err() || answer.is_empty() || is_start {
+        let answer = script.answer(&request, creates);
+        if !send(answer, &mut client, &mut reader) || request.contains("/start ") {
             return;
+        }
+    }
+}
+
+/// Sends an answer; `false` when the connection is to be closed.
+fn send(answer: &Answer, client: &mut UnixStream, reader: &mut BufReader<UnixStream>) -> bool {
+    match answer {
+        Answer::Bytes(bytes) => !bytes.is_empty() && client.write_all(bytes).is_ok(),
+        Answer::ByteByByte(bytes) => bytes.iter().all(|byte| {
+            thread::sleep(BYTE_PAUSE);
+            client.write_all(&[*byte]).is_ok()
+        }),
+        Answer::Endless(first, again) => {
+            let block = again.repeat(BLOCK.div_ceil(again.len()));
+            let mut sent = client.write_all(first);
+            while sent.is_ok() {
+                sent = client.write_all(&block);
+            }
+            false
+        }
+        Answer::Silent(bytes) => {
+            // Until the other side has gone.
+            let _ = client
+                .write_all(bytes)
+                .and_then(|()| std::io::copy(reader, &mut std::io::sink()));
+            false
+        }
+        Answer::Talk(hello, reply) => {
+            let mut goes_on = client.write_all(hello).is_ok();
+            while goes_on {
+                let mut line = String::new();
+                goes_on = reader.read_line(&mut line).is_ok_and(|length| length > 0)
+                    && send(&reply(line.trim_end()), client, reader);
+            }
+            false
         }
     }
 }

@@ -8,5 +8,6 @@ mod support;
 
 mod fake;
 mod faults;
+mod hostile;
 mod refusals;
 mod secrets;

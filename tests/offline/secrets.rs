@@ -7,7 +7,7 @@ use crate::support::dexec;
 fn values_are_not_shown_when_something_fails() {
     let create = json("500 Oops", "{\"message\":\"it broke\"}");
     let fake = Fake::start(Script {
-        create,
+        create: create.into(),
         ..Script::default()
     });
     let directory = tempfile::tempdir().expect("a directory can be made");

@@ -231,7 +231,7 @@ impl Agent {
                 return Err(failed("its answer has no end"));
             }
         }
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// Reads more of what the agent writes; `false` when it has ended.
