@@ -29,7 +29,7 @@ const APPEARING_TIME: Duration = Duration::from_secs(10);
 const UNANSWERED_TIME: Duration = Duration::from_secs(1);
 
 /// How long killed processes may take to end. One that waits for a disk or a network file system can't be killed.
-const KILLING_TIME: Duration = Duration::from_secs(10);
+const KILLING_TIME: Duration = Duration::from_secs(6);
 
 /// How long an engine under load may refuse to start the agent.
 const STARTING_TIME: Duration = Duration::from_secs(5);
