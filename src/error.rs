@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -79,11 +80,12 @@ pub(crate) fn shown(words: &str, most: usize) -> String {
 ///
 /// Its `Display` is one or two lines that say what was tried, what went wrong and what to do next.
 /// Environment values and keys never appear in it.
+#[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     docker_text: Option<String>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -108,7 +110,7 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Box::new(source));
+        self.source = Some(Arc::new(source));
         self
     }
 

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::exec::Captured;
 
 /// What came of one command whose output was captured.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
     /// How it ended.
@@ -24,7 +24,7 @@ impl Outcome {
 }
 
 /// How a command ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum End {
     /// It ran, and ended with this code: its own, or 128+n when signal n ended it.

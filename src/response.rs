@@ -30,6 +30,9 @@ pub struct ResponseOptions {
     pub keep_newline: bool,
     /// Keeps terminal escapes, which are stripped otherwise.
     pub keep_ansi: bool,
+    /// The most bytes that the response's JSON may have on one line, as a transport may bound a message. Where it would
+    /// have more, `json` goes, and then each stream is shortened as by a `limit`.
+    pub largest: Option<usize>,
 }
 
 /// The answer. Its JSON has these fields in this order; an optional one is there only when it says something.
@@ -112,8 +115,12 @@ impl Response {
                 Err(reason) => response.parse_json_error = Some(reason),
             }
         }
-        for (rendered, field) in [(stdout, &mut response.stdout), (stderr, &mut response.stderr)] {
-            let (text, is_truncated) = rendered.fit(options.limit);
+        let limits = response.limits(&stdout, &stderr, options);
+        for (rendered, limit, field) in [
+            (stdout, limits.0, &mut response.stdout),
+            (stderr, limits.1, &mut response.stderr),
+        ] {
+            let (text, is_truncated) = rendered.fit(limit);
             *field = Some(text);
             response.is_truncated |= is_truncated;
         }
@@ -123,6 +130,49 @@ impl Response {
             response.json = None;
         }
         response
+    }
+
+    /// The limit for each stream that keeps the whole within `options.largest`, which may cost the response its `json`.
+    fn limits(
+        &mut self,
+        stdout: &Rendered,
+        stderr: &Rendered,
+        options: &ResponseOptions,
+    ) -> (Option<usize>, Option<usize>) {
+        let limit = options.limit;
+        let Some(largest) = options.largest else {
+            return (limit, limit);
+        };
+        let streams = (stdout.bytes_in_json(limit), stderr.bytes_in_json(limit));
+        let rest = self.bytes_around_streams();
+        if streams.0 + streams.1 + rest <= largest {
+            return (limit, limit);
+        }
+        if self.json.take().is_some() {
+            self.parse_json_error = Some("stdout is too large to be given as JSON too".to_owned());
+        }
+        let room = largest.saturating_sub(self.bytes_around_streams());
+        if streams.0 + streams.1 <= room {
+            return (limit, limit);
+        }
+        let for_stderr = streams.1.min(room / 2);
+        let for_stdout = streams.0.min(room - for_stderr);
+        let for_stderr = streams.1.min(room - for_stdout);
+        (
+            stdout.limit_within(limit, for_stdout),
+            stderr.limit_within(limit, for_stderr),
+        )
+    }
+
+    /// How many bytes the response's JSON has beside what stands in its streams.
+    fn bytes_around_streams(&self) -> usize {
+        let around = Self {
+            stdout: Some(String::new()),
+            stderr: Some(String::new()),
+            is_truncated: true,
+            ..self.clone()
+        };
+        serde_json::to_vec(&around).map_or(usize::MAX, |json| json.len())
     }
 
     /// The answer to a command whose output went elsewhere.
@@ -237,6 +287,24 @@ impl Rendered {
             return Err(format!("stdout is larger than {LARGEST_JSON} bytes, too much to parse"));
         }
         json::parse(&self.head)
+    }
+
+    /// How many bytes it has within a JSON string, or as many as a limit can leave of it at most.
+    fn bytes_in_json(&self, limit: Option<usize>) -> usize {
+        let texts = [Some(&self.head), self.gap.as_ref().map(|(_, tail)| tail)];
+        let bytes: usize = texts.into_iter().flatten().map(|text| fit::bytes_in_json(text)).sum();
+        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(fit::LONGEST_IN_JSON));
+        (bytes + fit::LONGEST_MARKER).min(most)
+    }
+
+    /// The limit that keeps it within as many bytes of a JSON string, and within another limit.
+    fn limit_within(&self, limit: Option<usize>, bytes: usize) -> Option<usize> {
+        if self.bytes_in_json(limit) <= bytes {
+            return limit;
+        }
+        let back = self.gap.as_ref().map(|(_, tail)| tail.as_str());
+        let within = fit::limit_within(&self.head, back, bytes);
+        Some(limit.map_or(within, |limit| limit.min(within)))
     }
 
     fn fit(self, limit: Option<usize>) -> (String, bool) {

@@ -3,6 +3,12 @@
 /// Below this limit a line that says what is missing would take the place of what matters.
 const SMALLEST_WITH_MARKER: usize = 200;
 
+/// The most bytes that a character has within a JSON string: a control character is written as `\u0000`.
+pub(super) const LONGEST_IN_JSON: usize = 6;
+
+/// The most bytes that a marker has within a JSON string.
+pub(super) const LONGEST_MARKER: usize = 64;
+
 fn marker(left_out: u64) -> String {
     format!("\n[… {left_out} characters left out …]\n")
 }
@@ -54,6 +60,53 @@ fn keep((front, in_front): (&str, usize), (back, in_back): (&str, usize), total:
         }
         room = fitting;
     }
+}
+
+/// How many bytes these characters have within a JSON string.
+pub(super) fn bytes_in_json(text: &str) -> usize {
+    text.chars().map(character_in_json).sum()
+}
+
+fn character_in_json(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..'\u{20}' => LONGEST_IN_JSON,
+        _ => character.len_utf8(),
+    }
+}
+
+/// The limit with which what is kept of a text has at most `room` bytes within a JSON string, which it has not as it is:
+/// of a text that is known whole, or of its front and its back.
+pub(super) fn limit_within(front: &str, back: Option<&str>, room: usize) -> usize {
+    // The marker is taken to be long where bytes are counted and short where characters are: what a limit leaves room
+    // for is then never more than what was counted here.
+    let mut left = room.saturating_sub(LONGEST_MARKER);
+    let mut limit = marker(0).chars().count();
+    let (mut from_front, mut from_back) = (front.chars(), back.unwrap_or(front).chars().rev());
+    loop {
+        let pair = [from_front.next(), from_back.next()];
+        let cost: usize = pair.into_iter().flatten().map(character_in_json).sum();
+        if pair == [None, None] || cost > left {
+            break;
+        }
+        left -= cost;
+        limit += pair.into_iter().flatten().count();
+    }
+    if back.is_none() {
+        // From here on nothing would be left out.
+        limit = limit.min(front.chars().count().saturating_sub(1));
+    }
+    if limit >= SMALLEST_WITH_MARKER {
+        return limit;
+    }
+    let mut left = room;
+    let fitting = front.chars().take_while(|&character| {
+        let cost = character_in_json(character);
+        let fits = cost <= left;
+        left = left.saturating_sub(cost);
+        fits
+    });
+    fitting.count().min(SMALLEST_WITH_MARKER - 1)
 }
 
 fn first(text: &str, characters: usize) -> &str {
@@ -130,7 +183,36 @@ mod tests {
         assert!(left_out(&fitted).is_some_and(|number| number > 5));
     }
 
+    #[test]
+    fn characters_are_counted_as_json_writes_them() {
+        for text in ["", "plain é €\u{10ffff}", "\"\\/", "\n\r\t\u{8}\u{c}", "\0\u{1f}\u{7f}"] {
+            let json = serde_json::to_string(text).expect("text is JSON");
+            assert_eq!(bytes_in_json(text), json.len() - 2, "{text:?}");
+        }
+        assert!(bytes_in_json(&marker(u64::MAX)) <= LONGEST_MARKER);
+    }
+
     proptest! {
+        #[test]
+        fn a_text_is_brought_within_bytes(
+            text in prop::collection::vec(prop::sample::select(vec!['a', '\n', '\0', '€']), 0..3000),
+            gap in 0_u64..3,
+            room in 0_usize..4000,
+        ) {
+            let text: String = text.into_iter().collect();
+            let (front, back) = text.split_at(text.char_indices().nth(text.chars().count() / 3).map_or(0, |(at, _)| at));
+            let fitted = if gap == 0 {
+                whole(text.clone(), limit_within(&text, None, room)).0
+            } else {
+                around_gap(front.to_owned(), gap, back, Some(limit_within(front, Some(back), room)))
+            };
+            let size = bytes_in_json(&fitted);
+            prop_assert!(size <= room, "{size} > {room}");
+            if gap == 0 && room >= 1500 && bytes_in_json(&text) > room {
+                prop_assert!(size > room - 300, "{size} << {room}");
+            }
+        }
+
         #[test]
         fn around_a_gap_the_number_is_exact(
             before in 0_usize..600,

@@ -259,6 +259,38 @@ fn a_refusal_has_docker_s_words_and_ours() {
 }
 
 #[test]
+fn a_response_is_brought_within_its_largest_size() {
+    let within = |outcome: Outcome, parse_json: bool, largest: usize| {
+        let options = ResponseOptions {
+            parse_json,
+            largest: Some(largest),
+            ..ResponseOptions::default()
+        };
+        let response = Response::new(outcome, &options);
+        let size = serde_json::to_string(&response).unwrap().len();
+        assert!(size <= largest, "{size} > {largest}");
+        response
+    };
+    let array = format!("[{}1]", "1,".repeat(1000));
+    let response = within(exited(0, &array, ""), true, 5000);
+    assert!(response.json.is_some() && response.stdout.as_deref() == Some(&array));
+    let response = within(exited(0, &array, ""), true, 3000);
+    assert!(response.json.is_none() && !response.is_truncated);
+    assert!(response.parse_json_error.is_some_and(|reason| reason.contains("too large")));
+    assert_eq!(response.stdout.as_deref(), Some(array.as_str()));
+
+    let response = within(exited(0, &"x\n".repeat(5000), "short"), false, 3000);
+    assert!(response.is_truncated);
+    assert_eq!(response.stderr.as_deref(), Some("short"));
+    let stdout = response.stdout.unwrap();
+    assert!(stdout.contains("characters left out") && stdout.len() > 1000, "{stdout}");
+
+    let response = within(exited(0, &"\0".repeat(5000), &"\u{1}".repeat(5000)), false, 3000);
+    let lengths = [response.stdout, response.stderr].map(|text| text.unwrap().chars().count());
+    assert!(lengths.iter().all(|length| (150..300).contains(length)), "{lengths:?}");
+}
+
+#[test]
 fn a_lost_command_keeps_its_output() {
     let error = Error::new(ErrorKind::ConnectionLost, "lost");
     let outcome = ended(
