@@ -290,7 +290,7 @@ fn check_group(group: &str) -> Result<(), Error> {
 pub(crate) struct ContainerName(String);
 
 impl ContainerName {
-    fn parse(name: &str) -> Result<Self, Error> {
+    pub(crate) fn parse(name: &str) -> Result<Self, Error> {
         if name.is_empty() {
             return Err(Error::invalid("the container's name is empty: give a name or an id")
                 .with_docker_text("invalid container name or ID: value is empty"));

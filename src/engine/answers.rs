@@ -1,17 +1,31 @@
 //! What is read of an engine's answers about containers.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use super::Container;
+use super::{Container, ContainerDetails};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Inspected {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    config: Option<Config>,
     pub(super) state: State,
     #[serde(default)]
     pub(super) restart_count: i64,
     #[serde(default)]
     host_config: HostConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    user: String,
 }
 
 /// Docker has seven states; Podman adds `stopped`, `stopping` and more.
@@ -45,6 +59,24 @@ impl Inspected {
     }
 }
 
+impl From<Inspected> for ContainerDetails {
+    fn from(inspected: Inspected) -> Self {
+        Self {
+            id: inspected.id,
+            name: bare(inspected.name),
+            user: inspected.config.unwrap_or_default().user,
+        }
+    }
+}
+
+/// A name without the slash that engines put before it.
+fn bare(name: String) -> String {
+    match name.strip_prefix('/') {
+        Some(bare) => bare.to_owned(),
+        None => name,
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listed {
@@ -55,16 +87,22 @@ pub(super) struct Listed {
     image: String,
     #[serde(default)]
     state: String,
+    /// Podman gives `null` for none.
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 impl From<Listed> for Container {
     fn from(listed: Listed) -> Self {
-        let name = listed.names.into_iter().next().unwrap_or_default();
+        let mut labels = listed.labels.unwrap_or_default();
         Self {
             id: listed.id,
-            name: name.trim_start_matches('/').to_owned(),
+            name: bare(listed.names.into_iter().next().unwrap_or_default()),
             image: listed.image,
             is_running: listed.state == "running",
+            state: listed.state,
+            compose_project: labels.remove("com.docker.compose.project"),
+            compose_service: labels.remove("com.docker.compose.service"),
         }
     }
 }

@@ -74,7 +74,7 @@ pub struct Engine {
 }
 
 /// One container, as a listing shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Container {
     /// The full id.
@@ -85,6 +85,24 @@ pub struct Container {
     pub image: String,
     /// Whether it runs; a paused one does not.
     pub is_running: bool,
+    /// The engine's word for its state, such as `running`, `paused` or `exited`.
+    pub state: String,
+    /// The compose project that it belongs to, by the label that compose gives it.
+    pub compose_project: Option<String>,
+    /// The service that it is in that project.
+    pub compose_service: Option<String>,
+}
+
+/// One container, as it is known by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContainerDetails {
+    /// The full id.
+    pub id: String,
+    /// The name, without the slash that engines put before it.
+    pub name: String,
+    /// The user that its commands run as unless told otherwise, as it was configured; empty for root.
+    pub user: String,
 }
 
 /// A command that the engine has created, in the engines' own grammar, so that it can't become another request.
@@ -142,6 +160,19 @@ impl Engine {
         listed
             .map(|listed| listed.into_iter().map(Container::from).collect())
             .map_err(|refusal| refusal.into_error("list containers", self.endpoint(), None))
+    }
+
+    /// The container of this name, id, or beginning of an id.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] when `container` is neither a name nor an id; there is no such container, or more
+    /// than one; the engine can't be reached, or refuses.
+    pub async fn container(&self, container: &str) -> Result<ContainerDetails, Error> {
+        let container = ContainerName::parse(container)?;
+        let inspected = self.inspect_container(&container).await;
+        let inspected = self.or_refused("inspect the container", inspected, &container).await?;
+        Ok(inspected.into())
     }
 
     /// What the engine calls itself in its answers.
@@ -489,10 +520,9 @@ mod tests {
         names
             .iter()
             .map(|name| Container {
-                id: String::new(),
                 name: (*name).to_owned(),
-                image: String::new(),
                 is_running: true,
+                ..Container::default()
             })
             .collect()
     }

@@ -276,14 +276,21 @@ fn a_response_is_brought_within_its_largest_size() {
     assert!(response.json.is_some() && response.stdout.as_deref() == Some(&array));
     let response = within(exited(0, &array, ""), true, 3000);
     assert!(response.json.is_none() && !response.is_truncated);
-    assert!(response.parse_json_error.is_some_and(|reason| reason.contains("too large")));
+    assert!(
+        response
+            .parse_json_error
+            .is_some_and(|reason| reason.contains("too large"))
+    );
     assert_eq!(response.stdout.as_deref(), Some(array.as_str()));
 
     let response = within(exited(0, &"x\n".repeat(5000), "short"), false, 3000);
     assert!(response.is_truncated);
     assert_eq!(response.stderr.as_deref(), Some("short"));
     let stdout = response.stdout.unwrap();
-    assert!(stdout.contains("characters left out") && stdout.len() > 1000, "{stdout}");
+    assert!(
+        stdout.contains("characters left out") && stdout.len() > 1000,
+        "{stdout}"
+    );
 
     let response = within(exited(0, &"\0".repeat(5000), &"\u{1}".repeat(5000)), false, 3000);
     let lengths = [response.stdout, response.stderr].map(|text| text.unwrap().chars().count());

@@ -89,6 +89,30 @@ async fn containers_are_listed() {
         shell.is_running && shell.image.contains("dexec-test/shell") && shell.id.len() == 64,
         "{shell:?}"
     );
+    assert_eq!(shell.state, "running");
+    let compose = (shell.compose_project.as_deref(), shell.compose_service.as_deref());
+    assert_eq!(compose, (Some("dexec-test"), Some("shell")));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_container_is_known_by_name_and_by_id() {
+    let engine = engine();
+    let by_name = engine.container("dexec-nonroot").await.expect("it is there");
+    assert_eq!((by_name.name.as_str(), by_name.user.as_str()), ("dexec-nonroot", "app"));
+    for reference in [by_name.id.as_str(), &by_name.id[..12], "/dexec-nonroot"] {
+        assert_eq!(engine.container(reference).await.expect("it is there"), by_name);
+    }
+    assert_eq!(engine.container("dexec-shell").await.expect("it is there").user, "");
+    let kind = |result: Result<_, dexec::Error>| {
+        result
+            .map(|_: dexec::ContainerDetails| ())
+            .map_err(|error| error.kind())
+    };
+    assert_eq!(
+        kind(engine.container("dexec-no").await),
+        Err(ErrorKind::ContainerNotFound)
+    );
+    assert_eq!(kind(engine.container("a/../b").await), Err(ErrorKind::InvalidRequest));
 }
 
 /// A socket in front of the engine, and the request lines of each connection that is made to it.
