@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use dexec::{Error, ErrorKind, Request, ResponseOptions, read_env_file};
 
+use crate::duration::duration;
 use crate::flag_error::Stop;
 
 /// How the answer is given.
@@ -172,15 +173,6 @@ fn boolean(text: &str) -> Result<bool, String> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
         _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
     }
-}
-
-/// A number of seconds, or numbers with units.
-fn duration(text: &str) -> Result<Duration, String> {
-    let time = match text.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
-    };
-    time.map_err(|reason| format!("{reason}: write 90, 1.5, 90s or 2m 30s"))
 }
 
 fn env_entry(entry: OsString) -> Result<OsString, String> {

@@ -1,9 +1,12 @@
 //! `dexec`: a drop-in for `docker exec` that needs no docker binary and gives a structured answer.
 
 mod args;
+#[path = "../shared/duration.rs"]
+mod duration;
 mod events;
 mod flag_error;
 mod render;
+#[path = "../shared/signals.rs"]
 mod signals;
 mod stdio;
 
@@ -56,21 +59,21 @@ async fn run(args: Args) -> i64 {
             let options = args.response_options();
             let mut output = stdio::Kept::new();
             let end = execute(args, &mut output, &signals).await;
-            let last = Last::of(&end, &signals.noted(Response::without_output(&end)));
-            let response = signals.noted(Response::new(output.into_outcome(end), &options));
+            let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
+            let response = render::noted(Response::new(output.into_outcome(end), &options), &signals);
             last.write(render::json(response), &signals).await
         }
         Mode::Events => {
             let mut output = events::Events::new();
             let end = execute(args, &mut output, &signals).await;
-            let response = signals.noted(Response::without_output(&end));
+            let response = render::noted(Response::without_output(&end), &signals);
             let last = Last::of(&end, &response);
             last.write(output.finish(&end, response), &signals).await
         }
         Mode::Raw => {
             let mut output = stdio::Writer::new();
             let end = execute(args, &mut output, &signals).await;
-            let last = Last::of(&end, &signals.noted(Response::without_output(&end)));
+            let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
             last.write(render::raw(output, &end), &signals).await
         }
     }

@@ -24,6 +24,16 @@ pub(crate) struct Last {
     output_failure: Option<String>,
 }
 
+/// The response to a command that a signal has interrupted has the exit code that names the signal.
+pub(crate) fn noted(mut response: Response, signals: &Signals) -> Response {
+    if response.error_kind == Some(ErrorKind::Interrupted)
+        && let Some(code) = signals.exit_code()
+    {
+        response.exit_code = code;
+    }
+    response
+}
+
 impl Last {
     pub(crate) fn of(end: &End, response: &Response) -> Self {
         let output_failure = match end {

@@ -1,15 +1,15 @@
-//! The signals that ask dexec to end.
+//! The signals that ask a program to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use dexec::{CancellationToken, ErrorKind, Response};
+use dexec::CancellationToken;
 
 /// Signals that come within this time of the first say no more than it.
 const ONE_WISH: Duration = Duration::from_secs(1);
 
-/// Cancels the command at the first signal, and ends the process at the second.
+/// Cancels what runs at the first signal, and ends the process at the second.
 #[derive(Debug)]
 pub(crate) struct Signals {
     cancel: CancellationToken,
@@ -50,16 +50,6 @@ impl Signals {
             0 => None,
             signal => Some(128 + signal),
         }
-    }
-
-    /// A response to an interrupted command, with the exit code that names the signal.
-    pub(crate) fn noted(&self, mut response: Response) -> Response {
-        if response.error_kind == Some(ErrorKind::Interrupted)
-            && let Some(code) = self.exit_code()
-        {
-            response.exit_code = code;
-        }
-        response
     }
 }
 

@@ -1,0 +1,159 @@
+//! An outcome as the answer of a tool: the structured part is the verdict, the text is the output.
+
+use dexec::{ErrorKind, Outcome, Response, ResponseOptions};
+use rmcp::model::{CallToolResult, ContentBlock};
+use serde_json::Value;
+
+/// The official TypeScript client closes the connection on a larger message: 10 MiB.
+const LARGEST_MESSAGE: usize = 10 * 1024 * 1024;
+
+/// What a message has beside the structured part and the text. The largest thing in it is the request's id.
+const ENVELOPE: usize = 64 * 1024;
+
+/// The most bytes that the text takes of a message.
+const LARGEST_TEXT: usize = LARGEST_MESSAGE / 2;
+
+/// What a call asks of its answer.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) compact: bool,
+    pub(crate) limit: Option<usize>,
+    /// The limit of the text where the call has none.
+    pub(crate) default_limit: usize,
+    pub(crate) parse_json: bool,
+    pub(crate) keep_newline: bool,
+    pub(crate) keep_ansi: bool,
+}
+
+impl Shape {
+    /// The answer to a command that came to this end.
+    pub(crate) fn answer(&self, outcome: Outcome) -> CallToolResult {
+        let shown = Response::new(outcome.clone(), &self.for_text());
+        let (stdout, stderr) = (shown.stdout.unwrap_or_default(), shown.stderr.unwrap_or_default());
+        let room = LARGEST_MESSAGE - ENVELOPE - bytes_in_json(&stdout) - bytes_in_json(&stderr);
+        let mut response = Response::new(outcome, &self.for_structure(room));
+        let mut is_text_truncated = shown.is_truncated;
+        if response.stdout.is_none() {
+            // The text is the only place where the output stands.
+            response.is_truncated |= is_text_truncated;
+        }
+        is_text_truncated |= response.is_truncated;
+        let structure = structure(&mut response, room);
+        let text = text(&stdout, &stderr, &response, is_text_truncated);
+        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        result.structured_content = Some(structure);
+        result.is_error = Some(response.error_kind.is_some_and(is_tool_error));
+        result
+    }
+
+    fn for_text(&self) -> ResponseOptions {
+        let mut options = self.options();
+        options.limit = Some(self.limit.unwrap_or(self.default_limit));
+        options.largest = Some(LARGEST_TEXT);
+        options
+    }
+
+    fn for_structure(&self, room: usize) -> ResponseOptions {
+        let mut options = self.options();
+        options.compact = self.compact;
+        options.limit = self.limit;
+        options.parse_json = self.parse_json;
+        options.largest = Some(room);
+        options
+    }
+
+    fn options(&self) -> ResponseOptions {
+        let mut options = ResponseOptions::default();
+        options.keep_newline = self.keep_newline;
+        options.keep_ansi = self.keep_ansi;
+        options
+    }
+}
+
+/// The response as the protocol's library takes it, which knows JSON only as it understands it.
+fn structure(response: &mut Response, room: usize) -> Value {
+    let value = serde_json::to_value(&*response);
+    let fits = |value: &Value| serde_json::to_vec(value).is_ok_and(|json| json.len() <= room);
+    match value {
+        Ok(value) if response.json.is_none() || fits(&value) => value,
+        _ => {
+            response.json = None;
+            response.parse_json_error = Some("stdout is JSON that is too deep or too large for an answer".to_owned());
+            // Without the command's JSON there is nothing in it that could fail.
+            serde_json::to_value(&*response).unwrap_or_default()
+        }
+    }
+}
+
+fn bytes_in_json(text: &str) -> usize {
+    serde_json::to_vec(text).map_or(usize::MAX, |json| json.len())
+}
+
+/// Whether the tool failed, and not the command in its container.
+fn is_tool_error(kind: ErrorKind) -> bool {
+    !matches!(
+        kind,
+        ErrorKind::CommandNotFound
+            | ErrorKind::CommandNotExecutable
+            | ErrorKind::WorkdirNotFound
+            | ErrorKind::UserNotFound
+    )
+}
+
+/// Standard output; standard error behind a line that says so; and the verdict where it says more than success.
+fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> String {
+    let mut text = stdout.to_owned();
+    let mut line = |more: &str| {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(more);
+    };
+    // dexec's own words are told once.
+    if !stderr.is_empty() && response.message.as_deref() != Some(stderr) {
+        line("[stderr]");
+        line(stderr);
+    }
+    let mut verdict = vec![format!("exit {}", response.exit_code)];
+    let flags = [
+        (response.timed_out, "timed out"),
+        (response.orphaned, "may still be running"),
+        (is_truncated, "truncated"),
+        (response.is_lossy, "not UTF-8"),
+    ];
+    verdict.extend(
+        flags
+            .into_iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, flag)| flag.to_owned()),
+    );
+    if let Some(signal) = &response.signal {
+        verdict.push(format!("ended by {signal}"));
+    }
+    if let Some(id) = &response.exec_id {
+        verdict.push(format!("running in the background as {id}"));
+    }
+    if let Some(reason) = &response.parse_json_error {
+        verdict.push(reason.clone());
+    }
+    if let Some(message) = &response.message {
+        let message = message.replace('\n', " ");
+        verdict.push(match kind_name(response) {
+            Some(kind) => format!("{kind}: {message}"),
+            None => message,
+        });
+    }
+    let says_more = response.exit_code != 0 || verdict.len() > 1;
+    if says_more || (stdout.is_empty() && stderr.is_empty()) {
+        line(&format!("[{}]", verdict.join(", ")));
+    }
+    text
+}
+
+fn kind_name(response: &Response) -> Option<String> {
+    let kind = serde_json::to_value(response.error_kind?).ok()?;
+    kind.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! The tool `containers`: what `exec` can be used on.
+
+use dexec::{Container, Error, ErrorKind};
+use rmcp::model::{CallToolResult, ContentBlock};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::server::Server;
+
+/// An answer with more would cost more than it helps.
+const MOST: usize = 500;
+
+/// As many characters of an id tell containers apart, as docker shows them.
+const SHORT_ID: usize = 12;
+
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listing {
+    containers: Vec<Row>,
+    /// Containers were left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_truncated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    error_kind: Option<ErrorKind>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    id: String,
+    name: String,
+    image: String,
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compose_project: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compose_service: Option<String>,
+}
+
+/// The containers that run, or would if they were not paused, and that the operator allows.
+pub(crate) async fn list(server: &Server) -> CallToolResult {
+    let listing = match server.engine.containers().await {
+        Ok(containers) => Listing::of(containers, server),
+        Err(error) => Listing::failed(&error),
+    };
+    let mut result = CallToolResult::success(vec![ContentBlock::text(listing.text())]);
+    result.is_error = Some(listing.error_kind.is_some());
+    // A listing holds nothing that JSON can't say.
+    result.structured_content = serde_json::to_value(&listing).ok();
+    result
+}
+
+impl Listing {
+    fn of(mut containers: Vec<Container>, server: &Server) -> Self {
+        let rules = &server.settings.policy.containers;
+        containers.retain(|container| {
+            let lives = container.is_running || matches!(container.state.as_str(), "paused" | "restarting");
+            lives && rules.allows(&[&container.name, &container.id])
+        });
+        containers.sort_by(|one, other| one.name.cmp(&other.name));
+        Self {
+            is_truncated: containers.len() > MOST,
+            containers: containers.into_iter().take(MOST).map(Row::from).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn failed(error: &Error) -> Self {
+        Self {
+            message: Some(error.to_string()),
+            error_kind: Some(error.kind()),
+            ..Self::default()
+        }
+    }
+
+    /// A line each: name, state, image, id, and compose's project and service.
+    fn text(&self) -> String {
+        if let Some(message) = &self.message {
+            return message.clone();
+        }
+        let mut lines: Vec<String> = self.containers.iter().map(Row::line).collect();
+        if lines.is_empty() {
+            lines.push("[no container is running]".to_owned());
+        }
+        if self.is_truncated {
+            lines.push(format!("[the first {MOST} are shown]"));
+        }
+        lines.join("\n")
+    }
+}
+
+impl From<Container> for Row {
+    fn from(container: Container) -> Self {
+        Self {
+            id: container.id.chars().take(SHORT_ID).collect(),
+            name: container.name,
+            image: container.image,
+            state: container.state,
+            compose_project: container.compose_project,
+            compose_service: container.compose_service,
+        }
+    }
+}
+
+impl Row {
+    fn line(&self) -> String {
+        let line = format!("{}  {}  {}  {}", self.name, self.state, self.image, self.id);
+        match (&self.compose_project, &self.compose_service) {
+            (Some(project), Some(service)) => format!("{line}  {project}/{service}"),
+            _ => line,
+        }
+    }
+}

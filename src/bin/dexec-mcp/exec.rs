@@ -1,0 +1,223 @@
+//! The tool `exec`: from a call's arguments to its answer.
+
+use std::io::{self, Cursor};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use dexec::{
+    CancellationToken, Capture, Captured, ContainerDetails, End, Error, ErrorKind, Outcome, Output, Request, Stream,
+};
+use rmcp::model::{CallToolResult, JsonObject};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::answer::Shape;
+use crate::audit::{Caller, Entry};
+use crate::environment::environment;
+use crate::input::ExecInput;
+use crate::server::{Server, Settings};
+
+/// No more of a stream fits in an answer: 10 MiB.
+const MOST_CAPTURED: usize = 10 * 1024 * 1024;
+
+/// The time between SIGTERM and SIGKILL. Clients end a server 2 s after they have closed its standard input, and kill it
+/// 2 s later: by then nothing may be left.
+const KILL_AFTER: Duration = Duration::from_secs(1);
+
+/// A call whose arguments are not checked yet.
+pub(crate) struct Call {
+    pub(crate) server: Arc<Server>,
+    pub(crate) schema: Arc<JsonObject>,
+    pub(crate) arguments: JsonObject,
+    pub(crate) caller: Caller,
+    pub(crate) cancel: CancellationToken,
+    /// How many bytes of output have come.
+    pub(crate) written: Arc<AtomicU64>,
+}
+
+impl Call {
+    /// Runs the command. There is always an answer.
+    pub(crate) async fn answer(self) -> CallToolResult {
+        let begun = (SystemTime::now(), Instant::now());
+        let input = match ExecInput::parse(self.arguments, &self.schema) {
+            Ok(input) => input,
+            Err(reason) => return invalid(&self.server.settings, &reason),
+        };
+        let shape = shape(&input, &self.server.settings);
+        let run = Run {
+            server: &self.server,
+            cancel: &self.cancel,
+            written: self.written,
+        };
+        let mut container = None;
+        let outcome = match run.to_end(&input, &mut container).await {
+            Ok(outcome) => outcome,
+            Err(error) => without_output(End::Refused(error)),
+        };
+        if let Some(audit) = &self.server.settings.audit {
+            let entry = Entry {
+                caller: &self.caller,
+                container: &input.container,
+                container_id: container.as_ref().map(|container| container.id.as_str()),
+                command: &input.command,
+                user: input.user(),
+                exit_code: outcome.end.exit_code(),
+                error_kind: outcome.end.error().map(Error::kind),
+                duration_ms: u64::try_from(begun.1.elapsed().as_millis()).unwrap_or(u64::MAX),
+            };
+            audit.write(begun.0, &entry);
+        }
+        shape.answer(outcome)
+    }
+}
+
+struct Run<'a> {
+    server: &'a Server,
+    cancel: &'a CancellationToken,
+    written: Arc<AtomicU64>,
+}
+
+impl Run<'_> {
+    /// An error means that nothing was run.
+    async fn to_end(&self, input: &ExecInput, container: &mut Option<ContainerDetails>) -> Result<Outcome, Error> {
+        let settings = &self.server.settings;
+        if let Some(audit) = &settings.audit {
+            audit.check()?;
+        }
+        settings.policy.check(input)?;
+        let request = self.request(input)?;
+        let _place = self.place().await?;
+        if settings.policy.needs_container(input) {
+            let details = self.container(&input.container).await?;
+            settings.policy.check_container(input, &details)?;
+            *container = Some(details);
+        }
+        // A name may come to stand for another container; the id that was checked does not.
+        let reference = container.as_ref().map_or(&input.container, |container| &container.id);
+        let request = request(reference)?;
+        let mut output = Counted {
+            capture: Capture::with_limit(MOST_CAPTURED),
+            written: &self.written,
+        };
+        let end = self.server.engine.exec_to(request, &mut output, self.cancel).await;
+        let (stdout, stderr) = output.capture.finish();
+        Ok(Outcome::new(end, stdout, stderr))
+    }
+
+    /// Everything of the request but its container.
+    fn request(&self, input: &ExecInput) -> Result<impl FnOnce(&str) -> Result<Request, Error>, Error> {
+        let settings = &self.server.settings;
+        // The file system may be slow, and other calls go on.
+        let environment = tokio::task::block_in_place(|| {
+            environment(
+                &input.env,
+                input.env_file.as_deref(),
+                input.path.as_deref(),
+                &settings.policy,
+            )
+        })?;
+        let timeout = input.timeout().or(settings.default_timeout);
+        if input.detach && input.stdin.is_some() {
+            let message = "a detached command has no standard input: leave `stdin` or `detach` out";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        Ok(move |container: &str| {
+            let mut request = Request::new(container, input.command.iter().cloned())
+                .envs(environment)
+                .groups(input.group_add.iter().cloned())
+                .privileged(input.privileged)
+                .detach(input.detach)
+                .workdir(input.workdir.as_deref().unwrap_or_default())
+                .user(input.user().unwrap_or_default())
+                .kill_after(KILL_AFTER);
+            if let Some(time) = timeout.filter(|_| !input.detach) {
+                request = request.timeout(time);
+            }
+            if let Some(stdin) = &input.stdin {
+                request = request.stdin(Cursor::new(stdin.clone().into_bytes()));
+            }
+            request.build()
+        })
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let places = Arc::clone(&self.server.places);
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => {}
+            place = places.acquire_owned() => if let Ok(place) = place {
+                return Ok(place);
+            }
+        }
+        Err(interrupted())
+    }
+
+    async fn container(&self, reference: &str) -> Result<ContainerDetails, Error> {
+        let asked = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(interrupted()),
+            asked = self.server.engine.container(reference) => asked,
+        };
+        asked.map_err(|error| match error.kind() {
+            // The engine's error names containers that a rule may hide.
+            ErrorKind::ContainerNotFound => Error::new(
+                error.kind(),
+                format!("no container is called `{reference}`: the tool `containers` lists those that can be used"),
+            ),
+            _ => error,
+        })
+    }
+}
+
+/// Keeps the output, and tells how much has come.
+struct Counted<'a> {
+    capture: Capture,
+    written: &'a AtomicU64,
+}
+
+impl Output for Counted<'_> {
+    async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.capture.write(stream, bytes).await
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(
+        ErrorKind::Interrupted,
+        "the call was cancelled before the command was started",
+    )
+}
+
+fn without_output(end: End) -> Outcome {
+    Outcome::new(end, Captured::default(), Captured::default())
+}
+
+fn shape(input: &ExecInput, settings: &Settings) -> Shape {
+    Shape {
+        compact: input.compact.unwrap_or(settings.default_compact),
+        limit: input.limit(),
+        default_limit: settings.default_limit,
+        parse_json: input.parse_json,
+        keep_newline: input.keep_newline,
+        keep_ansi: input.keep_ansi,
+    }
+}
+
+/// The answer to arguments that are not as the schema has them.
+fn invalid(settings: &Settings, reason: &str) -> CallToolResult {
+    let shape = Shape {
+        compact: settings.default_compact,
+        limit: None,
+        default_limit: settings.default_limit,
+        parse_json: false,
+        keep_newline: false,
+        keep_ansi: false,
+    };
+    let error = Error::new(
+        ErrorKind::InvalidRequest,
+        format!("the arguments are not valid: {reason}"),
+    );
+    shape.answer(without_output(End::Refused(error)))
+}

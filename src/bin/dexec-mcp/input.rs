@@ -1,0 +1,154 @@
+//! The arguments of the tool `exec`.
+#![expect(clippy::doc_link_with_quotes, reason = "these docs are descriptions in a schema")]
+
+use std::time::Duration;
+
+use rmcp::model::JsonObject;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::schema;
+use crate::server::Settings;
+
+/// What a call of `exec` says. Its schema is all that is written here, and arguments are checked against it.
+// The environment and the standard input may be secret: there is no way to show it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ExecInput {
+    /// Container name or ID
+    #[schemars(length(max = 255))]
+    pub(crate) container: String,
+
+    /// Program and arguments, run without a shell (e.g., ["ls", "-la"] or ["sh", "-c", "ls | wc -l"])
+    #[schemars(length(min = 1, max = 1000), inner(length(max = 65536)))]
+    pub(crate) command: Vec<String>,
+
+    /// Working directory inside the container, absolute
+    #[schemars(length(max = 4096))]
+    pub(crate) workdir: Option<String>,
+
+    /// Run command as a specific user (e.g., "root", "1000:1000")
+    #[schemars(length(max = 255))]
+    user: Option<String>,
+
+    /// Environment variables (e.g., ["KEY=VALUE"])
+    #[serde(default)]
+    #[schemars(length(max = 1000), inner(length(max = 65536)))]
+    pub(crate) env: Vec<String>,
+
+    /// Read environment variables from a file on the server's host
+    #[schemars(length(max = 4096))]
+    pub(crate) env_file: Option<String>,
+
+    /// Run command in the background: no output, no exit code, no timeout
+    #[serde(default)]
+    pub(crate) detach: bool,
+
+    /// Stop the command and all its processes after this time, in milliseconds
+    #[serde(default, deserialize_with = "whole_number")]
+    #[schemars(range(min = 1000, max = 600_000))]
+    timeout: Option<u64>,
+
+    /// Parse stdout as JSON and return it in `json` when valid
+    #[serde(default)]
+    pub(crate) parse_json: bool,
+
+    /// Maximum number of characters of stdout and of stderr to return; of longer output the beginning and the end are kept
+    #[serde(default, deserialize_with = "whole_number")]
+    #[schemars(range(min = 0))]
+    limit: Option<u64>,
+
+    /// Host directory against which a relative envFile is resolved (default: the server's)
+    #[schemars(length(max = 4096))]
+    pub(crate) path: Option<String>,
+
+    /// Leave the output out of structuredContent when that would cost more than the output itself
+    pub(crate) compact: Option<bool>,
+
+    /// Standard input of the command
+    #[schemars(length(max = 2_097_152))]
+    pub(crate) stdin: Option<String>,
+
+    /// Keep the final newline of stdout and stderr
+    #[serde(default)]
+    pub(crate) keep_newline: bool,
+
+    /// Keep terminal escapes
+    #[serde(default)]
+    pub(crate) keep_ansi: bool,
+
+    /// Give the command all privileges; refused unless the operator allows it
+    #[serde(default)]
+    pub(crate) privileged: bool,
+
+    /// Add groups to the user's; refused unless the operator allows it
+    #[serde(default)]
+    #[schemars(length(max = 100), inner(length(max = 255)))]
+    pub(crate) group_add: Vec<String>,
+}
+
+impl ExecInput {
+    /// The schema of the arguments, with the defaults that the operator has set.
+    pub(crate) fn schema(settings: &Settings) -> JsonObject {
+        let mut schema = schema::of_input::<Self>();
+        let mut set_default = |property: &str, default: Value| {
+            if let Some(Value::Object(property)) = schema.get_mut("properties").and_then(|all| all.get_mut(property)) {
+                property.insert("default".to_owned(), default);
+            }
+        };
+        set_default("compact", settings.default_compact.into());
+        if let Some(time) = settings.default_timeout {
+            set_default("timeout", u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into());
+        }
+        schema
+    }
+
+    /// Arguments that are as the schema has them; else why not, with the parameter's name and never its value.
+    pub(crate) fn parse(arguments: JsonObject, schema: &JsonObject) -> Result<Self, String> {
+        schema::check(&arguments, schema)?;
+        let input: Self = serde_json::from_value(Value::Object(arguments)).map_err(|error| error.to_string())?;
+        input.check_for_options()?;
+        Ok(input)
+    }
+
+    /// Nothing that is meant to be a name is taken for an option, here or by whatever comes after.
+    fn check_for_options(&self) -> Result<(), String> {
+        let named = |name: &str, value: Option<&String>| match value {
+            Some(value) if value.starts_with('-') => Err(format!("`{name}` must not begin with `-`")),
+            _ => Ok(()),
+        };
+        named("container", Some(&self.container))?;
+        named("command[0]", self.command.first())?;
+        named("workdir", self.workdir.as_ref())?;
+        named("user", self.user.as_ref())?;
+        named("envFile", self.env_file.as_ref())?;
+        for (index, entry) in self.env.iter().enumerate() {
+            named(&format!("env[{index}]"), Some(entry))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.as_deref().filter(|user| !user.is_empty())
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_millis)
+    }
+
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+}
+
+/// JSON knows one kind of number: 1000.0 is a whole one.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<f64>::deserialize(deserializer)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is checked to be whole and not negative, and a larger one stands for the largest"
+    )]
+    Ok(number.map(|number| number as u64))
+}
