@@ -109,14 +109,8 @@ impl Run<'_> {
     fn request(&self, input: &ExecInput) -> Result<impl FnOnce(&str) -> Result<Request, Error>, Error> {
         let settings = &self.server.settings;
         // The file system may be slow, and other calls go on.
-        let environment = tokio::task::block_in_place(|| {
-            environment(
-                &input.env,
-                input.env_file.as_deref(),
-                input.path.as_deref(),
-                &settings.policy,
-            )
-        })?;
+        let environment =
+            tokio::task::block_in_place(|| environment(&input.env, input.env_file(), input.path(), &settings.policy))?;
         let timeout = input.timeout().or(settings.default_timeout);
         if input.detach && input.stdin.is_some() {
             let message = "a detached command has no standard input: leave `stdin` or `detach` out";

@@ -39,7 +39,7 @@ pub(crate) struct ExecInput {
 
     /// Read environment variables from a file on the server's host
     #[schemars(length(max = 4096))]
-    pub(crate) env_file: Option<String>,
+    env_file: Option<String>,
 
     /// Run command in the background: no output, no exit code, no timeout
     #[serde(default)]
@@ -61,7 +61,7 @@ pub(crate) struct ExecInput {
 
     /// Host directory against which a relative envFile is resolved (default: the server's)
     #[schemars(length(max = 4096))]
-    pub(crate) path: Option<String>,
+    path: Option<String>,
 
     /// Leave the output out of structuredContent when that would cost more than the output itself
     pub(crate) compact: Option<bool>,
@@ -129,8 +129,17 @@ impl ExecInput {
         Ok(())
     }
 
+    /// As all that may be left out, it is taken to be when it is empty.
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref().filter(|user| !user.is_empty())
+    }
+
+    pub(crate) fn env_file(&self) -> Option<&str> {
+        self.env_file.as_deref().filter(|file| !file.is_empty())
+    }
+
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.path.as_deref().filter(|path| !path.is_empty())
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {

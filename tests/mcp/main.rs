@@ -1,0 +1,22 @@
+//! dexec-mcp on a real engine, driven by the client of the official Rust SDK.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
+
+#[path = "../engine/api.rs"]
+#[expect(dead_code, reason = "shared with the tests of the command and the library")]
+mod api;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests of the command and the library")]
+mod support;
+
+mod answers;
+mod audit;
+mod client;
+mod containers;
+mod environment;
+mod http;
+mod load;
+mod parameters;
+mod policy;
+mod stop;
+mod tools;

@@ -1,0 +1,157 @@
+//! What the server offers.
+
+use serde_json::{Value, json};
+
+use crate::client::{Client, server};
+
+async fn tools(options: &[&str]) -> Vec<Value> {
+    let client = Client::start(options).await;
+    let tools = client.service.list_all_tools().await.expect("the tools are listed");
+    let tools = tools
+        .iter()
+        .map(|tool| serde_json::to_value(tool).expect("a tool is JSON"));
+    tools.collect()
+}
+
+#[tokio::test]
+async fn the_tools_say_what_they_are() {
+    let tools = tools(&[]).await;
+    let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
+    assert_eq!(names, ["exec", "containers"]);
+    assert_eq!(tools[0]["title"], "Docker Exec");
+    assert_eq!(tools[0]["annotations"]["destructiveHint"], true);
+    assert_eq!(tools[1]["annotations"]["readOnlyHint"], true);
+    let description = tools[0]["description"].as_str().expect("it is described");
+    for words in ["30s unless given", "30000 characters", "WARNING"] {
+        assert!(description.contains(words), "{description}");
+    }
+}
+
+/// The parameters of Pare's tool, with its types, defaults and bounds.
+#[tokio::test]
+async fn every_parameter_of_pare_is_there() {
+    let tools = tools(&[]).await;
+    let schema = &tools[0]["inputSchema"];
+    assert_eq!(schema["required"], json!(["container", "command"]));
+    assert_eq!(schema["additionalProperties"], false);
+    let text = |most: u64| json!({ "type": "string", "maxLength": most });
+    let switch = |default: bool| json!({ "type": "boolean", "default": default });
+    for (name, expected) in [
+        ("container", text(255)),
+        (
+            "command",
+            json!({ "type": "array", "maxItems": 1000, "items": text(65536) }),
+        ),
+        ("workdir", text(4096)),
+        ("user", text(255)),
+        (
+            "env",
+            json!({ "type": "array", "maxItems": 1000, "items": text(65536), "default": [] }),
+        ),
+        ("envFile", text(4096)),
+        ("detach", switch(false)),
+        (
+            "timeout",
+            json!({ "type": "integer", "minimum": 1000, "maximum": 600_000 }),
+        ),
+        ("parseJson", switch(false)),
+        ("limit", json!({ "type": "integer" })),
+        ("path", text(4096)),
+        ("compact", switch(true)),
+    ] {
+        let property = &schema["properties"][name];
+        for (word, value) in expected.as_object().expect("it is an object") {
+            assert_eq!(&property[word], value, "{name}: {property}");
+        }
+        assert!(property["description"].is_string(), "{name}");
+    }
+    for name in ["stdin", "keepNewline", "keepAnsi", "privileged", "groupAdd"] {
+        assert!(schema["properties"][name].is_object(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn schemas_have_nothing_that_clients_reject() {
+    fn walk(value: &Value, at: &str) {
+        match value {
+            Value::Object(object) => {
+                for word in [
+                    "format",
+                    "$ref",
+                    "$defs",
+                    "definitions",
+                    "anyOf",
+                    "oneOf",
+                    "allOf",
+                    "nullable",
+                ] {
+                    assert!(!object.contains_key(word), "{at}: {word}");
+                }
+                if let Some(kind) = object.get("type") {
+                    // A property may be called so.
+                    assert!(kind.is_string() || kind.is_object(), "{at}: {kind}");
+                }
+                for (name, value) in object {
+                    walk(value, &format!("{at}/{name}"));
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| walk(value, at)),
+            _ => {}
+        }
+    }
+    for tool in tools(&[]).await {
+        for part in ["inputSchema", "outputSchema"] {
+            let schema = &tool[part];
+            walk(schema, part);
+            assert_eq!(schema["type"], "object");
+            assert!(jsonschema::meta::is_valid(schema), "{schema}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_operator_sets_is_told() {
+    let tools = tools(&[
+        "--default-compact",
+        "false",
+        "--default-timeout",
+        "2m",
+        "--default-limit",
+        "77",
+    ])
+    .await;
+    let properties = &tools[0]["inputSchema"]["properties"];
+    assert_eq!(properties["compact"]["default"], false);
+    assert_eq!(properties["timeout"]["default"], 120_000);
+    let description = tools[0]["description"].as_str().expect("it is described");
+    assert!(
+        description.contains("2m unless given") && description.contains("77 characters"),
+        "{description}"
+    );
+}
+
+#[tokio::test]
+async fn without_an_engine_the_tools_are_listed_and_calls_say_why() {
+    let mut server = server([] as [&str; 0]);
+    server.env("DOCKER_HOST", "unix:///nonexistent/engine.sock");
+    let client = Client::of(server).await;
+    let answer = client.exec(json!({ "container": "web", "command": ["true"] })).await;
+    assert!(answer.is_error);
+    assert_eq!(answer.structure["errorKind"], "engineUnreachable");
+    assert!(answer.text.contains("engineUnreachable: "), "{}", answer.text);
+    let answer = client.call("containers", json!({})).await;
+    assert!(answer.is_error);
+    assert_eq!(answer.structure["errorKind"], "engineUnreachable");
+}
+
+#[tokio::test]
+async fn an_unknown_tool_is_an_error_of_the_protocol() {
+    let client = Client::start(&[]).await;
+    let params = rmcp::model::CallToolRequestParams::new("exek");
+    let error = client
+        .service
+        .call_tool(params)
+        .await
+        .expect_err("there is no such tool");
+    assert!(error.to_string().contains("there is no tool `exek`"), "{error}");
+}
