@@ -7,8 +7,9 @@ use serde_json::Value;
 /// The official TypeScript client closes the connection on a larger message: 10 MiB.
 const LARGEST_MESSAGE: usize = 10 * 1024 * 1024;
 
-/// What a message has beside the structured part and the text. The largest thing in it is the request's id.
-const ENVELOPE: usize = 64 * 1024;
+/// What a message has beside the structured part and the text, of which the request's id is the largest; and what that
+/// client counts to it: it reads 64 KiB at a time, and the next message may begin in the last of them.
+const ENVELOPE: usize = 128 * 1024;
 
 /// The most bytes that the text takes of a message.
 const LARGEST_TEXT: usize = LARGEST_MESSAGE / 2;

@@ -137,9 +137,15 @@ impl Http {
             hosts.push(host(address.ip()));
         }
         hosts.extend(self.allowed_hosts.iter().cloned());
+        // Clients that always send an origin send the server's own.
+        let mut origins = vec![format!("http://{address}")];
+        if address.ip().is_loopback() {
+            origins.push(format!("http://localhost:{}", address.port()));
+        }
+        origins.extend(self.allowed_origins.iter().cloned());
         StreamableHttpServerConfig::default()
             .with_allowed_hosts(hosts)
-            .with_allowed_origins(self.allowed_origins.clone())
+            .with_allowed_origins(origins)
             .enforce_origin_validation()
             .with_max_request_body_bytes(LARGEST_REQUEST)
     }
