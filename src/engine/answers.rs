@@ -1,8 +1,10 @@
 //! What is read of an engine's answers about containers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
 use super::{Container, ContainerDetails};
 
@@ -77,9 +79,46 @@ fn bare(name: String) -> String {
     }
 }
 
+/// No engine has more containers. The shortest ones of a list that is as large as an answer may be would take ten times
+/// its memory.
+const MOST_CONTAINERS: usize = 100_000;
+
+/// A list of containers.
+#[derive(Debug)]
+pub(super) struct Listing(pub(super) Vec<Container>);
+
+impl<'de> Deserialize<'de> for Listing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Containers;
+
+        impl<'de> Visitor<'de> for Containers {
+            type Value = Listing;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of containers")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut listed: A) -> Result<Listing, A::Error> {
+                let mut containers = Vec::new();
+                while let Some(container) = listed.next_element::<Listed>()? {
+                    if containers.len() == MOST_CONTAINERS {
+                        return Err(A::Error::custom(format!(
+                            "there are more than {MOST_CONTAINERS} containers"
+                        )));
+                    }
+                    containers.push(container.into());
+                }
+                Ok(Listing(containers))
+            }
+        }
+
+        deserializer.deserialize_seq(Containers)
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
+struct Listed {
     id: String,
     #[serde(default)]
     names: Vec<String>,

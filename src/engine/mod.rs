@@ -156,9 +156,9 @@ impl Engine {
     ///
     /// The engine can't be reached, or refuses.
     pub async fn containers(&self) -> Result<Vec<Container>, Error> {
-        let listed: Result<Vec<answers::Listed>, _> = self.get("/containers/json?all=true").await;
+        let listed: Result<answers::Listing, _> = self.get("/containers/json?all=true").await;
         listed
-            .map(|listed| listed.into_iter().map(Container::from).collect())
+            .map(|listing| listing.0)
             .map_err(|refusal| refusal.into_error("list containers", self.endpoint(), None))
     }
 

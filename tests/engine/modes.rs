@@ -123,7 +123,7 @@ fn the_options_of_the_response_hold() {
     );
     assert_eq!(response["isTruncated"], true);
     let response = shell(&["--parse-json"], "echo '{ \"b\": 1.0,'; echo '\"a\": null }'");
-    assert_eq!(response["json"].to_string(), "{\"a\":null,\"b\":1.0}");
+    assert_eq!(response["json"].to_string(), "{\"b\":1.0,\"a\":null}");
     let response = shell(&["--parse-json"], "echo no");
     assert!(
         response["parseJsonError"]

@@ -303,15 +303,20 @@ fn web_pages_cannot_call() {
 }
 
 #[test]
-fn sessions_are_limited() {
+fn sessions_are_limited_and_unused_ones_make_room() {
     let server = Server::start(&["--http-max-sessions", "2"]);
-    let first = server.session("");
-    let _second = server.session("");
-    let refused = server.initialize("");
-    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
-    assert_eq!(server.call("POST", &first, &exec("dexec-shell", "true")).status, 200);
-    assert_eq!(server.call("DELETE", &first, &Value::Null).status, 202);
-    server.session("");
+    let unused = server.session("");
+    let used = server.session("");
+    let listening = server.send("GET", &used, &Value::Null);
+    let newer = server.session("");
+    assert_eq!(server.call("POST", &unused, &exec("dexec-shell", "true")).status, 404);
+    let other_listening = server.send("GET", &newer, &Value::Null);
+    until(|| server.initialize("").status == 503);
+    assert_eq!(server.call("POST", &newer, &exec("dexec-shell", "true")).status, 200);
+    drop(listening);
+    until(|| server.initialize("").status == 200);
+    assert_eq!(server.call("POST", &used, &exec("dexec-shell", "true")).status, 404);
+    drop(other_listening);
 }
 
 #[test]

@@ -850,7 +850,7 @@ mod calls {
             ran.is_refused("containerNotFound", "no container is called `web`");
             assert!(!ran.message().contains(['\x1b', '\0']), "{}", ran.response);
             assert!(ran.message().len() < 4096, "{} bytes", ran.message().len());
-            // A million containers in 15 MB are a million strings.
+            // Five million names in 15 MB are five million strings.
             assert!(ran.peak < 192 * 1024, "{} KiB", ran.peak);
             ran.is_prompt();
             ran

@@ -1,5 +1,7 @@
 //! Many clients, over streamable HTTP.
 
+mod sessions;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +16,7 @@ use dexec::{CancellationToken, Error, ErrorKind};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,6 +31,8 @@ use tokio_util::sync::DropGuard;
 use crate::handler::Handler;
 use crate::server::Server;
 
+use sessions::{InUse, Sessions};
+
 const PATH: &str = "/mcp";
 
 /// The environment variable with the bearer token.
@@ -39,6 +43,12 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// The header with which a client names its session.
 const SESSION: &str = "mcp-session-id";
+
+/// The header with which a client names the version of the protocol, a date.
+const VERSION: &str = "mcp-protocol-version";
+
+/// The version that has no sessions any more.
+const WITHOUT_SESSIONS: &[u8] = b"2026-07-28";
 
 /// A session without a message for so long is ended, with what it runs: no call may take longer by itself.
 const IDLE_TIME: Duration = Duration::from_secs(20 * 60);
@@ -173,8 +183,7 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     let handler = Handler::new(Arc::clone(server));
     let front = Arc::new(Front {
         token: http.token,
-        most_sessions: http.most_sessions,
-        sessions: Arc::clone(&sessions),
+        sessions: Sessions::new(Arc::clone(&sessions), http.most_sessions),
         service: StreamableHttpService::new(move || Ok(handler.clone()), sessions, config),
     });
     eprintln!("dexec-mcp: listening at http://{address}{PATH}");
@@ -234,8 +243,7 @@ fn connection(
 /// What stands before the protocol.
 struct Front {
     token: Option<String>,
-    most_sessions: usize,
-    sessions: Arc<LocalSessionManager>,
+    sessions: Arc<Sessions>,
     service: StreamableHttpService<Handler, LocalSessionManager>,
 }
 
@@ -246,6 +254,7 @@ impl Front {
         let gone = CancellationToken::new();
         // While this future or the answer's body is there, somebody waits for it.
         let guard = gone.clone().drop_guard();
+        let mut in_use = None;
         let answer = if !self.is_allowed(&request) {
             let mut answer = refusal(StatusCode::UNAUTHORIZED, "a bearer token is needed");
             answer
@@ -254,18 +263,25 @@ impl Front {
             answer
         } else if request.uri().path() != PATH {
             refusal(StatusCode::NOT_FOUND, "the server is at /mcp")
-        } else if !request.headers().contains_key(SESSION) && self.is_full().await {
-            let mut answer = refusal(
+        } else if begins_session(request.headers()) && !self.sessions.make_room().await {
+            refusal(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "there are too many sessions: try again later",
-            );
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
-            answer
+                "every session is in use: try again later",
+            )
         } else {
             request.extensions_mut().insert(Connection { address, gone });
-            self.service.handle(request).await
+            in_use = session(request.headers()).and_then(|id| self.sessions.used(id));
+            let answer = self.service.handle(request).await;
+            if let Some(id) = session(answer.headers()) {
+                in_use = in_use.or_else(|| self.sessions.begun(id));
+            }
+            answer
         };
-        answer.map(|body| Watched { body, _guard: guard })
+        answer.map(|body| Watched {
+            body,
+            _guard: guard,
+            _in_use: in_use,
+        })
     }
 
     fn is_allowed(&self, request: &Request<Incoming>) -> bool {
@@ -279,10 +295,17 @@ impl Front {
         // In constant time: how long a refusal takes says nothing of the token.
         scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(token.as_bytes()))
     }
+}
 
-    async fn is_full(&self) -> bool {
-        self.sessions.sessions.read().await.len() >= self.most_sessions
-    }
+/// The session that these headers name.
+fn session(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SESSION)?.to_str().ok()
+}
+
+/// Whether a request without a session asks for one, which clients of the newer protocol never do.
+fn begins_session(headers: &HeaderMap) -> bool {
+    let version = headers.get(VERSION).map_or(b"".as_slice(), HeaderValue::as_bytes);
+    session(headers).is_none() && version < WITHOUT_SESSIONS
 }
 
 fn refusal(status: StatusCode, reason: &'static str) -> Response<BoxBody<Bytes, Infallible>> {
@@ -295,6 +318,7 @@ fn refusal(status: StatusCode, reason: &'static str) -> Response<BoxBody<Bytes, 
 struct Watched {
     body: BoxBody<Bytes, Infallible>,
     _guard: DropGuard,
+    _in_use: Option<InUse>,
 }
 
 impl Body for Watched {
