@@ -198,7 +198,8 @@ if (token) {
   }
 }
 const client = await connect()
-// A token changes nothing of what comes after it.
+// Over HTTP the client takes messages of any size. A token changes nothing of what comes after it.
+if (kind === 'http') delete checks['an answer is never too large for the client']
 const chosen = Object.entries(checks).slice(0, token ? 2 : undefined)
 for (const [name, check] of chosen) {
   try {
