@@ -153,7 +153,7 @@ const checks = {
     assert(wanted.length > 4_000_000)
     assert(structure(answer).stdout === wanted, 'the structured part is not the whole output')
     assert(!structure(answer).isTruncated)
-    assert(text(answer).length < 31_000)
+    assert(text(answer).length < 21_000)
     assert.match(text(answer), /\[exit 0, truncated\]$/)
   },
 

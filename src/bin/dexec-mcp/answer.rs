@@ -137,13 +137,14 @@ fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> 
     if let Some(reason) = &response.parse_json_error {
         verdict.push(reason.clone());
     }
-    if let Some(message) = &response.message {
-        let message = message.replace('\n', " ");
-        verdict.push(match kind_name(response) {
-            Some(kind) => format!("{kind}: {message}"),
-            None => message,
-        });
-    }
+    let kind = response.error_kind.map(kind_name);
+    // Of a command that could not start the runtime's words, in standard error, say the same.
+    let message = response.message.as_ref();
+    let message = message.filter(|_| response.error_kind.is_none_or(is_tool_error));
+    verdict.extend(match (kind, message.map(|message| message.replace('\n', " "))) {
+        (Some(kind), Some(message)) => Some(format!("{kind}: {message}")),
+        (kind, message) => kind.or(message),
+    });
     let says_more = response.exit_code != 0 || verdict.len() > 1;
     if says_more || (stdout.is_empty() && stderr.is_empty()) {
         line(&format!("[{}]", verdict.join(", ")));
@@ -151,9 +152,9 @@ fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> 
     text
 }
 
-fn kind_name(response: &Response) -> Option<String> {
-    let kind = serde_json::to_value(response.error_kind?).ok()?;
-    kind.as_str().map(str::to_owned)
+fn kind_name(kind: ErrorKind) -> String {
+    let name = serde_json::to_value(kind).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

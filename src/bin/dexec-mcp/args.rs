@@ -62,7 +62,7 @@ pub(crate) struct Args {
     default_timeout: Duration,
 
     /// The most characters of each stream in an answer's text unless a call says otherwise
-    #[arg(long, value_name = "N", default_value_t = 30_000)]
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
     default_limit: usize,
 
     /// The most commands at the same time; more wait for a place
