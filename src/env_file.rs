@@ -1,7 +1,7 @@
 //! `--env-file`, by docker's own rules.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::Error;
@@ -24,21 +24,32 @@ const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// name, white space in its name, bytes that are not UTF-8, or more than 65,535 bytes. The message names file and line,
 /// and never a value.
 pub fn read_env_file(path: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, Error> {
-    let name = path.display();
-    let mut contents = Vec::new();
-    let mut file = File::open(path).map_err(|error| {
+    let file = File::open(path).map_err(|error| {
+        let name = path.display();
         Error::invalid(format!("the env file {name} can't be opened: {}", reason(&error)))
             .with_docker_text(format!("open {name}: {}", reason(&error)))
             .with_source(error)
     })?;
-    file.by_ref()
-        .take(LARGEST_FILE)
-        .read_to_end(&mut contents)
-        .map_err(|error| {
-            Error::invalid(format!("the env file {name} can't be read: {}", reason(&error)))
-                .with_docker_text(format!("invalid env file ({name}): read {name}: {}", reason(&error)))
-                .with_source(error)
-        })?;
+    read_env_file_from(file, path, lookup)
+}
+
+/// The same from a file that is open, or anything else; `path` is its name in errors.
+///
+/// # Errors
+///
+/// As [`read_env_file`].
+pub fn read_env_file_from(
+    file: impl Read,
+    path: &Path,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, Error> {
+    let name = path.display();
+    let mut contents = Vec::new();
+    file.take(LARGEST_FILE).read_to_end(&mut contents).map_err(|error| {
+        Error::invalid(format!("the env file {name} can't be read: {}", reason(&error)))
+            .with_docker_text(format!("invalid env file ({name}): read {name}: {}", reason(&error)))
+            .with_source(error)
+    })?;
     if contents.len() as u64 == LARGEST_FILE {
         return Err(Error::invalid(format!(
             "the env file {name} is larger than {LARGEST_FILE} bytes"

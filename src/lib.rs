@@ -12,7 +12,7 @@ mod text;
 
 pub use endpoint::{Address, Endpoint, Origin};
 pub use engine::{Container, ContainerDetails, Engine};
-pub use env_file::read_env_file;
+pub use env_file::{read_env_file, read_env_file_from};
 pub use error::{Error, ErrorKind};
 pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};
 pub use outcome::{End, Outcome, Signal, StopCause};

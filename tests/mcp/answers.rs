@@ -34,19 +34,12 @@ async fn what_fails_in_the_container_is_no_error_of_the_tool() {
         (json!({ "workdir": "/nosuch" }), "workdirNotFound"),
         (json!({ "user": "nosuch" }), "userNotFound"),
     ] {
-        let mut arguments = base.clone();
-        let all = arguments.as_object_mut().expect("it is an object");
-        all.extend(more.as_object().expect("it is an object").clone());
-        let answer = client.exec(arguments).await;
+        let answer = client.exec(api::merged(base.clone(), more)).await;
         assert_eq!(answer.structure["errorKind"], kind, "{}", answer.text);
         assert!(!answer.is_error, "{kind}");
         assert!(answer.structure["message"].is_string(), "{kind}");
         let verdict = answer.text.lines().last().expect("there is a line");
-        assert!(
-            verdict.starts_with("[exit 12") && verdict.ends_with(&format!(", {kind}]")),
-            "{}",
-            answer.text
-        );
+        assert!(verdict.ends_with(&format!(", {kind}]")), "{}", answer.text);
         assert!(answer.text.starts_with("[stderr]\n"), "{}", answer.text);
     }
 }

@@ -40,13 +40,19 @@ async fn each_command_is_a_line_without_its_secrets() {
         (&json!("refusedByPolicy"), &json!(1))
     );
     assert_eq!(missing["errorKind"], "containerNotFound");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().expect("it is there").permissions());
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]
-async fn nothing_runs_that_cannot_be_logged() {
-    let client = Client::start(&["--audit", "/dev/full"]).await;
-    assert_eq!(client.shell("echo ran", json!({})).await.text, "ran");
-    let answer = client.shell("echo ran", json!({})).await;
+async fn nothing_more_runs_when_the_log_fails() {
+    let client = Client::start(&["--audit", "/dev/full", "--max-concurrent", "1"]).await;
+    // It is known when the first line can't be written; the second call waits for its turn by then.
+    let (first, answer) = tokio::join!(client.shell("echo ran", json!({})), async {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        client.shell("echo ran", json!({})).await
+    });
+    assert_eq!(first.text, "ran");
     assert_eq!(answer.structure["errorKind"], "refusedByPolicy");
     assert!(answer.text.contains("audit log"), "{}", answer.text);
     let (_, stderr) = client.close().await;

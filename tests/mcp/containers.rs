@@ -63,9 +63,17 @@ async fn only_what_the_rules_allow_is_listed() {
 }
 
 #[tokio::test]
-async fn it_takes_no_parameters_and_needs_none() {
+async fn a_list_may_be_empty_and_takes_no_parameters() {
     let client = Client::start(&["--allow-container", "nosuch"]).await;
     let answer = client.call("containers", json!({})).await;
     assert_eq!(answer.text, "[no container is running]");
     assert_eq!(answer.structure, json!({ "containers": [] }));
+    let params = rmcp::model::CallToolRequestParams::new("containers");
+    let params = params.with_arguments(json!({ "all": true }).as_object().expect("it is an object").clone());
+    let error = client
+        .service
+        .call_tool(params)
+        .await
+        .expect_err("there is no such parameter");
+    assert!(error.to_string().contains("takes no parameters"), "{error}");
 }

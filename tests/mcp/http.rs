@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -165,9 +166,11 @@ impl Answer {
 }
 
 fn exec(container: &str, script: &str) -> Value {
+    static LAST_ID: AtomicU64 = AtomicU64::new(100);
+    let id = LAST_ID.fetch_add(1, Ordering::Relaxed);
     let arguments = json!({ "container": container, "command": ["sh", "-c", script], "timeout": 600_000 });
     let params = json!({ "name": "exec", "arguments": arguments });
-    json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params })
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
 
 fn until(is_so: impl Fn() -> bool) {
@@ -190,9 +193,9 @@ fn sleeps(container: &Container) -> usize {
 fn a_call_is_answered_in_its_session() {
     let server = Server::start(&[]);
     let session = server.session("");
-    let answer = server.call("POST", &session, &exec("dexec-shell", "echo out; exit 3"));
-    let message = answer.message();
-    assert_eq!(message["id"], 7);
+    let call = exec("dexec-shell", "echo out; exit 3");
+    let message = server.call("POST", &session, &call).message();
+    assert_eq!(message["id"], call["id"]);
     assert_eq!(
         message["result"]["structuredContent"],
         json!({ "exitCode": 3, "success": false })
@@ -308,15 +311,59 @@ fn sessions_are_limited_and_unused_ones_make_room() {
     let unused = server.session("");
     let used = server.session("");
     let listening = server.send("GET", &used, &Value::Null);
+    // What is refused takes nobody's place.
+    for (method, headers) in [
+        ("GET", "Host: evil.example\r\nOrigin: http://evil.example\r\n"),
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", ""),
+    ] {
+        assert!(server.call(method, headers, &json!("nothing")).status >= 400);
+    }
+    assert_eq!(server.call("POST", &unused, &exec("dexec-shell", "true")).status, 200);
     let newer = server.session("");
     assert_eq!(server.call("POST", &unused, &exec("dexec-shell", "true")).status, 404);
     let other_listening = server.send("GET", &newer, &Value::Null);
-    until(|| server.initialize("").status == 503);
+    until(|| server.initialize("").status == 500);
+    let refused = server.initialize("mcp-protocol-version: 2025-11-25\r\n");
+    assert_eq!(refused.status, 500);
+    assert!(
+        refused.body.contains("each of the 2 sessions is in use"),
+        "{}",
+        refused.body
+    );
     assert_eq!(server.call("POST", &newer, &exec("dexec-shell", "true")).status, 200);
     drop(listening);
     until(|| server.initialize("").status == 200);
     assert_eq!(server.call("POST", &used, &exec("dexec-shell", "true")).status, 404);
     drop(other_listening);
+}
+
+#[test]
+fn many_that_begin_at_once_are_no_more_than_the_limit() {
+    let server = Server::start(&["--http-max-sessions", "2"]);
+    let ids: Vec<String> = thread::scope(|scope| {
+        let begun: Vec<_> = (0..40).map(|_| scope.spawn(|| server.initialize(""))).collect();
+        let answers = begun.into_iter().map(|begun| begun.join().expect("it does not panic"));
+        answers
+            .filter_map(|answer| answer.header("mcp-session-id").map(str::to_owned))
+            .collect()
+    });
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    let open = ids
+        .iter()
+        .filter(|id| server.call("POST", &format!("mcp-session-id: {id}\r\n"), &ping).status == 200);
+    assert_eq!(open.count(), 2, "of {}", ids.len());
+}
+
+#[test]
+fn a_token_that_is_no_text_is_no_open_door() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut command = command(&["--http", "127.0.0.1:0"]);
+    command.env("DEXEC_MCP_TOKEN", std::ffi::OsStr::from_bytes(b"0123456789abcdef\xff"));
+    let output = command.output().expect("it can be run");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("DEXEC_MCP_TOKEN is not UTF-8"));
 }
 
 #[test]
@@ -354,9 +401,11 @@ fn a_cancelled_call_and_a_closed_session_stop_what_they_run() {
     let container = Container::start("mcp-http-cancel", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let session = server.session("");
-    let _stream = server.send("POST", &session, &exec(&container.name, "sleep 601 & sleep 602"));
+    let call = exec(&container.name, "sleep 601 & sleep 602");
+    let _stream = server.send("POST", &session, &call);
     until(|| sleeps(&container) == 2);
-    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 7 } });
+    let params = json!({ "requestId": call["id"] });
+    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
     assert_eq!(server.call("POST", &session, &cancelled).status, 202);
     until(|| sleeps(&container) == 0);
 

@@ -31,6 +31,21 @@ async fn empty_values_mean_the_container_s_own() {
 }
 
 #[tokio::test]
+async fn what_may_be_left_out_may_be_null() {
+    let client = Client::start(&[]).await;
+    let tools = client.service.list_all_tools().await.expect("the tools are listed");
+    let properties = tools[0].input_schema["properties"]
+        .as_object()
+        .expect("there are parameters");
+    let optional = properties
+        .keys()
+        .filter(|name| !matches!(name.as_str(), "container" | "command"));
+    let nulls: serde_json::Map<_, _> = optional.map(|name| (name.clone(), Value::Null)).collect();
+    assert_eq!(nulls.len(), 15);
+    assert_eq!(client.shell("pwd", Value::Object(nulls)).await.text, "/srv");
+}
+
+#[tokio::test]
 async fn standard_input_is_given_whole() {
     let client = Client::start(&[]).await;
     let text = "é\n".repeat(200_000);
@@ -221,7 +236,7 @@ async fn what_is_no_argument_names_its_parameter() {
             "`envFile` must not begin with `-`",
         ),
     ] {
-        let answer = client.exec(replaced(base.clone(), more.clone())).await;
+        let answer = client.exec(api::merged(base.clone(), more.clone())).await;
         if words.is_empty() {
             assert!(!answer.is_error, "{more}: {}", answer.text);
             continue;
@@ -241,14 +256,6 @@ async fn what_is_no_argument_names_its_parameter() {
     }
 }
 
-fn replaced(mut base: Value, more: Value) -> Value {
-    let Value::Object(more) = more else {
-        panic!("arguments are an object");
-    };
-    base.as_object_mut().expect("it is an object").extend(more);
-    base
-}
-
 #[tokio::test]
 async fn values_of_variables_are_never_repeated() {
     let client = Client::start(&[]).await;
@@ -260,7 +267,7 @@ async fn values_of_variables_are_never_repeated() {
         json!({ "env": [format!("TOKEN=hunter2{}", "x".repeat(65_536))] }),
         json!({ "stdin": ["hunter2"] }),
     ] {
-        let answer = client.exec(replaced(base.clone(), more)).await;
+        let answer = client.exec(api::merged(base.clone(), more)).await;
         assert!(answer.is_error);
         let whole = format!("{}{}", answer.text, answer.structure);
         assert!(!whole.contains("hunter2"), "{whole}");

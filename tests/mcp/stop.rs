@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rmcp::model::CallToolRequestParams;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -160,22 +159,18 @@ async fn requests_before_the_end_of_input_are_answered() {
 }
 
 #[tokio::test]
-async fn nothing_but_messages_stands_on_standard_output_and_input_that_is_none_ends_the_server() {
-    let mut server = crate::client::server([] as [&str; 0]);
-    let mut child = server.spawn().expect("it can be started");
+async fn what_is_no_message_ends_the_server_with_a_reason() {
+    let mut child = crate::client::server([] as [&str; 0])
+        .spawn()
+        .expect("it can be started");
     let mut stdin = child.stdin.take().expect("it is a pipe");
-    let words = b"hello\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"nosuch\"}\n";
+    let words = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n";
     tokio::io::AsyncWriteExt::write_all(&mut stdin, words)
         .await
         .expect("it can be written");
-    drop(stdin);
-    let output = timeout(LONGEST_WAIT, child.wait_with_output())
-        .await
-        .expect("it ends")
-        .expect("it can be read");
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        serde_json::from_str::<Value>(line).expect("each line is JSON");
-    }
+    let (code, stderr) = ended(child).await;
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("does not speak the Model Context Protocol"), "{stderr}");
 }
 
 #[tokio::test]
@@ -188,31 +183,67 @@ async fn a_running_command_tells_of_itself() {
     assert!(told.len() >= 2, "{told:?}");
     assert!(told.is_sorted_by(|one, next| one.progress < next.progress), "{told:?}");
     let message = told[0].message.as_deref().expect("it says something");
-    assert!(message.contains("6 bytes of output so far"), "{message}");
+    assert_eq!(message, "running, 6 bytes of output so far");
 }
 
-/// The library that the server stands on must not let a call outlive its server.
 #[tokio::test]
 async fn a_call_that_waits_for_its_turn_can_be_cancelled() {
     let container = start("turn");
     let client = Client::start(&["--max-concurrent", "1"]).await;
     let first = client.begin(arguments(&container)).await;
     until(|| family(&container) == 3).await;
-    let waiting = client
-        .begin(json!({ "container": container.name, "command": ["sleep", "700"] }))
-        .await;
+    let waiting = json!({ "container": container.name, "command": ["touch", "/tmp/waited"], "timeout": 600_000 });
+    let waiting = client.begin(waiting).await;
     waiting.cancel(None).await.expect("it can be sent");
     first.cancel(None).await.expect("it can be sent");
     until(|| family(&container) == 0).await;
-    let params = CallToolRequestParams::new("exec");
-    let last = json!({ "container": container.name, "command": ["echo", "free"] });
-    let Value::Object(last) = last else {
-        panic!("it is an object")
-    };
-    let result = client
-        .service
-        .call_tool(params.with_arguments(last))
-        .await
-        .expect("there is an answer");
-    assert_eq!(result.content[0].as_text().map(|text| text.text.as_str()), Some("free"));
+    let last = json!({ "container": container.name, "command": ["sh", "-c", "ls /tmp/waited || echo never"] });
+    assert!(client.exec(last).await.text.starts_with("never"));
+}
+
+/// A client that does not read keeps nothing running, and no server.
+#[tokio::test]
+async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
+    for way in ["closed", "TERM", "closed behind nonsense"] {
+        let container = start(&format!("unread-{}", way.replace(' ', "-")));
+        let mut child = crate::client::server([] as [&str; 0])
+            .spawn()
+            .expect("it can be started");
+        let mut stdin = child.stdin.take().expect("it is a pipe");
+        let call = |id: u64, arguments: Value| {
+            let params = json!({ "name": "exec", "arguments": arguments });
+            json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+        };
+        let large = json!({
+            "container": container.name, "command": ["seq", "1", "300000"], "compact": false,
+        });
+        let mut requests = vec![
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } } }),
+            json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }),
+            call(2, large),
+            call(3, arguments(&container)),
+        ];
+        if way == "closed behind nonsense" {
+            // What the library answers before it reads on.
+            requests.push(json!({ "jsonrpc": "2.0", "id": 4, "method": 5 }));
+        }
+        for request in requests {
+            let line = format!("{request}\n");
+            let written = tokio::io::AsyncWriteExt::write_all(&mut stdin, line.as_bytes()).await;
+            written.expect("it can be written");
+            sleep(Duration::from_millis(300)).await;
+        }
+        until(|| family(&container) == 3).await;
+        if way == "TERM" {
+            let pid = child.id().expect("it runs").to_string();
+            let sent = std::process::Command::new("kill").args(["-s", "TERM", &pid]).status();
+            assert!(sent.expect("kill can be run").success());
+        } else {
+            drop(stdin);
+        }
+        let end = timeout(LONGEST_WAIT, child.wait()).await.expect("the server ends");
+        end.expect("it can be waited for");
+        assert_eq!(family(&container), 0, "{way}");
+    }
 }

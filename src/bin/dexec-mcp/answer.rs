@@ -5,7 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
 
 /// The official TypeScript client closes the connection on a larger message: 10 MiB.
-const LARGEST_MESSAGE: usize = 10 * 1024 * 1024;
+pub(crate) const LARGEST_MESSAGE: usize = 10 * 1024 * 1024;
 
 /// What a message has beside the structured part and the text, of which the request's id is the largest; and what that
 /// client counts to it: it reads 64 KiB at a time, and the next message may begin in the last of them.
@@ -13,6 +13,9 @@ const ENVELOPE: usize = 128 * 1024;
 
 /// The most bytes that the text takes of a message.
 const LARGEST_TEXT: usize = LARGEST_MESSAGE / 2;
+
+/// JSON that is larger stays text: as the protocol's library takes it, it is fifty times as large in memory.
+const LARGEST_JSON: usize = 1024 * 1024;
 
 /// What a call asks of its answer.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Shape {
     pub(crate) parse_json: bool,
     pub(crate) keep_newline: bool,
     pub(crate) keep_ansi: bool,
+    /// How many bytes the request's id has, which stands in the message too.
+    pub(crate) id_size: usize,
 }
 
 impl Shape {
@@ -31,7 +36,8 @@ impl Shape {
     pub(crate) fn answer(&self, outcome: Outcome) -> CallToolResult {
         let shown = Response::new(outcome.clone(), &self.for_text());
         let (stdout, stderr) = (shown.stdout.unwrap_or_default(), shown.stderr.unwrap_or_default());
-        let room = LARGEST_MESSAGE - ENVELOPE - bytes_in_json(&stdout) - bytes_in_json(&stderr);
+        let taken = ENVELOPE + self.id_size + bytes_in_json(&stdout) + bytes_in_json(&stderr);
+        let room = LARGEST_MESSAGE.saturating_sub(taken);
         let mut response = Response::new(outcome, &self.for_structure(room));
         let mut is_text_truncated = shown.is_truncated;
         if response.stdout.is_none() {
@@ -73,17 +79,21 @@ impl Shape {
 
 /// The response as the protocol's library takes it, which knows JSON only as it understands it.
 fn structure(response: &mut Response, room: usize) -> Value {
-    let value = serde_json::to_value(&*response);
-    let fits = |value: &Value| serde_json::to_vec(value).is_ok_and(|json| json.len() <= room);
-    match value {
-        Ok(value) if response.json.is_none() || fits(&value) => value,
-        _ => {
-            response.json = None;
-            response.parse_json_error = Some("stdout is JSON that is too deep or too large for an answer".to_owned());
-            // Without the command's JSON there is nothing in it that could fail.
-            serde_json::to_value(&*response).unwrap_or_default()
+    if let Some(json) = &response.json {
+        // Numbers may be longer as they are understood.
+        let fits = |value: &Value| serde_json::to_vec(value).is_ok_and(|json| json.len() <= room);
+        let value = (json.get().len() <= LARGEST_JSON).then(|| serde_json::to_value(&*response));
+        match value {
+            Some(Ok(value)) if fits(&value) => return value,
+            _ => {
+                response.json = None;
+                let reason = "stdout is JSON that is too deep or too large to be given as such";
+                response.parse_json_error = Some(reason.to_owned());
+            }
         }
     }
+    // Without the command's JSON there is nothing in it that could fail.
+    serde_json::to_value(&*response).unwrap_or_default()
 }
 
 fn bytes_in_json(text: &str) -> usize {
@@ -110,8 +120,11 @@ fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> 
         }
         text.push_str(more);
     };
+    // Of a command that could not start the runtime's words, in standard error, say the same.
+    let message = response.message.as_deref();
+    let message = message.filter(|_| response.error_kind.is_none_or(is_tool_error));
     // dexec's own words are told once.
-    if !stderr.is_empty() && response.message.as_deref() != Some(stderr) {
+    if !stderr.is_empty() && message != Some(stderr) {
         line("[stderr]");
         line(stderr);
     }
@@ -138,9 +151,6 @@ fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> 
         verdict.push(reason.clone());
     }
     let kind = response.error_kind.map(kind_name);
-    // Of a command that could not start the runtime's words, in standard error, say the same.
-    let message = response.message.as_ref();
-    let message = message.filter(|_| response.error_kind.is_none_or(is_tool_error));
     verdict.extend(match (kind, message.map(|message| message.replace('\n', " "))) {
         (Some(kind), Some(message)) => Some(format!("{kind}: {message}")),
         (kind, message) => kind.or(message),

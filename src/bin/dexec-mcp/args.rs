@@ -2,9 +2,10 @@
 #![expect(clippy::doc_markdown, reason = "these docs are help texts")]
 #![allow(rustdoc::bare_urls, reason = "these docs are help texts")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Parser};
 use dexec::{Endpoint, Error, ErrorKind};
 use glob::Pattern;
@@ -45,12 +46,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST", requires = "http")]
     http_allow_host: Vec<String>,
 
-    /// An origin, such as https://app.example.com:443, whose web pages may call the server
+    /// An origin, such as app://client, that requests may name, beside the server's own; answers carry no CORS headers
     #[arg(long, value_name = "ORIGIN", requires = "http")]
     http_allow_origin: Vec<String>,
 
     /// The most HTTP sessions at the same time
-    #[arg(long, value_name = "N", default_value_t = 64, requires = "http")]
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "http", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     http_max_sessions: usize,
 
     /// Whether answers are compact unless a call says otherwise: false for a client that shows the structured part only
@@ -65,8 +66,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     default_limit: usize,
 
-    /// The most commands at the same time; more wait for a place
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    /// The most commands at the same time; more wait for a place, and detached ones take none
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     max_concurrent: usize,
 
     /// Allow only containers whose name or id matches; may be repeated, as all rules
@@ -85,7 +86,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     allow_command: Vec<Pattern>,
 
-    /// Refuse programs that match, with or without their directory
+    /// Refuse programs that match, as calls write them or without their directory
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     deny_command: Vec<Pattern>,
 
@@ -97,7 +98,7 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Policy")]
     allow_group_add: bool,
 
-    /// Env files lie below this directory [default: the working directory]
+    /// Env files lie below this directory [default: the working directory, unless that is /]
     #[arg(long, value_name = "DIR", help_heading = "Policy")]
     env_file_root: Option<PathBuf>,
 
@@ -123,21 +124,14 @@ impl Args {
             )?),
             None => None,
         };
-        let root = self.env_file_root.unwrap_or_else(|| PathBuf::from("."));
-        let root = root.canonicalize().map_err(|error| {
-            let message = format!(
-                "the directory {} of --env-file-root can't be used: {error}",
-                root.display()
-            );
-            Error::new(ErrorKind::InvalidRequest, message)
-        })?;
+        let env_file_root = env_file_root(self.env_file_root.as_deref())?;
         let policy = Policy {
             containers: Rules::new("container", self.allow_container, self.deny_container),
             commands: Rules::new("command", self.allow_command, self.deny_command),
             users: self.allow_user,
             allow_privileged: self.allow_privileged,
             allow_group_add: self.allow_group_add,
-            env_file_root: root,
+            env_file_root,
             pass_env: self.pass_env,
         };
         let settings = Settings {
@@ -150,5 +144,18 @@ impl Args {
             audit: self.audit.map(Audit::open).transpose()?,
         };
         Ok((settings, http))
+    }
+}
+
+fn env_file_root(given: Option<&Path>) -> Result<Option<PathBuf>, Error> {
+    let root = given.unwrap_or(Path::new("."));
+    match root.canonicalize() {
+        // Many clients start servers there, and nobody means every file of the machine.
+        Ok(root) if given.is_none() && root.parent().is_none() => Ok(None),
+        Ok(root) => Ok(Some(root)),
+        Err(error) => Err(Error::new(
+            ErrorKind::InvalidRequest,
+            format!("the directory {} of env files can't be used: {error}", root.display()),
+        )),
     }
 }

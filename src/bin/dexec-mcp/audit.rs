@@ -50,7 +50,12 @@ pub(crate) struct Entry<'a> {
 
 impl Audit {
     pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
-        match OpenOptions::new().create(true).append(true).open(&path) {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        // Command lines may hold secrets.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&path) {
             Ok(file) => Ok(Self {
                 path,
                 file: Mutex::new(Some(file)),
@@ -67,7 +72,7 @@ impl Audit {
         match *self.lock() {
             Some(_) => Ok(()),
             None => Err(refused(
-                "the server's audit log can't be written, and nothing is run without it: tell the operator",
+                "the server's audit log can't be written, and nothing more is run without it: tell the operator",
             )),
         }
     }

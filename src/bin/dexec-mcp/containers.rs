@@ -13,6 +13,9 @@ const MOST: usize = 500;
 /// As many characters of an id tell containers apart, as docker shows them.
 const SHORT_ID: usize = 12;
 
+/// No usual name is longer.
+const LONGEST: usize = 255;
+
 #[derive(Default, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[serde(rename_all = "camelCase")]
@@ -57,10 +60,10 @@ pub(crate) async fn list(server: &Server) -> CallToolResult {
 
 impl Listing {
     fn of(mut containers: Vec<Container>, server: &Server) -> Self {
-        let rules = &server.settings.policy.containers;
+        let policy = &server.settings.policy;
         containers.retain(|container| {
             let lives = container.is_running || matches!(container.state.as_str(), "paused" | "restarting");
-            lives && rules.allows(&[&container.name, &container.id])
+            lives && policy.allows_container(&container.name, &container.id)
         });
         containers.sort_by(|one, other| one.name.cmp(&other.name));
         Self {
@@ -98,13 +101,21 @@ impl From<Container> for Row {
     fn from(container: Container) -> Self {
         Self {
             id: container.id.chars().take(SHORT_ID).collect(),
-            name: container.name,
-            image: container.image,
-            state: container.state,
-            compose_project: container.compose_project,
-            compose_service: container.compose_service,
+            name: shown(&container.name),
+            image: shown(&container.image),
+            state: shown(&container.state),
+            compose_project: container.compose_project.as_deref().map(shown),
+            compose_service: container.compose_service.as_deref().map(shown),
         }
     }
+}
+
+/// Names and labels may be anything: of any length, and with lines of their own.
+fn shown(text: &str) -> String {
+    let characters = text.chars().take(LONGEST);
+    characters
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect()
 }
 
 impl Row {

@@ -1,10 +1,11 @@
 //! A command's environment, of which the server's own is no part.
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use dexec::{Error, ErrorKind, read_env_file};
+use dexec::{Error, ErrorKind, read_env_file_from};
 
 use crate::policy::{Policy, refused};
 
@@ -52,24 +53,30 @@ fn base(path: Option<&str>) -> Result<PathBuf, Error> {
 
 fn read(file: &Path, given: &str, policy: &Policy) -> Result<Vec<String>, Error> {
     let given = given.escape_debug();
-    let root = &policy.env_file_root;
+    let Some(root) = &policy.env_file_root else {
+        return Err(refused(
+            "the server reads no env files: its working directory is /, and --env-file-root is not set",
+        ));
+    };
     let outside = || {
         refused(format!(
             "`envFile` `{given}` is not below {} (--env-file-root), or is not there",
             root.display()
         ))
     };
-    // The same answer for what is not there and what is not to be seen.
-    let file = file.canonicalize().map_err(|_| outside())?;
-    if !file.starts_with(root) {
+    // The same answer for what is not there and what is not to be seen. Where the file is is asked of the open file: a
+    // path can lead elsewhere from one moment to the next.
+    let open = open(file).map_err(|_| outside())?;
+    let path = path_of(&open, file).map_err(|_| outside())?;
+    if !path.starts_with(root) {
         return Err(outside());
     }
-    if !fs::metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+    if !open.metadata().is_ok_and(|metadata| metadata.is_file()) {
         let message = format!("`envFile` `{given}` is not a file");
         return Err(Error::new(ErrorKind::InvalidRequest, message));
     }
     let failure = RefCell::new(None);
-    let entries = read_env_file(&file, |name| {
+    let entries = read_env_file_from(open, &path, |name| {
         passed_on(name, &format!("`envFile` `{given}`"), policy).unwrap_or_else(|error| {
             failure.borrow_mut().get_or_insert(error);
             None
@@ -79,6 +86,32 @@ fn read(file: &Path, given: &str, policy: &Policy) -> Result<Vec<String>, Error>
         Some(error) => Err(error),
         None => Ok(entries),
     }
+}
+
+/// Opens what may be a pipe, and does not wait for its writer.
+#[cfg(unix)]
+fn open(file: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    File::options().read(true).custom_flags(flags).open(file)
+}
+
+#[cfg(not(unix))]
+fn open(file: &Path) -> io::Result<File> {
+    File::open(file)
+}
+
+#[cfg(target_os = "linux")]
+fn path_of(open: &File, _: &Path) -> io::Result<PathBuf> {
+    use std::os::fd::AsRawFd as _;
+
+    std::fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn path_of(_: &File, path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize()
 }
 
 /// The value that a variable has here, where the operator passes it on.
@@ -104,3 +137,6 @@ fn passed_on(name: &str, from: &str, policy: &Policy) -> Result<Option<String>, 
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

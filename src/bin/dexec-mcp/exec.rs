@@ -2,7 +2,7 @@
 
 use std::io::{self, Cursor};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -12,17 +12,14 @@ use dexec::{
 use rmcp::model::{CallToolResult, JsonObject};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::Shape;
+use crate::answer::{LARGEST_MESSAGE, Shape};
 use crate::audit::{Caller, Entry};
 use crate::environment::environment;
 use crate::input::ExecInput;
 use crate::server::{Server, Settings};
 
-/// No more of a stream fits in an answer: 10 MiB.
-const MOST_CAPTURED: usize = 10 * 1024 * 1024;
-
 /// The time between SIGTERM and SIGKILL. Clients end a server 2 s after they have closed its standard input, and kill it
-/// 2 s later: by then nothing may be left.
+/// 2 s later: by then a few commands that ignore SIGTERM are gone.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 
 /// A call whose arguments are not checked yet.
@@ -32,23 +29,38 @@ pub(crate) struct Call {
     pub(crate) arguments: JsonObject,
     pub(crate) caller: Caller,
     pub(crate) cancel: CancellationToken,
+    /// How many bytes the request's id has.
+    pub(crate) id_size: usize,
+    pub(crate) progress: Arc<Seen>,
+}
+
+/// What can be told of a call that is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// It has its turn.
+    pub(crate) has_begun: AtomicBool,
     /// How many bytes of output have come.
-    pub(crate) written: Arc<AtomicU64>,
+    pub(crate) written: AtomicU64,
 }
 
 impl Call {
     /// Runs the command. There is always an answer.
     pub(crate) async fn answer(self) -> CallToolResult {
         let begun = (SystemTime::now(), Instant::now());
+        let mut shape = shape(&self.server.settings, self.id_size);
         let input = match ExecInput::parse(self.arguments, &self.schema) {
             Ok(input) => input,
-            Err(reason) => return invalid(&self.server.settings, &reason),
+            Err(reason) => {
+                let message = format!("the arguments are not valid: {reason}");
+                let error = Error::new(ErrorKind::InvalidRequest, message);
+                return shape.answer(without_output(End::Refused(error)));
+            }
         };
-        let shape = shape(&input, &self.server.settings);
+        input.ask(&mut shape);
         let run = Run {
             server: &self.server,
             cancel: &self.cancel,
-            written: self.written,
+            seen: &self.progress,
         };
         let mut container = None;
         let outcome = match run.to_end(&input, &mut container).await {
@@ -68,28 +80,31 @@ impl Call {
             };
             audit.write(begun.0, &entry);
         }
-        shape.answer(outcome)
+        // A large answer takes its time, and other calls go on.
+        tokio::task::block_in_place(|| shape.answer(outcome))
     }
 }
 
 struct Run<'a> {
     server: &'a Server,
     cancel: &'a CancellationToken,
-    written: Arc<AtomicU64>,
+    seen: &'a Seen,
 }
 
 impl Run<'_> {
     /// An error means that nothing was run.
     async fn to_end(&self, input: &ExecInput, container: &mut Option<ContainerDetails>) -> Result<Outcome, Error> {
         let settings = &self.server.settings;
+        settings.policy.check(input)?;
+        let _place = self.place().await?;
+        self.seen.has_begun.store(true, Ordering::Relaxed);
         if let Some(audit) = &settings.audit {
             audit.check()?;
         }
-        settings.policy.check(input)?;
         let request = self.request(input)?;
-        let _place = self.place().await?;
         if settings.policy.needs_container(input) {
-            let details = self.container(&input.container).await?;
+            let asked = self.container(&input.container).await;
+            let details = asked.map_err(|error| self.without_hidden_names(error, input))?;
             settings.policy.check_container(input, &details)?;
             *container = Some(details);
         }
@@ -97,12 +112,15 @@ impl Run<'_> {
         let reference = container.as_ref().map_or(&input.container, |container| &container.id);
         let request = request(reference)?;
         let mut output = Counted {
-            capture: Capture::with_limit(MOST_CAPTURED),
-            written: &self.written,
+            capture: Capture::with_limit(LARGEST_MESSAGE),
+            written: &self.seen.written,
         };
         let end = self.server.engine.exec_to(request, &mut output, self.cancel).await;
         let (stdout, stderr) = output.capture.finish();
-        Ok(Outcome::new(end, stdout, stderr))
+        match end {
+            End::Refused(error) => Err(self.without_hidden_names(error, input)),
+            end => Ok(Outcome::new(end, stdout, stderr)),
+        }
     }
 
     /// Everything of the request but its container.
@@ -148,19 +166,23 @@ impl Run<'_> {
     }
 
     async fn container(&self, reference: &str) -> Result<ContainerDetails, Error> {
-        let asked = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.cancel.cancelled() => return Err(interrupted()),
+            () = self.cancel.cancelled() => Err(interrupted()),
             asked = self.server.engine.container(reference) => asked,
-        };
-        asked.map_err(|error| match error.kind() {
-            // The engine's error names containers that a rule may hide.
-            ErrorKind::ContainerNotFound => Error::new(
-                error.kind(),
-                format!("no container is called `{reference}`: the tool `containers` lists those that can be used"),
-            ),
-            _ => error,
-        })
+        }
+    }
+
+    /// The engine's error names other containers, which a rule may hide.
+    fn without_hidden_names(&self, error: Error, input: &ExecInput) -> Error {
+        if error.kind() != ErrorKind::ContainerNotFound || self.server.settings.policy.containers.is_empty() {
+            return error;
+        }
+        let name = input.container.escape_debug();
+        Error::new(
+            error.kind(),
+            format!("no container is called `{name}`: the tool `containers` lists those that can be used"),
+        )
     }
 }
 
@@ -188,30 +210,15 @@ fn without_output(end: End) -> Outcome {
     Outcome::new(end, Captured::default(), Captured::default())
 }
 
-fn shape(input: &ExecInput, settings: &Settings) -> Shape {
+/// The answer that a call gets where it asks for nothing else.
+fn shape(settings: &Settings, id_size: usize) -> Shape {
     Shape {
-        compact: input.compact.unwrap_or(settings.default_compact),
-        limit: input.limit(),
-        default_limit: settings.default_limit,
-        parse_json: input.parse_json,
-        keep_newline: input.keep_newline,
-        keep_ansi: input.keep_ansi,
-    }
-}
-
-/// The answer to arguments that are not as the schema has them.
-fn invalid(settings: &Settings, reason: &str) -> CallToolResult {
-    let shape = Shape {
         compact: settings.default_compact,
         limit: None,
         default_limit: settings.default_limit,
         parse_json: false,
         keep_newline: false,
         keep_ansi: false,
-    };
-    let error = Error::new(
-        ErrorKind::InvalidRequest,
-        format!("the arguments are not valid: {reason}"),
-    );
-    shape.answer(without_output(End::Refused(error)))
+        id_size,
+    }
 }

@@ -1,7 +1,7 @@
 //! What a client can ask: the tools, their schemas, and calls of them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dexec::Response;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::audit::Caller;
 use crate::containers::{self, Listing};
-use crate::exec::Call;
+use crate::exec::{Call, Seen};
 use crate::http::Connection;
 use crate::input::ExecInput;
 use crate::schema;
@@ -25,6 +25,9 @@ use crate::server::{Server, Settings};
 /// How often a client that asked for it is told that a command still runs. Many clients give up after a minute without
 /// a word.
 const PROGRESS: Duration = Duration::from_secs(5);
+
+/// As many characters of a client's own name are logged.
+const LONGEST_CLIENT: usize = 200;
 
 /// One client's view of the server.
 #[derive(Clone)]
@@ -53,17 +56,18 @@ impl Handler {
         // When nobody waits for the answer any more, the command is stopped all the same.
         let _guard = cancel.clone().drop_guard();
         let connection = connection(&cx);
-        let written = Arc::default();
+        let seen = Arc::default();
         let call = Call {
             server: Arc::clone(&self.server),
             schema: Arc::clone(&self.exec.input_schema),
             arguments,
             caller: caller(&cx, connection.as_ref()),
             cancel: cancel.clone(),
-            written: Arc::clone(&written),
+            id_size: serde_json::to_vec(&cx.id).map_or(0, |id| id.len()),
+            progress: Arc::clone(&seen),
         };
         let mut answer = self.server.calls.spawn(call.answer());
-        let mut progress = Progress::new(&cx, written);
+        let mut progress = Progress::new(&cx, seen);
         let gone = async {
             match &connection {
                 Some(connection) => connection.gone.cancelled().await,
@@ -74,7 +78,8 @@ impl Handler {
         loop {
             tokio::select! {
                 answer = &mut answer => {
-                    return answer.map_err(|error| ErrorData::internal_error(format!("dexec-mcp failed: {error}"), None));
+                    // What a panic says is told on standard error.
+                    return answer.map_err(|_| ErrorData::internal_error("dexec-mcp has failed", None));
                 }
                 () = cx.ct.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
                 () = &mut gone, if !cancel.is_cancelled() => cancel.cancel(),
@@ -118,6 +123,12 @@ impl ServerHandler for Handler {
         let arguments = request.arguments.unwrap_or_default();
         let result = match request.name.as_ref() {
             "exec" => self.call_exec(arguments, cx).await?,
+            "containers" if !arguments.is_empty() => {
+                return Err(ErrorData::invalid_params(
+                    "the tool `containers` takes no parameters",
+                    None,
+                ));
+            }
             "containers" => tokio::select! {
                 listed = containers::list(&self.server) => listed,
                 () = cx.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
@@ -180,9 +191,10 @@ fn connection(cx: &RequestContext<RoleServer>) -> Option<Connection> {
 
 fn caller(cx: &RequestContext<RoleServer>, connection: Option<&Connection>) -> Caller {
     Caller {
-        client: cx
-            .client_info()
-            .map(|client| format!("{} {}", client.name, client.version)),
+        client: cx.client_info().map(|client| {
+            let client = format!("{} {}", client.name, client.version);
+            client.chars().take(LONGEST_CLIENT).collect()
+        }),
         address: connection.map(|connection| connection.address),
     }
 }
@@ -193,11 +205,11 @@ struct Progress {
     to: Option<(Peer<RoleServer>, ProgressToken)>,
     begun: Instant,
     ticks: Interval,
-    written: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 impl Progress {
-    fn new(cx: &RequestContext<RoleServer>, written: Arc<AtomicU64>) -> Self {
+    fn new(cx: &RequestContext<RoleServer>, seen: Arc<Seen>) -> Self {
         let begun = Instant::now();
         let mut ticks = interval_at(begun + PROGRESS, PROGRESS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -205,7 +217,7 @@ impl Progress {
             to: cx.meta.get_progress_token().map(|token| (cx.peer.clone(), token)),
             begun,
             ticks,
-            written,
+            seen,
         }
     }
 
@@ -216,8 +228,12 @@ impl Progress {
         };
         self.ticks.tick().await;
         let seconds = self.begun.elapsed().as_secs();
-        let written = self.written.load(Ordering::Relaxed);
-        let message = format!("running for {seconds} s, {written} bytes of output so far");
+        let message = if self.seen.has_begun.load(Ordering::Relaxed) {
+            let written = self.seen.written.load(Ordering::Relaxed);
+            format!("running, {written} bytes of output so far")
+        } else {
+            "waiting for its turn: other commands are running".to_owned()
+        };
         #[expect(clippy::cast_precision_loss, reason = "no command runs for so long")]
         let progress = ProgressNotificationParam::new(token.clone(), seconds as f64).with_message(message);
         // A client that can't be told is seen to have gone by others.

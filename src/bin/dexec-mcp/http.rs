@@ -3,6 +3,7 @@
 mod sessions;
 
 use std::convert::Infallible;
+use std::env::VarError;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,19 +15,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use dexec::{CancellationToken, Error, ErrorKind};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::handler::Handler;
 use crate::server::Server;
@@ -44,19 +47,13 @@ const SHORTEST_TOKEN: usize = 16;
 /// The header with which a client names its session.
 const SESSION: &str = "mcp-session-id";
 
-/// The header with which a client names the version of the protocol, a date.
-const VERSION: &str = "mcp-protocol-version";
-
-/// The version that has no sessions any more.
-const WITHOUT_SESSIONS: &[u8] = b"2026-07-28";
-
-/// A session without a message for so long is ended, with what it runs: no call may take longer by itself.
-const IDLE_TIME: Duration = Duration::from_secs(20 * 60);
-
 const MOST_CONNECTIONS: usize = 1024;
 
-/// How long a client may take for the head of a request.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take for the head of a request, and for its body.
+const REQUEST_TIME: Duration = Duration::from_secs(30);
+
+/// How often a stream that carries nothing is tried: a client that has gone is seen then, if not before.
+const TRY_TIME: Duration = Duration::from_secs(5);
 
 /// How long answers that are on their way are waited for at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -108,7 +105,11 @@ impl Http {
                     file.display()
                 ))
             })?),
-            None => std::env::var(TOKEN).ok(),
+            None => match std::env::var(TOKEN) {
+                Ok(token) => Some(token),
+                Err(VarError::NotPresent) => None,
+                Err(VarError::NotUnicode(_)) => return Err(invalid(format!("{TOKEN} is not UTF-8"))),
+            },
         };
         let token = token.map(|token| token.trim().to_owned());
         if let Some(token) = &token
@@ -158,6 +159,7 @@ impl Http {
             .with_allowed_origins(origins)
             .enforce_origin_validation()
             .with_max_request_body_bytes(LARGEST_REQUEST)
+            .with_sse_keep_alive(Some(TRY_TIME))
     }
 }
 
@@ -175,15 +177,15 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     let address = listener.local_addr().map_err(|error| invalid(error.to_string()))?;
     let config = http.config(address);
     let end_of_streams = config.cancellation_token.clone();
-    let mut session_config = SessionConfig::default();
-    session_config.keep_alive = Some(IDLE_TIME);
-    let mut sessions = LocalSessionManager::default();
-    sessions.session_config = session_config;
-    let sessions = Arc::new(sessions);
+    let mut all = LocalSessionManager::default();
+    // One that is unused ends when another needs its place; one that is used for long is not cut off.
+    all.session_config.keep_alive = None;
+    let sessions = Sessions::new(all, http.most_sessions);
     let handler = Handler::new(Arc::clone(server));
     let front = Arc::new(Front {
         token: http.token,
-        sessions: Sessions::new(Arc::clone(&sessions), http.most_sessions),
+        sessions: Arc::clone(&sessions),
+        answers: TaskTracker::new(),
         service: StreamableHttpService::new(move || Ok(handler.clone()), sessions, config),
     });
     eprintln!("dexec-mcp: listening at http://{address}{PATH}");
@@ -213,13 +215,14 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     }
     drop(listener);
     server.finish().await;
-    // Streams that carry nothing would be open for ever; those of the last answers are given their time.
-    let ended = tokio::time::timeout(LAST_ANSWERS, async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    // The last answers are given their time; streams on which clients only listen would be open for ever.
+    let last = async {
+        front.answers.close();
+        front.answers.wait().await;
         end_of_streams.cancel();
         connections.shutdown().await;
-    });
-    let _ = ended.await;
+    };
+    let _ = tokio::time::timeout(LAST_ANSWERS, last).await;
     Ok(())
 }
 
@@ -236,7 +239,7 @@ fn connection(
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
+        .header_read_timeout(REQUEST_TIME)
         .serve_connection(TokioIo::new(stream), service)
 }
 
@@ -244,42 +247,42 @@ fn connection(
 struct Front {
     token: Option<String>,
     sessions: Arc<Sessions>,
-    service: StreamableHttpService<Handler, LocalSessionManager>,
+    /// Answers to calls that are on their way.
+    answers: TaskTracker,
+    service: StreamableHttpService<Handler, Sessions>,
 }
 
 type Answer = Response<Watched>;
 
 impl Front {
-    async fn answer(&self, mut request: Request<Incoming>, address: SocketAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, address: SocketAddr) -> Answer {
         let gone = CancellationToken::new();
         // While this future or the answer's body is there, somebody waits for it.
         let guard = gone.clone().drop_guard();
+        let call = (request.method() == Method::POST).then(|| self.answers.token());
         let mut in_use = None;
         let answer = if !self.is_allowed(&request) {
             let mut answer = refusal(StatusCode::UNAUTHORIZED, "a bearer token is needed");
-            answer
-                .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let bearer = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, bearer);
             answer
         } else if request.uri().path() != PATH {
             refusal(StatusCode::NOT_FOUND, "the server is at /mcp")
-        } else if begins_session(request.headers()) && !self.sessions.make_room().await {
-            refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "every session is in use: try again later",
-            )
         } else {
-            request.extensions_mut().insert(Connection { address, gone });
-            in_use = session(request.headers()).and_then(|id| self.sessions.used(id));
-            let answer = self.service.handle(request).await;
-            if let Some(id) = session(answer.headers()) {
-                in_use = in_use.or_else(|| self.sessions.begun(id));
+            let id = request.headers().get(SESSION).and_then(|id| id.to_str().ok());
+            in_use = id.and_then(|id| self.sessions.used(id));
+            match whole(request).await {
+                Ok(mut request) => {
+                    request.extensions_mut().insert(Connection { address, gone });
+                    self.service.handle(request).await
+                }
+                Err(status) => refusal(status, "the request did not come whole"),
             }
-            answer
         };
         answer.map(|body| Watched {
             body,
             _guard: guard,
+            _call: call,
             _in_use: in_use,
         })
     }
@@ -297,15 +300,16 @@ impl Front {
     }
 }
 
-/// The session that these headers name.
-fn session(headers: &HeaderMap) -> Option<&str> {
-    headers.get(SESSION)?.to_str().ok()
-}
-
-/// Whether a request without a session asks for one, which clients of the newer protocol never do.
-fn begins_session(headers: &HeaderMap) -> bool {
-    let version = headers.get(VERSION).map_or(b"".as_slice(), HeaderValue::as_bytes);
-    session(headers).is_none() && version < WITHOUT_SESSIONS
+/// The request with its body, which has to come in time.
+async fn whole(request: Request<Incoming>) -> Result<Request<Full<Bytes>>, StatusCode> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, LARGEST_REQUEST).collect();
+    match tokio::time::timeout(REQUEST_TIME, body).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, Full::new(body.to_bytes()))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
 }
 
 fn refusal(status: StatusCode, reason: &'static str) -> Response<BoxBody<Bytes, Infallible>> {
@@ -318,6 +322,7 @@ fn refusal(status: StatusCode, reason: &'static str) -> Response<BoxBody<Bytes, 
 struct Watched {
     body: BoxBody<Bytes, Infallible>,
     _guard: DropGuard,
+    _call: Option<TaskTrackerToken>,
     _in_use: Option<InUse>,
 }
 

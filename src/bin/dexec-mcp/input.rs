@@ -8,8 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::answer::Shape;
 use crate::schema;
 use crate::server::Settings;
+
+/// The times that a call can give, in milliseconds.
+const SHORTEST_TIMEOUT: u64 = 1000;
+const LONGEST_TIMEOUT: u64 = 600_000;
 
 /// What a call of `exec` says. Its schema is all that is written here, and arguments are checked against it.
 // The environment and the standard input may be secret: there is no way to show it.
@@ -47,12 +52,12 @@ pub(crate) struct ExecInput {
 
     /// Stop the command and all its processes after this time, in milliseconds
     #[serde(default, deserialize_with = "whole_number")]
-    #[schemars(range(min = 1000, max = 600_000))]
+    #[schemars(range(min = SHORTEST_TIMEOUT, max = LONGEST_TIMEOUT))]
     timeout: Option<u64>,
 
     /// Parse stdout as JSON and return it in `json` when valid
     #[serde(default)]
-    pub(crate) parse_json: bool,
+    parse_json: bool,
 
     /// Maximum number of characters of stdout and of stderr to return; of longer output the beginning and the end are kept
     #[serde(default, deserialize_with = "whole_number")]
@@ -64,7 +69,7 @@ pub(crate) struct ExecInput {
     path: Option<String>,
 
     /// Leave the output out of structuredContent when that would cost more than the output itself
-    pub(crate) compact: Option<bool>,
+    compact: Option<bool>,
 
     /// Standard input of the command
     #[schemars(length(max = 2_097_152))]
@@ -72,11 +77,11 @@ pub(crate) struct ExecInput {
 
     /// Keep the final newline of stdout and stderr
     #[serde(default)]
-    pub(crate) keep_newline: bool,
+    keep_newline: bool,
 
     /// Keep terminal escapes
     #[serde(default)]
-    pub(crate) keep_ansi: bool,
+    keep_ansi: bool,
 
     /// Give the command all privileges; refused unless the operator allows it
     #[serde(default)]
@@ -98,15 +103,18 @@ impl ExecInput {
             }
         };
         set_default("compact", settings.default_compact.into());
-        if let Some(time) = settings.default_timeout {
-            set_default("timeout", u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into());
+        let time = settings.default_timeout.map(|time| u64::try_from(time.as_millis()));
+        // The operator may have set one that no call could give.
+        if let Some(Ok(time @ SHORTEST_TIMEOUT..=LONGEST_TIMEOUT)) = time {
+            set_default("timeout", time.into());
         }
         schema
     }
 
     /// Arguments that are as the schema has them; else why not, with the parameter's name and never its value.
-    pub(crate) fn parse(arguments: JsonObject, schema: &JsonObject) -> Result<Self, String> {
+    pub(crate) fn parse(mut arguments: JsonObject, schema: &JsonObject) -> Result<Self, String> {
         schema::check(&arguments, schema)?;
+        arguments.retain(|_, value| !value.is_null());
         let input: Self = serde_json::from_value(Value::Object(arguments)).map_err(|error| error.to_string())?;
         input.check_for_options()?;
         Ok(input)
@@ -146,8 +154,13 @@ impl ExecInput {
         self.timeout.map(Duration::from_millis)
     }
 
-    pub(crate) fn limit(&self) -> Option<usize> {
-        self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    /// What the call asks of its answer.
+    pub(crate) fn ask(&self, shape: &mut Shape) {
+        shape.compact = self.compact.unwrap_or(shape.compact);
+        shape.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        shape.parse_json = self.parse_json;
+        shape.keep_newline = self.keep_newline;
+        shape.keep_ansi = self.keep_ansi;
     }
 }
 

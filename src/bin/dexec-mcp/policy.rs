@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use dexec::{ContainerDetails, Error, ErrorKind};
-use glob::Pattern;
+use glob::{MatchOptions, Pattern};
 
 use crate::input::ExecInput;
 
@@ -15,12 +15,12 @@ pub(crate) struct Policy {
     pub(crate) users: Vec<String>,
     pub(crate) allow_privileged: bool,
     pub(crate) allow_group_add: bool,
-    /// Canonical: without `..` and symbolic links.
-    pub(crate) env_file_root: PathBuf,
+    /// Without `..` and symbolic links; `None`: there are no env files.
+    pub(crate) env_file_root: Option<PathBuf>,
     pub(crate) pass_env: Vec<String>,
 }
 
-/// Names that are allowed, all where there is none, and names that are refused.
+/// What is allowed, everything where there is no such rule, and what is refused.
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// The word in the options: `--allow-WORD`.
@@ -28,6 +28,9 @@ pub(crate) struct Rules {
     allow: Vec<Pattern>,
     deny: Vec<Pattern>,
 }
+
+/// So many digits of an id are meant as one, as docker shows them; `b*` is meant as a name.
+const SHORT_ID: usize = 12;
 
 impl Policy {
     /// Checks all that a call says by itself.
@@ -43,9 +46,7 @@ impl Policy {
             ));
         }
         if let Some(program) = input.command.first() {
-            // A program is refused by any of its names, and allowed by the one that is going to be run.
-            let bare = program.rsplit('/').next().unwrap_or(program);
-            self.commands.check(&[program], &[program, bare])?;
+            self.check_program(program)?;
         }
         match input.user() {
             Some(user) => self.check_user(user, "the user"),
@@ -60,8 +61,8 @@ impl Policy {
 
     /// Checks what the engine tells of the container.
     pub(crate) fn check_container(&self, input: &ExecInput, container: &ContainerDetails) -> Result<(), Error> {
-        let names = [container.name.as_str(), container.id.as_str()];
-        self.containers.check(&names, &names)?;
+        // The name that the caller did not give may be hidden from it.
+        self.check_reference(&input.container, &container.name, &container.id)?;
         if input.user().is_none() {
             let user = match container.user.as_str() {
                 "" => "root",
@@ -70,6 +71,34 @@ impl Policy {
             self.check_user(user, "the container's own user")?;
         }
         Ok(())
+    }
+
+    /// Whether a container may be used, and seen.
+    pub(crate) fn allows_container(&self, name: &str, id: &str) -> bool {
+        self.check_reference(name, name, id).is_ok()
+    }
+
+    fn check_reference(&self, given: &str, name: &str, id: &str) -> Result<(), Error> {
+        self.containers.check(
+            given,
+            |allowed| allowed.matches(name) || (is_id(allowed) && allowed.matches(id)),
+            |denied| denied.matches(name) || denied.matches(id),
+        )
+    }
+
+    /// A program is refused by any of its names, and allowed by the one that is going to be run.
+    fn check_program(&self, program: &str) -> Result<(), Error> {
+        let bare = program.rsplit('/').next().unwrap_or(program);
+        // `/bin/*` is the programs of one directory, and no way out of it.
+        let one_directory = MatchOptions {
+            require_literal_separator: true,
+            ..MatchOptions::new()
+        };
+        self.commands.check(
+            program,
+            |allowed| allowed.matches_with(program, one_directory),
+            |denied| denied.matches(program) || denied.matches(bare),
+        )
     }
 
     fn check_user(&self, user: &str, whose: &str) -> Result<(), Error> {
@@ -93,34 +122,32 @@ impl Rules {
         self.allow.is_empty() && self.deny.is_empty()
     }
 
-    pub(crate) fn allows(&self, names: &[&str]) -> bool {
-        self.check(names, names).is_ok()
-    }
-
-    /// Something is allowed by one of some names, and refused by one of others; the first name stands in the message.
-    fn check(&self, to_allow: &[&str], to_deny: &[&str]) -> Result<(), Error> {
-        let word = self.word;
-        let matching = |patterns: &'_ [Pattern], names: &[&str]| {
-            let mut patterns = patterns.iter();
-            patterns
-                .find(|pattern| names.iter().any(|name| pattern.matches(name)))
-                .cloned()
-        };
-        let name = to_deny.first().copied().unwrap_or_default().escape_debug();
-        if let Some(pattern) = matching(&self.deny, to_deny) {
+    fn check(
+        &self,
+        given: &str,
+        is_allowed_by: impl Fn(&Pattern) -> bool,
+        is_denied_by: impl Fn(&Pattern) -> bool,
+    ) -> Result<(), Error> {
+        let (word, given) = (self.word, given.escape_debug());
+        if let Some(pattern) = self.deny.iter().find(|pattern| is_denied_by(pattern)) {
             return Err(refused(format!(
-                "the {word} `{name}` is refused by --deny-{word} {pattern}"
+                "the {word} `{given}` is refused by --deny-{word} {pattern}"
             )));
         }
-        if self.allow.is_empty() || matching(&self.allow, to_allow).is_some() {
+        if self.allow.is_empty() || self.allow.iter().any(is_allowed_by) {
             return Ok(());
         }
         let allowed: Vec<&str> = self.allow.iter().map(Pattern::as_str).collect();
         Err(refused(format!(
-            "the {word} `{name}` is not allowed: --allow-{word} has {}",
+            "the {word} `{given}` is not allowed: --allow-{word} has {}",
             allowed.join(", ")
         )))
     }
+}
+
+fn is_id(pattern: &Pattern) -> bool {
+    let digits = pattern.as_str().bytes().take_while(u8::is_ascii_hexdigit);
+    digits.count() >= SHORT_ID
 }
 
 pub(crate) fn refused(message: impl Into<String>) -> Error {

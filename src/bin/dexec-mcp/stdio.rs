@@ -1,28 +1,24 @@
 //! One client, over standard input and output.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use dexec::{CancellationToken, Error, ErrorKind};
 use rmcp::ServiceExt as _;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio_pipes;
-use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::handler::Handler;
 use crate::server::Server;
 
+/// How long answers that nobody reads are held out.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
 /// Serves until the client closes standard input, or the server is interrupted.
 pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
-    let (stdin, stdout) = stdio_pipes();
-    let stdin = UntilEnd {
-        stdin,
-        end: server.end.clone(),
-    };
+    watch_client(server.end.clone());
     let quit = CancellationToken::new();
-    let _quitting = tokio::spawn({
+    let quitting = {
         let (server, quit) = (Arc::clone(server), quit.clone());
         async move {
             server.interrupted.cancelled().await;
@@ -30,9 +26,10 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
             server.finish().await;
             quit.cancel();
         }
-    });
+    };
+    let _quitting = tokio::spawn(quitting);
     let handler = Handler::new(Arc::clone(server));
-    let service = match handler.serve_with_ct((stdin, stdout), quit).await {
+    let service = match handler.serve_with_ct(stdio_pipes(), quit).await {
         Ok(service) => service,
         // A client that goes before it has said a word is no failure.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
@@ -41,30 +38,42 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
     };
-    // However it ends, there is nobody left to serve.
-    let _ = service.waiting().await;
+    let unread = async {
+        server.end.cancelled().await;
+        server.finish().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        // However it ends, there is nobody left to serve.
+        _ = service.waiting() => {}
+        () = unread => {}
+    }
     Ok(())
 }
 
-/// Standard input, whose end is the end of the server: the library serves on for some seconds then, and a command
-/// would run on as long.
-struct UntilEnd<R> {
-    stdin: R,
-    end: CancellationToken,
+/// Tells when the client has closed its end of standard input. The library learns of that only when it has read and
+/// answered all that came before, and serves on for some seconds then; a command would run on as long.
+#[cfg(unix)]
+fn watch_client(end: CancellationToken) {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    // A hang-up is told without being asked for.
+    #[cfg(target_os = "linux")]
+    let closed = PollFlags::RDHUP;
+    #[cfg(not(target_os = "linux"))]
+    let closed = PollFlags::empty();
+    // Where there is no thread to be had, the library's word has to do.
+    let _ = std::thread::Builder::new().spawn(move || {
+        let stdin = std::io::stdin();
+        loop {
+            match poll(&mut [PollFd::new(&stdin, closed)], None) {
+                Ok(_) => return end.cancel(),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    });
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for UntilEnd<R> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stdin).poll_read(cx, buf);
-        let has_ended = match &read {
-            Poll::Ready(Ok(())) => buf.filled().len() == before && buf.remaining() > 0,
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        };
-        if has_ended {
-            self.end.cancel();
-        }
-        read
-    }
-}
+#[cfg(not(unix))]
+fn watch_client(_: CancellationToken) {}

@@ -12,6 +12,7 @@ fn shape() -> Shape {
         parse_json: false,
         keep_newline: false,
         keep_ansi: false,
+        id_size: 0,
     }
 }
 

@@ -4,13 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::SessionId;
-use rmcp::transport::streamable_http_server::session::SessionManager as _;
-use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::session::local::{
+    LocalSessionManager, LocalSessionManagerError, SessionTransport,
+};
+use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionManager};
+use thiserror::Error;
+use tokio_stream::Stream;
 
+/// The library's sessions, as many as there may be.
 pub(super) struct Sessions {
-    manager: Arc<LocalSessionManager>,
+    all: LocalSessionManager,
     most: usize,
+    /// Held while one is begun, so that two do not take the same place.
+    beginning: tokio::sync::Mutex<()>,
     uses: Mutex<HashMap<SessionId, Use>>,
 }
 
@@ -27,23 +35,22 @@ pub(super) struct InUse {
     id: SessionId,
 }
 
+#[derive(Debug, Error)]
+pub(super) enum SessionsError {
+    #[error("each of the {0} sessions is in use: try again later")]
+    Full(usize),
+    #[error(transparent)]
+    Session(#[from] LocalSessionManagerError),
+}
+
 impl Sessions {
-    pub(super) fn new(manager: Arc<LocalSessionManager>, most: usize) -> Arc<Self> {
+    pub(super) fn new(all: LocalSessionManager, most: usize) -> Arc<Self> {
         Arc::new(Self {
-            manager,
+            all,
             most,
+            beginning: tokio::sync::Mutex::default(),
             uses: Mutex::default(),
         })
-    }
-
-    /// Notes a session that has begun with a request.
-    pub(super) fn begun(self: &Arc<Self>, id: &str) -> Option<InUse> {
-        let unused = Use {
-            requests: 0,
-            since: Instant::now(),
-        };
-        self.lock().insert(id.into(), unused);
-        self.used(id)
     }
 
     /// Notes a request of a session, if it is one.
@@ -56,24 +63,22 @@ impl Sessions {
         })
     }
 
-    /// Whether there is room for one more, if need be after the one that is unused for longest has ended.
-    pub(super) async fn make_room(&self) -> bool {
-        let open: Vec<SessionId> = self.manager.sessions.read().await.keys().cloned().collect();
+    /// Ends the session that is unused for longest, where there is no room for one more.
+    async fn make_room(&self) -> Result<(), SessionsError> {
+        let open: Vec<SessionId> = self.all.sessions.read().await.keys().cloned().collect();
         let unused = {
             let mut uses = self.lock();
             uses.retain(|id, session| session.requests > 0 || open.contains(id));
             if open.len() < self.most {
-                return true;
+                return Ok(());
             }
             let unused = uses.iter().filter(|(_, session)| session.requests == 0);
-            unused
-                .min_by_key(|(_, session)| session.since)
+            let longest = unused.min_by_key(|(_, session)| session.since);
+            longest
                 .map(|(id, _)| Arc::clone(id))
+                .ok_or(SessionsError::Full(self.most))?
         };
-        match unused {
-            Some(id) => self.manager.close_session(&id).await.is_ok(),
-            None => false,
-        }
+        Ok(self.all.close_session(&unused).await?)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Use>> {
@@ -88,5 +93,65 @@ impl Drop for InUse {
             session.requests -= 1;
             session.since = Instant::now();
         }
+    }
+}
+
+impl SessionManager for Sessions {
+    type Error = SessionsError;
+    type Transport = SessionTransport;
+
+    async fn create_session(&self) -> Result<(SessionId, Self::Transport), SessionsError> {
+        let _beginning = self.beginning.lock().await;
+        self.make_room().await?;
+        let (id, transport) = self.all.create_session().await?;
+        let unused = Use {
+            requests: 0,
+            since: Instant::now(),
+        };
+        self.lock().insert(Arc::clone(&id), unused);
+        Ok((id, transport))
+    }
+
+    async fn initialize_session(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<ServerJsonRpcMessage, SessionsError> {
+        Ok(self.all.initialize_session(id, message).await?)
+    }
+
+    async fn has_session(&self, id: &SessionId) -> Result<bool, SessionsError> {
+        Ok(self.all.has_session(id).await?)
+    }
+
+    async fn close_session(&self, id: &SessionId) -> Result<(), SessionsError> {
+        Ok(self.all.close_session(id).await?)
+    }
+
+    async fn create_stream(
+        &self,
+        id: &SessionId,
+        message: ClientJsonRpcMessage,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
+        Ok(self.all.create_stream(id, message).await?)
+    }
+
+    async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), SessionsError> {
+        Ok(self.all.accept_message(id, message).await?)
+    }
+
+    async fn create_standalone_stream(
+        &self,
+        id: &SessionId,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
+        Ok(self.all.create_standalone_stream(id).await?)
+    }
+
+    async fn resume(
+        &self,
+        id: &SessionId,
+        last_event_id: String,
+    ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
+        Ok(self.all.resume(id, last_event_id).await?)
     }
 }
