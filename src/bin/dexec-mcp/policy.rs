@@ -79,11 +79,8 @@ impl Policy {
     }
 
     fn check_reference(&self, given: &str, name: &str, id: &str) -> Result<(), Error> {
-        self.containers.check(
-            given,
-            |allowed| allowed.matches(name) || (is_id(allowed) && allowed.matches(id)),
-            |denied| denied.matches(name) || denied.matches(id),
-        )
+        let is_meant = |pattern: &Pattern| pattern.matches(name) || (is_id(pattern) && pattern.matches(id));
+        self.containers.check(given, is_meant, is_meant)
     }
 
     /// A program is refused by any of its names, and allowed by the one that is going to be run.
