@@ -10,7 +10,7 @@ mod request;
 mod response;
 mod text;
 
-pub use endpoint::{Address, Endpoint, Origin};
+pub use endpoint::{Address, Endpoint, EndpointOptions, Origin, Place, Tls};
 pub use engine::{Container, ContainerDetails, Engine};
 pub use env_file::read_env_file;
 pub use error::{Error, ErrorKind};

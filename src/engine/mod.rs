@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::endpoint::{Endpoint, Origin};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
@@ -386,7 +386,7 @@ impl Engine {
                 (names, more) => format!("Running: {} and {more} more", names.join(", ")),
             });
         }
-        if let Origin::WellKnown(_) = self.endpoint().origin() {
+        if self.endpoint().origin().is_beyond_docker() {
             sentences.push(format!("(The engine is {})", self.endpoint().origin()));
         }
         sentences.join(" ")

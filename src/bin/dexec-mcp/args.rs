@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
-use dexec::{Endpoint, Error, ErrorKind};
+use dexec::{Endpoint, EndpointOptions, Error, ErrorKind};
 use glob::Pattern;
 
 use crate::audit::Audit;
@@ -140,8 +140,10 @@ impl Args {
             env_file_root: root,
             pass_env: self.pass_env,
         };
+        let mut options = EndpointOptions::default();
+        options.host = self.host;
         let settings = Settings {
-            endpoint: Endpoint::find(self.host.as_deref())?,
+            endpoint: Endpoint::find(&options)?,
             default_compact: self.default_compact,
             default_timeout: Some(self.default_timeout).filter(|time| !time.is_zero()),
             default_limit: self.default_limit,

@@ -88,8 +88,9 @@ async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End
 
 /// Everything that can be refused before a request is made, in docker's order: env files first.
 fn prepare(args: Args) -> Result<(Engine, Request), Error> {
-    let host = args.host()?;
+    let mut options = dexec::EndpointOptions::default();
+    options.host = args.host()?;
     let request = args.into_request()?;
-    let endpoint = dexec::Endpoint::find(host.as_deref())?;
+    let endpoint = dexec::Endpoint::find(&options)?;
     Ok((Engine::connect(&endpoint), request))
 }
