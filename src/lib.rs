@@ -11,7 +11,7 @@ mod response;
 mod text;
 
 pub use endpoint::{Address, Endpoint, EndpointOptions, Origin, Place, Tls};
-pub use engine::{Container, ContainerDetails, Engine};
+pub use engine::{Container, ContainerDetails, Engine, EngineInfo};
 pub use env_file::read_env_file;
 pub use error::{Error, ErrorKind};
 pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};

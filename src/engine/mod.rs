@@ -1,6 +1,7 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
 mod answers;
+mod info;
 mod refusal;
 mod socket;
 mod start_failure;
@@ -26,6 +27,7 @@ use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 
+pub use info::EngineInfo;
 use refusal::Refusal;
 pub(crate) use socket::Socket;
 pub(crate) use start_failure::{is_docker_start_failure, is_podman_start_failure, start_failure};
@@ -215,7 +217,7 @@ impl Engine {
 
     /// The name of the processor architecture that the engine's containers run on.
     pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
-        let version = self.get::<answers::Version>("/version").await;
+        let version = self.get::<answers::Versions>("/version").await;
         let version = self.or_refused("tell its version", version, container).await?;
         Ok(shown(&version.arch, LONGEST_NAME))
     }
