@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, reason};
 
 /// Go's `bufio.Scanner`, with which docker reads the file, takes no longer line (without its LF).
 const LONGEST_LINE: usize = 64 * 1024 - 1;
@@ -59,13 +59,6 @@ pub fn read_env_file_from(
         Error::invalid(format!("{name}:{}: {}", fault.line, fault.message))
             .with_docker_text(format!("invalid env file ({name}): {}", fault.docker_text))
     })
-}
-
-/// The system's words as Go prints them: in lower case, without the number.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    text.to_lowercase()
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -76,6 +76,13 @@ pub(crate) fn shown(words: &str, most: usize) -> String {
     shown
 }
 
+/// The system's words as Go prints them: in lower case, without the number.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    text.to_lowercase()
+}
+
 /// A failure of the engine, the endpoint or the request; never the command's own non-zero exit.
 ///
 /// Its `Display` is one or two lines that say what was tried, what went wrong and what to do next.

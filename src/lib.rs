@@ -10,8 +10,8 @@ mod request;
 mod response;
 mod text;
 
-pub use endpoint::{Address, Endpoint, Origin};
-pub use engine::{Container, ContainerDetails, Engine};
+pub use endpoint::{Address, Endpoint, EndpointOptions, Origin, Place, Tls};
+pub use engine::{Container, ContainerDetails, Engine, EngineInfo};
 pub use env_file::{read_env_file, read_env_file_from};
 pub use error::{Error, ErrorKind};
 pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};

@@ -3,11 +3,21 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::Error;
+use hyper::Uri;
 
-use super::DOCKER_SOCKET;
+use crate::error::{Error, shown};
 
+pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+const DOCKER_PIPE: &str = "//./pipe/docker_engine";
 const DOCKER_PORT: u16 = 2375;
+
+/// Where docker goes by default when TLS is asked for.
+const DOCKER_TLS_PORT: u16 = 2376;
+
+/// How many characters of an address an error shows.
+const LONGEST_TEXT: usize = 300;
+
+const FORMS: &str = "use unix:///path, tcp://host:port or ssh://user@host";
 
 /// How an engine is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,38 +25,138 @@ const DOCKER_PORT: u16 = 2375;
 pub enum Address {
     /// A unix socket.
     Unix(PathBuf),
-    /// Unencrypted TCP.
+    /// TCP, with TLS where the endpoint says so.
     Tcp {
         /// A host name or an address; IPv6 without its brackets.
         host: String,
         /// The port.
         port: u16,
     },
+    /// Another machine's engine, through the user's own `ssh`.
+    Ssh {
+        /// Who logs in; ssh's own choice where it is `None`.
+        user: Option<String>,
+        /// A host name, an alias of ssh's configuration, or an address; IPv6 without its brackets.
+        host: String,
+        /// The port; ssh's own choice where it is `None`.
+        port: Option<u16>,
+        /// The path of the engine's socket over there; the usual one where it is `None`.
+        socket: Option<String>,
+    },
+    /// A named pipe of Windows, such as `//./pipe/docker_engine`.
+    NamedPipe(String),
 }
 
 impl Address {
-    /// Docker's rules: the text is trimmed, nothing means the default socket, no scheme means `tcp`.
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+    /// Docker's rules: the text is trimmed, nothing means the default place, no scheme means `tcp`
+    /// (docker/cli, `opts/hosts.go` and `cli/connhelper/ssh/ssh.go`).
+    ///
+    /// With it comes the path below which a tcp engine has its API, for an engine behind a proxy; empty where there is
+    /// none.
+    pub(super) fn parse(text: &str) -> Result<(Self, String), Error> {
         let text = text.trim();
-        let default_socket = || Self::Unix(PathBuf::from(DOCKER_SOCKET));
-        match text.split_once("://") {
-            None if text.is_empty() => Ok(default_socket()),
-            None => parse_tcp(text, text),
-            Some(("unix", "")) => Ok(default_socket()),
+        let address = match text.split_once("://") {
+            None if text.is_empty() => Ok(Self::default_place()),
+            None if text.starts_with('/') => Err(refused(text, "for a socket write unix:// before its path")),
+            None => return parse_tcp(text, text),
+            Some(("unix" | "npipe", path)) if path.contains("://") => Err(refused(text, FORMS)),
+            Some(("unix", "")) => Ok(Self::Unix(PathBuf::from(DOCKER_SOCKET))),
             Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
-            Some(("tcp", authority)) => parse_tcp(authority, text),
-            Some((scheme @ ("ssh" | "npipe" | "fd" | "http" | "https"), _)) => Err(refused(
-                text,
-                &format!("`{scheme}://` is not supported yet: use unix:///path or tcp://host:port"),
+            Some(("tcp", rest)) => return parse_tcp(rest, text),
+            Some(("ssh", rest)) => parse_ssh(rest, text),
+            Some(("npipe", "")) => Ok(Self::NamedPipe(DOCKER_PIPE.to_owned())),
+            Some(("npipe", path)) => Ok(Self::NamedPipe(path.to_owned())),
+            Some(("http" | "https", _)) => Err(refused(text, "write tcp:// for it, with --tls for https")),
+            Some(_) => Err(refused(text, FORMS)),
+        };
+        address.map(|address| (address, String::new()))
+    }
+
+    /// Where Docker listens unless told otherwise.
+    pub(super) fn default_place() -> Self {
+        if cfg!(windows) {
+            Self::NamedPipe(DOCKER_PIPE.to_owned())
+        } else {
+            Self::Unix(PathBuf::from(DOCKER_SOCKET))
+        }
+    }
+
+    /// Where docker goes when TLS is asked for, and no host.
+    pub(super) fn default_tls_place() -> Self {
+        Self::Tcp {
+            host: "localhost".to_owned(),
+            port: DOCKER_TLS_PORT,
+        }
+    }
+
+    /// Refuses what this system has not.
+    pub(super) fn on_this_system(self) -> Result<Self, Error> {
+        match self {
+            Self::NamedPipe(_) if !cfg!(windows) => Err(refused(
+                &self.to_string(),
+                "named pipes exist on Windows only; use unix:///path or tcp://host:port",
             )),
-            Some(_) => Err(refused(text, "use unix:///path or tcp://host:port")),
+            address => Ok(address),
         }
     }
 }
 
-fn parse_tcp(authority: &str, text: &str) -> Result<Address, Error> {
-    if authority.contains(['/', '?', '#', '@']) || authority.chars().any(char::is_whitespace) {
-        return Err(refused(text, "after tcp:// only a host and a port may stand"));
+fn parse_tcp(rest: &str, text: &str) -> Result<(Address, String), Error> {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = path.trim_end_matches('/');
+    if authority.contains(['?', '#', '@']) || path.contains(['?', '#']) {
+        return Err(refused(text, "after tcp:// only host:port/base/path may stand"));
+    }
+    if !path.is_empty() && path.parse::<Uri>().is_err() {
+        return Err(refused(text, "its path can't stand in a request"));
+    }
+    let (host, port) = host_and_port(authority, text)?;
+    let address = Address::Tcp {
+        host: if host.is_empty() { "localhost".to_owned() } else { host },
+        port: port.unwrap_or(DOCKER_PORT),
+    };
+    Ok((address, path.to_owned()))
+}
+
+fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if user.contains(':') {
+        return Err(refused(
+            text,
+            "a password can't be given there: let ssh use a key or an agent",
+        ));
+    }
+    let is_strange = |word: &str| word.contains(['?', '#', '%']) || word.chars().any(is_blank);
+    if is_strange(user) || authority.contains(['?', '#']) || is_strange(path) {
+        return Err(refused(
+            text,
+            "after ssh:// only user@host:port/path/of/socket may stand",
+        ));
+    }
+    let (host, port) = host_and_port(authority, text)?;
+    if host.is_empty() {
+        return Err(refused(text, "it names no host"));
+    }
+    if host.starts_with('-') || user.starts_with('-') {
+        return Err(refused(text, "ssh would take it for an option"));
+    }
+    Ok(Address::Ssh {
+        user: (!user.is_empty()).then(|| user.to_owned()),
+        host,
+        port,
+        socket: (!path.is_empty()).then(|| format!("/{path}")),
+    })
+}
+
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character.is_control()
+}
+
+/// The host, empty where there is none, and the port.
+fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), Error> {
+    if authority.chars().any(is_blank) {
+        return Err(refused(text, "a host has no white space"));
     }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -66,30 +176,69 @@ fn parse_tcp(authority: &str, text: &str) -> Result<Address, Error> {
         return Err(refused(text, "an IPv6 address stands in brackets"));
     }
     let port = match port {
-        "" => DOCKER_PORT,
-        port => port
-            .parse()
-            .ok()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| refused(text, "the port is a number from 1 to 65535"))?,
+        "" => None,
+        port => Some(
+            port.parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| refused(text, "the port is a number from 1 to 65535"))?,
+        ),
     };
-    let host = if host.is_empty() { "localhost" } else { host };
-    Ok(Address::Tcp {
-        host: host.to_owned(),
-        port,
-    })
+    Ok((host.to_owned(), port))
 }
 
 fn refused(text: &str, remedy: &str) -> Error {
+    let text = shown(&without_password(text), LONGEST_TEXT);
     Error::invalid(format!("the engine's address `{text}` can't be used: {remedy}"))
+}
+
+/// The text without what stands between `user:` and `@`.
+fn without_password(text: &str) -> String {
+    let start = text.find("://").map_or(0, |scheme| scheme + 3);
+    let password = text.get(start..).and_then(|rest| {
+        let end = rest.rfind('@')?;
+        let user = rest[..end].find(':')?;
+        Some(start + user + 1..start + end)
+    });
+    match password {
+        Some(password) => format!("{}…{}", &text[..password.start], &text[password.end..]),
+        None => text.to_owned(),
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let write_host = |f: &mut fmt::Formatter<'_>, host: &str| {
+            if host.contains(':') {
+                write!(f, "[{host}]")
+            } else {
+                f.write_str(host)
+            }
+        };
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Tcp { host, port } => {
+                f.write_str("tcp://")?;
+                write_host(f, host)?;
+                write!(f, ":{port}")
+            }
+            Self::Ssh {
+                user,
+                host,
+                port,
+                socket,
+            } => {
+                f.write_str("ssh://")?;
+                if let Some(user) = user {
+                    write!(f, "{user}@")?;
+                }
+                write_host(f, host)?;
+                if let Some(port) = port {
+                    write!(f, ":{port}")?;
+                }
+                f.write_str(socket.as_deref().unwrap_or_default())
+            }
+            Self::NamedPipe(path) => write!(f, "npipe://{path}"),
         }
     }
 }
@@ -102,39 +251,121 @@ mod tests {
     #[test]
     fn hosts_are_read_as_docker_reads_them() {
         for (text, address) in [
-            ("", "unix:///var/run/docker.sock"),
             ("unix://", "unix:///var/run/docker.sock"),
             ("  unix:///tmp/x.sock ", "unix:///tmp/x.sock"),
+            ("unix://relative.sock", "unix://relative.sock"),
             ("tcp://", "tcp://localhost:2375"),
             ("tcp://box", "tcp://box:2375"),
+            ("tcp://box:", "tcp://box:2375"),
             ("tcp://box:1", "tcp://box:1"),
             ("tcp://:99", "tcp://localhost:99"),
+            (":99", "tcp://localhost:99"),
+            ("box", "tcp://box:2375"),
             ("box:99", "tcp://box:99"),
             ("tcp://[::1]", "tcp://[::1]:2375"),
             ("tcp://[::1]:9", "tcp://[::1]:9"),
+            ("[fe80::1%eth0]:9", "tcp://[fe80::1%eth0]:9"),
+            ("ssh://box", "ssh://box"),
+            ("ssh://me@box:22", "ssh://me@box:22"),
+            ("ssh://me@corp@box", "ssh://me@corp@box"),
+            ("ssh://box/", "ssh://box"),
+            (
+                "ssh://me@[::1]:22/run/user/7/docker.sock",
+                "ssh://me@[::1]:22/run/user/7/docker.sock",
+            ),
+            ("ssh://@box:", "ssh://box"),
+            ("npipe://", "npipe:////./pipe/docker_engine"),
+            ("npipe:////./pipe/x", "npipe:////./pipe/x"),
         ] {
-            assert_eq!(Address::parse(text).unwrap().to_string(), address, "{text:?}");
+            let (parsed, path) = Address::parse(text).unwrap();
+            assert_eq!((parsed.to_string().as_str(), path.as_str()), (address, ""), "{text:?}");
+            assert_eq!(Address::parse(address).unwrap().0, parsed, "{text:?}");
         }
+        assert_eq!(Address::parse(" ").unwrap().0, Address::default_place());
+    }
+
+    #[test]
+    fn a_path_after_tcp_is_where_the_api_begins() {
+        for (text, address, path) in [
+            ("tcp://box/", "tcp://box:2375", ""),
+            ("tcp://box:1/a/b", "tcp://box:1", "/a/b"),
+            ("box/a/b//", "tcp://box:2375", "/a/b"),
+            ("tcp:///a%20b", "tcp://localhost:2375", "/a%20b"),
+        ] {
+            let parsed = Address::parse(text).unwrap();
+            assert_eq!(
+                (parsed.0.to_string().as_str(), parsed.1.as_str()),
+                (address, path),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_ssh_address_has_parts() {
+        let (address, _) = Address::parse("ssh://me@box:2222/run/podman/podman.sock").unwrap();
+        let parts = Address::Ssh {
+            user: Some("me".to_owned()),
+            host: "box".to_owned(),
+            port: Some(2222),
+            socket: Some("/run/podman/podman.sock".to_owned()),
+        };
+        assert_eq!(address, parts);
     }
 
     #[test]
     fn what_is_no_address_is_refused_with_a_remedy() {
         for (text, remedy) in [
-            ("ssh://box", "not supported yet"),
-            ("foo://box", "use unix:///path or tcp://host:port"),
+            ("foo://box", "use unix:///path, tcp://host:port"),
+            ("fd://box", "use unix:///path, tcp://host:port"),
+            ("unix://x://y", "use unix:///path, tcp://host:port"),
+            ("http://box:1", "write tcp:// for it"),
+            ("/var/run/docker.sock", "write unix:// before its path"),
             ("tcp://box:0", "from 1 to 65535"),
             ("tcp://box:65536", "from 1 to 65535"),
             ("tcp://box:x", "from 1 to 65535"),
-            ("tcp://box/path", "only a host and a port"),
-            ("tcp://user@box", "only a host and a port"),
+            ("tcp://box/path?x", "only host:port/base/path"),
+            ("tcp://box?x", "only host:port/base/path"),
+            ("tcp://user@box", "only host:port/base/path"),
+            ("tcp://box/a b", "its path can't stand"),
+            ("tcp://a b", "no white space"),
             ("tcp://::1", "in brackets"),
             ("tcp://[::1", "not closed"),
             ("tcp://[::1]x", "only a port"),
             ("tcp://[box]:1", "in brackets"),
+            ("ssh://", "names no host"),
+            ("ssh://me@", "names no host"),
+            ("ssh:///run/docker.sock", "names no host"),
+            ("ssh://box:x", "from 1 to 65535"),
+            ("ssh://box?x=y", "only user@host:port"),
+            ("ssh://box/a#b", "only user@host:port"),
+            ("ssh://me%40x@box", "only user@host:port"),
+            ("ssh://-oProxyCommand=x", "for an option"),
+            ("ssh://-lx@box", "for an option"),
         ] {
             let message = Address::parse(text).unwrap_err().to_string();
             assert!(message.contains(remedy), "{text:?}: {message}");
             assert!(message.contains(&format!("`{text}`")), "{text:?}: {message}");
         }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for text in [
+            "ssh://me:hunter2@box",
+            "tcp://me:hunter2@box",
+            "me:hunter2@box",
+            "http://me:hunter2@box",
+            "ssh://me:hunter2@a/b@box",
+        ] {
+            let message = Address::parse(text).unwrap_err().to_string();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn named_pipes_are_for_windows() {
+        let (address, _) = Address::parse("npipe://").unwrap();
+        assert_eq!(address.on_this_system().is_ok(), cfg!(windows));
     }
 }

@@ -1,18 +1,36 @@
 //! Where the engine is, and why there.
 
 mod address;
+mod config;
+mod context;
+mod file;
+mod find;
+mod headers;
+mod json;
+mod options;
+mod origin;
+mod places;
+mod surroundings;
+mod tls;
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::time::Duration;
 
 pub use address::Address;
+pub use options::EndpointOptions;
+pub use origin::Origin;
+pub use places::Place;
+pub use tls::Tls;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
+use surroundings::Surroundings;
 
-/// One place where an engine is expected, and the reason for which it was chosen.
+/// How long making a connection may take, unless said.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// One place where an engine is expected, how it is spoken to, and the reason for which it was chosen.
 ///
 /// ```
 /// use dexec::Endpoint;
@@ -21,167 +39,86 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 /// assert_eq!(endpoint.address().to_string(), "tcp://127.0.0.1:2375");
 /// # Ok::<(), dexec::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     address: Address,
+    /// What stands before the path of every request, as `/base`; empty unless a proxy wants one.
+    base_path: String,
     origin: Origin,
-    /// Sockets of other engines that exist on this machine; named in errors, never tried.
-    others: Vec<PathBuf>,
-}
-
-/// docker would go to the engine of a context, and another one would be used by accident.
-fn refuse_context(variable: impl Fn(&str) -> Option<String>) -> Result<(), Error> {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default)]
-    struct Config {
-        #[serde(rename = "currentContext")]
-        current_context: String,
-    }
-    let from_config = || {
-        let directory = match variable("DOCKER_CONFIG") {
-            Some(directory) => PathBuf::from(directory),
-            None => Path::new(&variable("HOME")?).join(".docker"),
-        };
-        let text = std::fs::read(directory.join("config.json")).ok()?;
-        serde_json::from_slice::<Config>(&text)
-            .ok()
-            .map(|config| config.current_context)
-    };
-    match variable("DOCKER_CONTEXT")
-        .or_else(from_config)
-        .unwrap_or_default()
-        .as_str()
-    {
-        "" | "default" => Ok(()),
-        context => Err(Error::invalid(format!(
-            "docker's context `{context}` is chosen (DOCKER_CONTEXT or config.json), which dexec can't follow yet: \
-             name the engine with -H or DOCKER_HOST"
-        ))),
-    }
-}
-
-/// Why an [`Endpoint`] was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Origin {
-    /// The caller named it.
-    Given,
-    /// The environment variable `DOCKER_HOST` names it.
-    DockerHost,
-    /// It is where Docker listens unless told otherwise.
-    Default,
-    /// It is a well-known socket of the engine named here, and Docker's own does not exist.
-    WellKnown(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given => f.write_str("as given"),
-            Self::DockerHost => f.write_str("from DOCKER_HOST"),
-            Self::Default => f.write_str("Docker's default"),
-            Self::WellKnown(engine) => {
-                write!(f, "{engine}, chosen because {DOCKER_SOCKET} does not exist")
-            }
-        }
-    }
+    tls: Option<Tls>,
+    /// What is sent with every request, beside our own. The values may be secret.
+    headers: Vec<(String, String)>,
+    /// The version of the API that is asked for, as `1.41`; the engine's own choice where it is `None`.
+    api_version: Option<String>,
+    connect_time: Duration,
+    /// What was looked at, where nobody named an engine.
+    places: Vec<Place>,
+    warnings: Vec<String>,
 }
 
 impl Endpoint {
-    /// The endpoint that `host` names, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`.
+    /// The endpoint that `host` names, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`,
+    /// `ssh://user@host`. The environment has no say in it, and no TLS is used.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when `host` is no such text.
     pub fn parse(host: &str) -> Result<Self, Error> {
-        Ok(Self {
-            address: Address::parse(host)?,
-            origin: Origin::Given,
-            others: Vec::new(),
-        })
+        Self::at(host, Origin::Given)
     }
 
-    /// The endpoint that `docker exec` would use from this environment; where there is none, Podman's.
+    /// The endpoint that `docker exec` would use with these options from this environment; where there is none, that of
+    /// another engine of this machine.
     ///
-    /// The first of these is taken: `host` (docker's `--host`), the environment variable `DOCKER_HOST`, Docker's
-    /// socket, Podman's rootless socket below `XDG_RUNTIME_DIR`, Podman's system socket. A socket is passed over
-    /// only when its file does not exist: one that refuses or forbids is the answer.
+    /// As docker has it, the first of these decides: [`host`](EndpointOptions::host) or
+    /// [`context`](EndpointOptions::context), `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of `config.json`,
+    /// Docker's own socket. `DOCKER_CONFIG`, `DOCKER_TLS`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`,
+    /// `DOCKER_API_VERSION` and `DOCKER_CUSTOM_HEADERS` are honoured, as are the headers of `config.json`.
+    ///
+    /// Where docker would go to its own socket and no such file exists, the endpoint is the one of `CONTAINER_HOST`,
+    /// else the first that exists of the usual sockets of rootless Docker, Docker Desktop, Colima, Rancher Desktop,
+    /// `OrbStack` and Podman ([`places`](Self::places)). One that refuses or forbids is the answer: no other is tried.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when the host's text can't be understood.
-    pub fn find(host: Option<&str>) -> Result<Self, Error> {
-        for name in ["DOCKER_HOST", "XDG_RUNTIME_DIR"] {
-            if std::env::var_os(name).is_some_and(|value| value.to_str().is_none()) {
-                return Err(Error::invalid(format!(
-                    "the environment variable {name} is not UTF-8: mend it or unset it"
-                )));
-            }
-        }
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        if host.is_none() && variable("DOCKER_HOST").is_none() {
-            refuse_context(variable)?;
-        }
-        let endpoint = Self::choose(host, variable, |socket| match socket.symlink_metadata() {
-            Ok(_) => true,
-            // What can't be looked at is not passed over.
-            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
-        })?;
-        if let Address::Tcp { .. } = endpoint.address
-            && ["DOCKER_TLS_VERIFY", "DOCKER_TLS"]
-                .iter()
-                .any(|name| variable(name).is_some())
-        {
-            return Err(Error::new(
-                ErrorKind::Tls,
-                format!(
-                    "the environment asks for TLS to {}, which dexec can't speak yet: use a unix socket, or unset \
-                     DOCKER_TLS_VERIFY and DOCKER_TLS where the connection is safe",
-                    endpoint.address
-                ),
-            ));
-        }
-        Ok(endpoint)
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when the options contradict each other, an
+    /// address or a variable can't be understood, or the context is missing or broken;
+    /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when a file for TLS can't be read. No file's contents and no header's
+    /// value is in the message.
+    pub fn find(options: &EndpointOptions) -> Result<Self, Error> {
+        find::find(options, &Surroundings::here())
     }
 
-    fn choose(
-        host: Option<&str>,
-        variable: impl Fn(&str) -> Option<String>,
-        exists: impl Fn(&Path) -> bool,
-    ) -> Result<Self, Error> {
-        if let Some(host) = host {
-            return Self::parse(host);
-        }
-        if let Some(host) = variable("DOCKER_HOST") {
-            return Ok(Self {
-                origin: Origin::DockerHost,
-                ..Self::parse(&host)?
-            });
-        }
-        let mut sockets = vec![(PathBuf::from(DOCKER_SOCKET), Origin::Default)];
-        if let Some(directory) = variable("XDG_RUNTIME_DIR") {
-            sockets.push((
-                Path::new(&directory).join("podman/podman.sock"),
-                Origin::WellKnown("Podman's rootless socket"),
-            ));
-        }
-        sockets.push((
-            PathBuf::from("/run/podman/podman.sock"),
-            Origin::WellKnown("Podman's system socket"),
-        ));
+    /// The endpoint of these options alone: no environment variable has a say, and no file but those that are named.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn from_options(options: &EndpointOptions) -> Result<Self, Error> {
+        find::find(options, &Surroundings::NONE)
+    }
 
-        let mut existing = sockets
-            .iter()
-            .filter(|(socket, _)| exists(socket))
-            .cloned()
-            .collect::<Vec<_>>()
-            .into_iter();
-        let (socket, origin) = existing.next().unwrap_or_else(|| sockets.swap_remove(0));
+    /// The endpoint that the text of a host names.
+    fn at(host: &str, origin: Origin) -> Result<Self, Error> {
+        let (address, base_path) = Address::parse(host)?;
         Ok(Self {
-            address: Address::Unix(socket),
-            origin,
-            others: existing.map(|(socket, _)| socket).collect(),
+            base_path,
+            ..Self::new(address.on_this_system()?, origin)
         })
+    }
+
+    fn new(address: Address, origin: Origin) -> Self {
+        Self {
+            address,
+            base_path: String::new(),
+            origin,
+            tls: None,
+            headers: Vec::new(),
+            api_version: None,
+            connect_time: CONNECT_TIME,
+            places: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Where the engine is.
@@ -192,88 +129,87 @@ impl Endpoint {
 
     /// Why this place was chosen.
     #[must_use]
-    pub fn origin(&self) -> Origin {
-        self.origin
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
-    /// A sentence for errors: which other sockets there are. Empty where there are none.
+    /// What a TLS connection is made with; `None` where no TLS is used.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// Every place that was looked at, in their order, where the options and the environment named no engine; else
+    /// none.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// What is wrong with docker's `config.json`, for whoever can mend it; one line each. docker prints the same behind
+    /// `WARNING: `, and goes on.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether others can read on the way what is sent: it is TCP without TLS, and not to this machine.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        match &self.address {
+            Address::Tcp { host, .. } if self.tls.is_none() => {
+                let is_loopback = match host.parse::<IpAddr>() {
+                    Ok(address) => address.to_canonical().is_loopback(),
+                    Err(_) => host.eq_ignore_ascii_case("localhost"),
+                };
+                !is_loopback
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    pub(crate) fn api_version(&self) -> Option<&str> {
+        self.api_version.as_deref()
+    }
+
+    pub(crate) fn connect_time(&self) -> Duration {
+        self.connect_time
+    }
+
+    /// A sentence for errors: which other places there are. Empty where there are none.
     pub(crate) fn others_hint(&self) -> String {
-        let mut others = self.others.iter().peekable();
-        if others.peek().is_none() {
+        let others: Vec<String> = self
+            .places
+            .iter()
+            .filter(|place| place.exists && place.address != self.address)
+            .map(|place| format!("-H {}", place.address))
+            .collect();
+        if others.is_empty() {
             return String::new();
         }
-        let list: Vec<String> = others.map(|socket| format!("-H unix://{}", socket.display())).collect();
-        format!("Another engine may answer: {}", list.join(", "))
+        format!("Another engine may answer: {}", others.join(", "))
     }
 }
 
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-
-    fn choose(host: Option<&str>, variables: &[(&str, &str)], sockets: &[&str]) -> Endpoint {
-        Endpoint::choose(
-            host,
-            |name| {
-                variables
-                    .iter()
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| (*value).to_owned())
-            },
-            |path| sockets.iter().any(|socket| Path::new(socket) == path),
-        )
-        .unwrap()
-    }
-
-    const EVERY_SOCKET: &[&str] = &[
-        "/var/run/docker.sock",
-        "/run/user/7/podman/podman.sock",
-        "/run/podman/podman.sock",
-    ];
-    const RUNTIME_DIR: (&str, &str) = ("XDG_RUNTIME_DIR", "/run/user/7");
-
-    #[test]
-    fn the_flag_wins_over_the_environment() {
-        let endpoint = choose(
-            Some("unix:///flag"),
-            &[("DOCKER_HOST", "unix:///variable")],
-            EVERY_SOCKET,
-        );
-        assert_eq!(endpoint.address().to_string(), "unix:///flag");
-        assert_eq!(endpoint.origin(), Origin::Given);
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_sockets() {
-        let endpoint = choose(None, &[("DOCKER_HOST", "tcp://box:99")], EVERY_SOCKET);
-        assert_eq!(endpoint.address().to_string(), "tcp://box:99");
-        assert_eq!(endpoint.origin(), Origin::DockerHost);
-    }
-
-    #[test]
-    fn sockets_are_passed_over_only_when_they_do_not_exist() {
-        let docker = choose(None, &[RUNTIME_DIR], EVERY_SOCKET);
-        assert_eq!(docker.address().to_string(), "unix:///var/run/docker.sock");
-        assert_eq!(docker.origin(), Origin::Default);
-        assert_eq!(
-            docker.others_hint(),
-            "Another engine may answer: -H unix:///run/user/7/podman/podman.sock, -H unix:///run/podman/podman.sock"
-        );
-
-        let rootless = choose(None, &[RUNTIME_DIR], &EVERY_SOCKET[1..]);
-        assert_eq!(rootless.address().to_string(), "unix:///run/user/7/podman/podman.sock");
-        assert_eq!(rootless.origin(), Origin::WellKnown("Podman's rootless socket"));
-
-        let system = choose(None, &[], &EVERY_SOCKET[1..]);
-        assert_eq!(system.address().to_string(), "unix:///run/podman/podman.sock");
-        assert_eq!(system.others_hint(), "");
-    }
-
-    #[test]
-    fn without_any_socket_the_default_is_the_answer() {
-        let endpoint = choose(None, &[RUNTIME_DIR], &[]);
-        assert_eq!(endpoint.address().to_string(), "unix:///var/run/docker.sock");
-        assert_eq!(endpoint.origin(), Origin::Default);
+impl fmt::Debug for Endpoint {
+    /// Without the values of headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Endpoint")
+            .field("address", &self.address)
+            .field("base_path", &self.base_path)
+            .field("origin", &self.origin)
+            .field("tls", &self.tls)
+            .field("headers", &headers)
+            .field("api_version", &self.api_version)
+            .finish_non_exhaustive()
     }
 }

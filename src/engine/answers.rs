@@ -148,7 +148,38 @@ impl From<Listed> for Container {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Version {
+pub(super) struct Versions {
     #[serde(default)]
     pub(super) arch: String,
+    #[serde(default)]
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) api_version: String,
+    #[serde(default)]
+    pub(super) components: Vec<Component>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Component {
+    #[serde(default)]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Info {
+    pub(super) containers_running: u64,
+    /// Docker gives `null` for none.
+    security_options: Option<Vec<String>>,
+    /// Podman has this beside the options.
+    #[serde(default)]
+    rootless: bool,
+}
+
+impl Info {
+    pub(super) fn is_rootless(&self) -> bool {
+        let mut options = self.security_options.iter().flatten();
+        self.rootless || options.any(|option| option == "name=rootless")
+    }
 }

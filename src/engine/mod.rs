@@ -1,6 +1,7 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
 mod answers;
+mod info;
 mod refusal;
 mod socket;
 mod start_failure;
@@ -21,11 +22,12 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::endpoint::{Endpoint, Origin};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 
+pub use info::EngineInfo;
 use refusal::Refusal;
 pub(crate) use socket::Socket;
 pub(crate) use start_failure::{is_docker_start_failure, is_podman_start_failure, start_failure};
@@ -215,7 +217,7 @@ impl Engine {
 
     /// The name of the processor architecture that the engine's containers run on.
     pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
-        let version = self.get::<answers::Version>("/version").await;
+        let version = self.get::<answers::Versions>("/version").await;
         let version = self.or_refused("tell its version", version, container).await?;
         Ok(shown(&version.arch, LONGEST_NAME))
     }
@@ -386,7 +388,7 @@ impl Engine {
                 (names, more) => format!("Running: {} and {more} more", names.join(", ")),
             });
         }
-        if let Origin::WellKnown(_) = self.endpoint().origin() {
+        if self.endpoint().origin().is_beyond_docker() {
             sentences.push(format!("(The engine is {})", self.endpoint().origin()));
         }
         sentences.join(" ")

@@ -98,6 +98,9 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
                 ErrorKind::RefusedByPolicy => {
                     "A proxy or a plugin of the engine allows only some calls: exec needs POST"
                 }
+                _ if message.starts_with("client version ") => {
+                    "DOCKER_API_VERSION asks for that: unset it, and the engine chooses"
+                }
                 _ => hint(kind, message),
             };
             return Error::new(kind, format!("the engine at {address} refused to {what}: {said}"))
@@ -137,7 +140,13 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
         || says("no exec session with id")
     {
         ErrorKind::ContainerNotRunning
-    } else if says("badly formed") || says("bad parameter") || status == 413 {
+    } else if says("client version") && says("is too new") {
+        ErrorKind::EngineTooOld
+    } else if says("client version") && says("is too old")
+        || says("badly formed")
+        || says("bad parameter")
+        || status == 413
+    {
         ErrorKind::InvalidRequest
     } else if status == 404 {
         ErrorKind::NotAnEngine
@@ -173,13 +182,13 @@ fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> 
             ErrorKind::NotAnEngine,
             format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
         ),
-        (TransportError::Connect(_) | TransportError::ConnectTimeout, _) => {
+        (TransportError::Connect(_) | TransportError::ConnectTimeout(_), _) => {
             (ErrorKind::EngineUnreachable, error.to_string())
         }
         _ => (unanswered_kind(what), error.to_string()),
     };
     let tried = match error {
-        TransportError::Connect(_) | TransportError::ConnectTimeout => "can't connect to".to_owned(),
+        TransportError::Connect(_) | TransportError::ConnectTimeout(_) => "can't connect to".to_owned(),
         _ => format!("failed to {what} at"),
     };
     Error::new(
@@ -288,6 +297,16 @@ mod tests {
             (
                 400,
                 "environment variable \"FOO\" badly formed: bad parameter",
+                ErrorKind::InvalidRequest,
+            ),
+            (
+                400,
+                "client version 1.99 is too new. Maximum supported API version is 1.41",
+                ErrorKind::EngineTooOld,
+            ),
+            (
+                400,
+                "client version 1.12 is too old. Minimum supported API version is 1.44, please upgrade your client",
                 ErrorKind::InvalidRequest,
             ),
             (404, "404 page not found", ErrorKind::NotAnEngine),

@@ -9,7 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::endpoint::Address;
+use crate::endpoint::{Address, Endpoint};
 
 /// As often as docker asks for it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -21,8 +21,10 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
-        match address {
+    pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
+        match endpoint.address() {
+            // Never without TLS where it is asked for.
+            _ if endpoint.tls().is_some() => Err(io::ErrorKind::Unsupported.into()),
             Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
@@ -33,6 +35,7 @@ impl Socket {
                 SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
                 Ok(Self::Tcp(stream))
             }
+            Address::Ssh { .. } | Address::NamedPipe(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }

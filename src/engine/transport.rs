@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::header::{HOST, HeaderValue, SERVER, USER_AGENT};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, SERVER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -21,9 +21,6 @@ use super::socket::Socket;
 
 /// The body of a request.
 type Body = Full<Bytes>;
-
-/// How long making a connection may take.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,6 +34,8 @@ const KEPT_TIME: Duration = Duration::from_secs(20);
 pub(crate) struct Transport {
     endpoint: Endpoint,
     host: HeaderValue,
+    /// The user's own.
+    headers: HeaderMap,
     kept: Mutex<Vec<Kept>>,
     make: OnceLock<Make>,
 }
@@ -61,8 +60,8 @@ struct Kept {
 pub(crate) enum TransportError {
     #[error("{0}")]
     Connect(#[source] io::Error),
-    #[error("no connection was made within {} s", CONNECT_TIME.as_secs())]
-    ConnectTimeout,
+    #[error("no connection was made within {} s", .0.as_secs_f64())]
+    ConnectTimeout(Duration),
     #[error("no answer came within {} s", ANSWER_TIME.as_secs())]
     AnswerTimeout,
     #[error("{0}")]
@@ -75,12 +74,21 @@ pub(crate) enum TransportError {
 impl Transport {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let host = match endpoint.address() {
-            Address::Unix(_) => None,
+            Address::Unix(_) | Address::Ssh { .. } | Address::NamedPipe(_) => None,
             Address::Tcp { .. } => endpoint.address().to_string().strip_prefix("tcp://").map(str::to_owned),
         };
         let host = host.and_then(|host| HeaderValue::from_str(&host).ok());
+        let mut headers = HeaderMap::new();
+        for (name, value) in endpoint.headers() {
+            // The endpoint has looked at each.
+            if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
         Self {
             endpoint,
+            headers,
             // What docker sends where the address is no host.
             host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
             kept: Mutex::default(),
@@ -143,16 +151,17 @@ impl Transport {
     async fn connect(&self) -> Result<SendRequest<Body>, TransportError> {
         let connecting = async {
             loop {
-                match Socket::connect(self.endpoint.address()).await {
+                match Socket::connect(&self.endpoint).await {
                     // The queue of a unix socket's listener is full.
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
                     connected => return connected,
                 }
             }
         };
-        let socket = within(CONNECT_TIME, connecting)
+        let time = self.endpoint.connect_time();
+        let socket = within(time, connecting)
             .await
-            .ok_or(TransportError::ConnectTimeout)?
+            .ok_or(TransportError::ConnectTimeout(time))?
             .map_err(TransportError::Connect)?;
         let (sender, connection) = Builder::new()
             .handshake(TokioIo::new(socket))
@@ -177,11 +186,24 @@ impl Transport {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The request as it goes over a connection: the path alone, and the headers that say from whom and to whom.
+    /// The request as it goes over a connection: the path alone, below the endpoint's own and the API's version where
+    /// there are such, and the headers that say from whom and to whom. The user's own headers stand behind ours.
     fn addressed(&self, request: Request<Body>) -> Request<Body> {
         let (mut parts, body) = request.into_parts();
         if let Some(path) = parts.uri.path_and_query() {
-            parts.uri = path.clone().into();
+            let base = self.endpoint.base_path();
+            let whole = match self.endpoint.api_version() {
+                // Podman's own calls have a version of their own.
+                Some(version) if !path.as_str().contains("/libpod/") => format!("{base}/v{version}{path}"),
+                _ => format!("{base}{path}"),
+            };
+            // The endpoint has looked at what is put before the path.
+            parts.uri = whole.parse().unwrap_or_else(|_| path.clone().into());
+        }
+        for (name, value) in &self.headers {
+            if !parts.headers.contains_key(name) {
+                parts.headers.insert(name, value.clone());
+            }
         }
         parts.headers.insert(HOST, self.host.clone());
         parts.headers.insert(

@@ -2,11 +2,10 @@
 //!
 //! What differs on purpose is the closed list in the README; no case here is of it.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::api::{Container, is_podman};
-use crate::support::{Done, dexec, noise, program};
+use crate::support::{Done, dexec, docker_clis, noise, program};
 
 struct Case {
     args: Vec<String>,
@@ -113,20 +112,6 @@ const WRONG_LINES: &[&[&str]] = &[
     &["-e"],
     &["-ie"],
 ];
-
-/// Each docker CLI there is: the first on the path, and the distribution's.
-fn docker_clis() -> BTreeSet<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let first = std::env::split_paths(&path)
-        .map(|directory| directory.join("docker"))
-        .find(|cli| cli.exists());
-    let usual = PathBuf::from("/usr/bin/docker");
-    first
-        .into_iter()
-        .chain(usual.exists().then_some(usual))
-        .filter_map(|cli| cli.canonicalize().ok())
-        .collect()
-}
 
 fn version(cli: &Path) -> u32 {
     let text = program(cli).args(["--version"]).run().stdout_text();

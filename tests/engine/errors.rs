@@ -222,7 +222,8 @@ fn a_socket_that_forbids_is_told_with_its_group() {
         let run = crate::support::program("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         let run = run
             .args([&copy])
-            .env("DOCKER_HOST", format!("unix://{}", socket.display()));
+            .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+            .env("DOCKER_CONFIG", "/nonexistent/docker");
         let response = run.args(["web", "true"]).response();
         assert_eq!(
             (&response["exitCode"], &response["errorKind"]),

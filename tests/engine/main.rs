@@ -14,6 +14,7 @@ mod env;
 mod errors;
 mod faults;
 mod groups;
+mod info;
 mod library;
 mod load;
 mod modes;

@@ -13,6 +13,7 @@ mod answers;
 mod audit;
 mod client;
 mod containers;
+mod endpoint;
 mod environment;
 mod http;
 mod load;

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 pub const EXEC_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// The version of the API that a request may ask for.
+pub const VERSION: &str = "/v1.40";
+
 /// How long the engine waits before each byte of an answer that comes byte by byte.
 const BYTE_PAUSE: Duration = Duration::from_micros(200);
 
@@ -86,7 +89,7 @@ impl Script {
             _ if request.starts_with("POST /containers/") => &self.create,
             _ if request.starts_with("GET /exec/") => &self.inspect,
             _ if request.starts_with("GET /containers/json") => &self.containers,
-            _ if request.starts_with("GET /version") => &self.version,
+            _ if request.starts_with("GET /version") || request.starts_with("GET /_ping") => &self.version,
             _ if request.starts_with("PUT ") => &self.archive,
             _ => &self.container,
         }
@@ -121,7 +124,8 @@ pub struct Fake {
     _directory: tempfile::TempDir,
     pub host: String,
     connections: Arc<AtomicUsize>,
-    requests: Arc<Mutex<Vec<String>>>,
+    /// The lines of each request's head.
+    heads: Arc<Mutex<Vec<Vec<String>>>>,
 }
 
 impl Fake {
@@ -130,8 +134,8 @@ impl Fake {
         let path = directory.path().join("socket");
         let listener = UnixListener::bind(&path).expect("it can be listened to");
         let connections = Arc::new(AtomicUsize::new(0));
-        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (count, seen) = (Arc::clone(&connections), Arc::clone(&requests));
+        let heads: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
+        let (count, seen) = (Arc::clone(&connections), Arc::clone(&heads));
         thread::spawn(move || {
             for client in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
@@ -143,7 +147,7 @@ impl Fake {
             host: format!("unix://{}", path.display()),
             _directory: directory,
             connections,
-            requests,
+            heads,
         }
     }
 
@@ -152,11 +156,15 @@ impl Fake {
     }
 
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().expect("nobody panics").clone()
+        self.heads().into_iter().map(|head| head[0].clone()).collect()
+    }
+
+    pub fn heads(&self) -> Vec<Vec<String>> {
+        self.heads.lock().expect("nobody panics").clone()
     }
 }
 
-fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<String>>) {
+fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<Vec<String>>>) {
     let mut reader = BufReader::new(client.try_clone().expect("it can be shared"));
     let mut client = client;
     loop {
@@ -177,12 +185,12 @@ fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<String>>) {
         if reader.read_exact(&mut body).is_err() {
             return;
         }
-        let request = head.first().cloned().unwrap_or_default();
+        let request = head.first().expect("a request has a first line").replace(VERSION, "");
         let creates = {
             let mut seen = seen.lock().expect("nobody panics");
-            let is_create = |request: &&String| request.starts_with("POST /containers/");
+            let is_create = |head: &&Vec<String>| head[0].replace(VERSION, "").starts_with("POST /containers/");
             let creates = seen.iter().filter(is_create).count();
-            seen.push(request.clone());
+            seen.push(head);
             creates
         };
         let answer = script.answer(&request, creates);

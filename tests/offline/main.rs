@@ -6,8 +6,10 @@
 #[expect(dead_code, reason = "shared with the tests on a real engine")]
 mod support;
 
+mod endpoint;
 mod fake;
 mod faults;
 mod hostile;
+mod info;
 mod refusals;
 mod secrets;

@@ -142,7 +142,7 @@ fn options_that_cannot_be_meant_are_refused() {
 
 #[test]
 fn an_address_that_is_none_is_refused() {
-    for host in ["foo://x", "ssh://box", "tcp://box:x"] {
+    for host in ["foo://x", "ssh://", "tcp://box:x", "npipe://x"] {
         let response = dexec(["-H", host, "web", "true"]).response();
         assert_eq!(
             (&response["exitCode"], &response["errorKind"]),

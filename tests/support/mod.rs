@@ -1,7 +1,9 @@
 //! Runs the real `dexec` binary, and looks at what it answers.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -27,10 +29,26 @@ pub struct Done {
     pub stderr: Vec<u8>,
 }
 
-/// `dexec` with these arguments. The engine is the one of `DOCKER_HOST`.
+/// What would change where dexec looks for its engine, beside `DOCKER_HOST`.
+const FOREIGN_VARIABLES: &[&str] = &[
+    "CONTAINER_HOST",
+    "DEXEC_ALLOW_PLAIN_TCP",
+    "DEXEC_OUTPUT",
+    "DOCKER_API_VERSION",
+    "DOCKER_CERT_PATH",
+    "DOCKER_CONTEXT",
+    "DOCKER_CUSTOM_HEADERS",
+    "DOCKER_TLS",
+    "DOCKER_TLS_VERIFY",
+];
+
+/// `dexec` with these arguments. The engine is the one of `DOCKER_HOST`, whatever this machine's user has configured.
 pub fn dexec<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     let mut run = program(env!("CARGO_BIN_EXE_dexec"));
-    run.command.env_remove("DEXEC_OUTPUT").args(args);
+    for name in FOREIGN_VARIABLES {
+        run.command.env_remove(name);
+    }
+    run.command.env("DOCKER_CONFIG", "/nonexistent/docker").args(args);
     run
 }
 
@@ -38,6 +56,20 @@ pub fn program(path: impl AsRef<OsStr>) -> Run {
     let mut command = Command::new(path);
     command.stdin(Stdio::null());
     Run { command, stdin: None }
+}
+
+/// Each docker CLI there is: the first on the path, and the distribution's.
+pub fn docker_clis() -> BTreeSet<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = std::env::split_paths(&path)
+        .map(|directory| directory.join("docker"))
+        .find(|cli| cli.exists());
+    let usual = PathBuf::from("/usr/bin/docker");
+    first
+        .into_iter()
+        .chain(usual.exists().then_some(usual))
+        .filter_map(|cli| cli.canonicalize().ok())
+        .collect()
 }
 
 impl Run {

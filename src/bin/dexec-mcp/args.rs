@@ -12,6 +12,7 @@ use glob::Pattern;
 
 use crate::audit::Audit;
 use crate::duration::duration;
+use crate::endpoint_args::EndpointArgs;
 use crate::http::Http;
 use crate::policy::{Policy, Rules};
 use crate::server::Settings;
@@ -25,12 +26,12 @@ use crate::server::Settings;
     after_help = "\
 The server speaks over standard input and output, or over HTTP with --http. It offers the tools `exec` and `containers`.
 A command is stopped with all its processes when its time is over, when the client cancels the call, and when the client
-goes. Whoever can call `exec` can do in the containers what their users can: use it on trusted containers only."
+goes. The engine is the one that the docker command would find with these options from this environment, else another one
+of this machine; `dexec --info` tells. Whoever can call `exec` can do in the containers what their users can: use it on trusted containers only."
 )]
 pub(crate) struct Args {
-    /// The engine: unix:///path or tcp://host:port [default: as the docker command finds it]
-    #[arg(short = 'H', long)]
-    host: Option<String>,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
 
     /// Serve streamable HTTP at this address, as http://ADDR/mcp, instead of standard input and output
     ///
@@ -135,7 +136,7 @@ impl Args {
             pass_env: self.pass_env,
         };
         let settings = Settings {
-            endpoint: Endpoint::find(self.host.as_deref())?,
+            endpoint: Endpoint::find(&self.endpoint.into_options()?)?,
             default_compact: self.default_compact,
             default_timeout: Some(self.default_timeout).filter(|time| !time.is_zero()),
             default_limit: self.default_limit,

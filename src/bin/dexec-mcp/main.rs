@@ -6,6 +6,8 @@ mod audit;
 mod containers;
 #[path = "../shared/duration.rs"]
 mod duration;
+#[path = "../shared/endpoint_args.rs"]
+mod endpoint_args;
 mod environment;
 mod exec;
 mod handler;
@@ -18,6 +20,7 @@ mod server;
 mod signals;
 mod stdio;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -51,6 +54,10 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<ExitCode, Error> {
     let signals = Signals::listen();
     let (settings, http) = args.into_settings()?;
+    for warning in endpoint_args::warnings(&settings.endpoint) {
+        // A server whose standard error is closed serves all the same.
+        let _ = writeln!(std::io::stderr(), "{warning}");
+    }
     let server = Server::new(settings, signals.cancel().clone());
     match http {
         Some(http) => http::serve(&server, http).await?,

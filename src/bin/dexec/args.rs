@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use dexec::{Error, ErrorKind, Request, ResponseOptions, read_env_file};
+use dexec::{EndpointOptions, Error, ErrorKind, Request, ResponseOptions, read_env_file};
 
 use crate::duration::duration;
+use crate::endpoint_args::{EndpointArgs, boolean, text};
 use crate::flag_error::Stop;
 
 /// How the answer is given.
@@ -36,8 +37,10 @@ pub(crate) enum Mode {
 The command runs without a shell: `dexec web sh -c 'ls | wc -l'`. All that stands after COMMAND belongs to it; one `--`
 right after CONTAINER is passed over.
 
-The engine is found at --host, else DOCKER_HOST, else /var/run/docker.sock, else Podman's sockets
-($XDG_RUNTIME_DIR/podman/podman.sock, /run/podman/podman.sock).
+The engine is docker's: --host or --context, else DOCKER_HOST, DOCKER_CONTEXT, the current context of config.json,
+/var/run/docker.sock. Where there is no such socket, CONTAINER_HOST, else the first that exists of the usual sockets of
+rootless Docker, Docker Desktop, Colima, Rancher Desktop, OrbStack and Podman. `dexec --info` tells which it is. An
+unencrypted tcp connection to another machine is warned of, unless DEXEC_ALLOW_PLAIN_TCP is set.
 
 Exit codes: the command's own; 125 to 128 from the engine for a command that could not start; 1 when the engine or dexec
 refused; 124 when --timeout was over; 125 for a wrong option; 141 when the reader of standard output went away; 255 when the connection was lost
@@ -88,13 +91,15 @@ struct Grammar {
     #[arg(long, value_name = "GROUP", allow_hyphen_values = true)]
     group_add: Vec<OsString>,
 
-    #[arg(
-        short = 'H',
-        long,
-        allow_hyphen_values = true,
-        help = "The engine: unix:///path or tcp://host:port"
-    )]
-    host: Option<OsString>,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
+
+    /// Tell which engine there is and how it was found, or why none answers; it takes no CONTAINER
+    ///
+    /// Tell which engine there is, how it was found, and whether it answers; or each place that was tried, what it said
+    /// and the likely remedy, with exit code 1. It takes no CONTAINER, and with --output json it gives an object.
+    #[arg(long)]
+    info: bool,
 
     #[arg(
         long,
@@ -166,20 +171,20 @@ fn command() -> clap::Command {
     })
 }
 
-/// The words that Go's `strconv.ParseBool` takes.
-fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
-}
-
 fn env_entry(entry: OsString) -> Result<OsString, String> {
     if entry.is_empty() || entry.as_encoded_bytes().starts_with(b"=") {
         return Err("an environment variable has no name before its `=`".to_owned());
     }
     Ok(entry)
+}
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// To run a command.
+    Run(Box<Args>),
+    /// To be told about the engine.
+    Info { endpoint: EndpointArgs, is_json: bool },
 }
 
 /// A command line that docker's grammar and the rules between options allow.
@@ -191,13 +196,23 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-impl Args {
+impl Wish {
     pub(crate) fn from_command_line(line: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let line: Vec<OsString> = line.into_iter().collect();
         let mut grammar = command()
             .try_get_matches_from(&line)
             .and_then(|matches| Grammar::from_arg_matches(&matches))
             .map_err(|error| Stop::from_clap(&error, &line, &command()))?;
+        if grammar.info {
+            if !grammar.words.is_empty() {
+                return Err(Stop::flag_error("--info takes no CONTAINER and no COMMAND"));
+            }
+            let is_json = grammar.chosen_mode()? == Some(Mode::Json);
+            return Ok(Self::Info {
+                endpoint: grammar.endpoint,
+                is_json,
+            });
+        }
         let mut words = std::mem::take(&mut grammar.words).into_iter();
         let (Some(container), Some(first)) = (words.next(), words.next()) else {
             return Err(Stop::too_few_arguments());
@@ -208,20 +223,22 @@ impl Args {
         if command.is_empty() {
             return Err(Stop::too_few_arguments());
         }
-        let mode = grammar.mode()?;
+        let mode = grammar.chosen_mode()?.unwrap_or(Mode::Json);
         if mode != Mode::Json
             && let Some(option) = grammar.json_only_option()
         {
             return Err(Stop::flag_error(&format!("{option} goes with --output json only")));
         }
-        Ok(Self {
+        Ok(Self::Run(Box::new(Args {
             mode,
             grammar,
             container,
             command,
-        })
+        })))
     }
+}
 
+impl Args {
     pub(crate) fn response_options(&self) -> ResponseOptions {
         let mut options = ResponseOptions::default();
         options.compact = self.grammar.compact;
@@ -232,15 +249,8 @@ impl Args {
         options
     }
 
-    pub(crate) fn host(&self) -> Result<Option<String>, Error> {
-        self.grammar
-            .host
-            .clone()
-            .map(|host| text(host, || "--host".to_owned()))
-            .transpose()
-    }
-
-    pub(crate) fn into_request(self) -> Result<Request, Error> {
+    /// What to run, and what was said about where.
+    pub(crate) fn into_request(self) -> Result<(Request, EndpointOptions), Error> {
         let Self {
             grammar,
             container,
@@ -313,30 +323,30 @@ impl Args {
         if grammar.interactive && !grammar.detach {
             request = request.stdin(tokio::io::stdin());
         }
-        request.build()
+        Ok((request.build()?, grammar.endpoint.into_options()?))
     }
 }
 
 impl Grammar {
-    fn mode(&self) -> Result<Mode, Stop> {
+    /// The mode that an option or `DEXEC_OUTPUT` names.
+    fn chosen_mode(&self) -> Result<Option<Mode>, Stop> {
         if self.raw {
-            return Ok(Mode::Raw);
+            return Ok(Some(Mode::Raw));
         }
-        if let Some(mode) = self.output {
-            return Ok(mode);
+        if self.output.is_some() {
+            return Ok(self.output);
         }
-        match std::env::var_os("DEXEC_OUTPUT").filter(|mode| !mode.is_empty()) {
-            None => Ok(Mode::Json),
-            Some(mode) => mode
-                .to_str()
-                .and_then(|mode| Mode::from_str(mode, false).ok())
-                .ok_or_else(|| {
-                    Stop::flag_error(&format!(
-                        "invalid value {:?} of DEXEC_OUTPUT: it is json, raw or events",
-                        mode.display().to_string()
-                    ))
-                }),
-        }
+        let named = std::env::var_os("DEXEC_OUTPUT").filter(|mode| !mode.is_empty());
+        let mode = named.map(|mode| {
+            let known = mode.to_str().and_then(|mode| Mode::from_str(mode, false).ok());
+            known.ok_or_else(|| {
+                Stop::flag_error(&format!(
+                    "invalid value {:?} of DEXEC_OUTPUT: it is json, raw or events",
+                    mode.display().to_string()
+                ))
+            })
+        });
+        mode.transpose()
     }
 
     fn json_only_option(&self) -> Option<&'static str> {
@@ -355,19 +365,6 @@ fn host_variable(name: &str) -> Option<OsString> {
         return None;
     }
     std::env::var_os(name)
-}
-
-/// The engine would replace bytes that are not UTF-8 without a word.
-fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
-    argument.into_string().map_err(|_| {
-        Error::new(
-            ErrorKind::InvalidRequest,
-            format!(
-                "{} is not UTF-8, and the engine would change its bytes: pass such data on standard input (-i)",
-                name()
-            ),
-        )
-    })
 }
 
 #[cfg(test)]

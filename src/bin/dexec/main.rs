@@ -3,8 +3,11 @@
 mod args;
 #[path = "../shared/duration.rs"]
 mod duration;
+#[path = "../shared/endpoint_args.rs"]
+mod endpoint_args;
 mod events;
 mod flag_error;
+mod info;
 mod render;
 #[path = "../shared/signals.rs"]
 mod signals;
@@ -12,14 +15,14 @@ mod stdio;
 
 use std::process::ExitCode;
 
-use args::{Args, Mode};
-use dexec::{End, Engine, Error, Output, Request, Response};
+use args::{Args, Mode, Wish};
+use dexec::{End, Endpoint, Engine, Error, Output, Request, Response};
 use render::Last;
 use signals::Signals;
 
 fn main() -> ExitCode {
-    let args = match Args::from_command_line(std::env::args_os()) {
-        Ok(args) => args,
+    let wish = match Wish::from_command_line(std::env::args_os()) {
+        Ok(wish) => wish,
         Err(stop) => return stop.report(),
     };
     let runtime = match runtime() {
@@ -29,7 +32,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(run(args));
+    let code = match wish {
+        Wish::Run(args) => runtime.block_on(run(*args)),
+        Wish::Info { endpoint, is_json } => runtime.block_on(info::run(endpoint, is_json)),
+    };
     // A read of standard input that is under way would be waited for otherwise.
     runtime.shutdown_background();
     ExitCode::from(process_code(code))
@@ -88,8 +94,15 @@ async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End
 
 /// Everything that can be refused before a request is made, in docker's order: env files first.
 fn prepare(args: Args) -> Result<(Engine, Request), Error> {
-    let host = args.host()?;
-    let request = args.into_request()?;
-    let endpoint = dexec::Endpoint::find(host.as_deref())?;
+    let (request, options) = args.into_request()?;
+    let endpoint = Endpoint::find(&options)?;
+    warn(&endpoint);
     Ok((Engine::connect(&endpoint), request))
+}
+
+/// Says on standard error what is not as it should be about an endpoint.
+fn warn(endpoint: &Endpoint) {
+    for warning in endpoint_args::warnings(endpoint) {
+        render::eprint_line(&warning);
+    }
 }

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use dexec::{End, ErrorKind, Response, StopCause};
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::signals::Signals;
@@ -69,19 +70,24 @@ impl Last {
             eprint_line(&failure);
             return self.code;
         }
-        match written {
-            Ok(()) => self.code,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => READER_GONE,
-            Err(error) => {
-                eprint_line(&write_failure(&error));
-                1
-            }
+        code_after(written, self.code)
+    }
+}
+
+/// The exit code after the last write, which is this one if all went well.
+pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
+    match written {
+        Ok(()) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => READER_GONE,
+        Err(error) => {
+            eprint_line(&write_failure(&error));
+            1
         }
     }
 }
 
-/// Prints the response, on one line unless it is for a terminal.
-pub(crate) async fn json(response: Response) -> io::Result<()> {
+/// Prints a response or the like, on one line unless it is for a terminal.
+pub(crate) async fn json(response: impl Serialize + Send + 'static) -> io::Result<()> {
     let written = tokio::task::spawn_blocking(move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
@@ -119,7 +125,7 @@ fn write_failure(error: &dyn std::error::Error) -> String {
     format!("write /dev/stdout: {reason}")
 }
 
-fn eprint_line(line: &str) {
+pub(crate) fn eprint_line(line: &str) {
     // There is nobody to tell that nobody can be told.
     let _ = writeln!(io::stderr(), "{line}");
 }

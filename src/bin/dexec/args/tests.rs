@@ -12,11 +12,15 @@ fn parse(line: &str) -> Result<Args, Stop> {
 }
 
 fn parse_words(words: &[&str]) -> Result<Args, Stop> {
-    Args::from_command_line(
-        std::iter::once("dexec")
-            .chain(words.iter().copied())
-            .map(OsString::from),
-    )
+    match wish(words)? {
+        Wish::Run(args) => Ok(*args),
+        Wish::Info { .. } => panic!("{words:?} asks for information"),
+    }
+}
+
+fn wish(words: &[&str]) -> Result<Wish, Stop> {
+    let line = std::iter::once("dexec").chain(words.iter().copied());
+    Wish::from_command_line(line.map(OsString::from))
 }
 
 /// The options that were taken, as one line to compare, and the words after them.
@@ -124,6 +128,18 @@ fn wrong_options_are_told_in_docker_s_words() {
             "invalid argument \"yes\" for \"--privileged\" flag: strconv.ParseBool: parsing \"yes\": invalid syntax",
         ),
         (
+            "--tls=maybe web sh",
+            "invalid argument \"maybe\" for \"--tls\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+        ),
+        ("-c", "flag needs an argument: 'c' in -c"),
+        ("--tlscacert", "flag needs an argument: --tlscacert"),
+        (
+            "--connect-timeout 0 web sh",
+            "invalid argument \"0\" for \"--connect-timeout\" flag: no connection is made in no time: write 90, 1.5, 90s or \
+             2m 30s",
+        ),
+        ("--info web", "--info takes no CONTAINER and no COMMAND"),
+        (
             "-e =x web sh",
             "invalid argument for \"-e, --env\" flag: an environment variable has no name before its `=`",
         ),
@@ -163,6 +179,56 @@ fn too_few_arguments_end_with_1() {
     }
 }
 
+/// What is said of the endpoint, as one line to compare.
+fn endpoint(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').chain(["--info"]).collect();
+    let Ok(Wish::Info { endpoint, .. }) = wish(&words) else {
+        panic!("{line:?} is taken for something else");
+    };
+    match endpoint.into_options() {
+        Ok(options) => {
+            let dexec::EndpointOptions {
+                host,
+                context,
+                config_dir,
+                tls,
+                tls_verify,
+                tls_ca_cert,
+                tls_cert,
+                tls_key,
+                connect_timeout,
+                ..
+            } = options;
+            format!(
+                "{host:?} {context:?} {config_dir:?} {tls:?} {tls_verify:?} {tls_ca_cert:?} {tls_cert:?} {tls_key:?} \
+                 {connect_timeout:?}"
+            )
+            .replace("None", "-")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn docker_s_options_for_the_endpoint_are_taken() {
+    for (line, options) in [
+        ("-H tcp://a", r#"Some("tcp://a") - - - - - - - -"#),
+        ("--host= -i", r#"Some("") - - - - - - - -"#),
+        ("-H a -H b", "specify only one -H"),
+        ("-c a -c b", r#"- Some("b") - - - - - - -"#),
+        ("--context=a --config /b", r#"- Some("a") Some("/b") - - - - - -"#),
+        ("--tls --tlsverify=0", "- - - Some(true) Some(false) - - - -"),
+        ("--tls=false --tls --tlsverify", "- - - Some(true) Some(true) - - - -"),
+        (
+            "--tlscacert 'a' --tlscert \"b\" --tlskey 'c\"",
+            r#"- - - - - Some("a") Some("b") Some("'c\"") -"#,
+        ),
+        ("--connect-timeout 1.5", "- - - - - - - - Some(1.5s)"),
+    ] {
+        assert_eq!(endpoint(line), options, "{line}");
+    }
+}
+
 #[test]
 fn help_is_no_error() {
     for line in ["--help", "-h", "--version", "-i --help web sh"] {
@@ -173,10 +239,8 @@ fn help_is_no_error() {
 #[test]
 fn a_bare_name_takes_its_value_from_here() {
     let path = std::env::var("PATH").unwrap();
-    let request = parse("-e PATH -e DEXEC_NOT_SET web env")
-        .unwrap()
-        .into_request()
-        .unwrap();
+    let args = parse("-e PATH -e DEXEC_NOT_SET web env").unwrap();
+    let (request, _) = args.into_request().unwrap();
     let shown = format!("{request:?}");
     assert!(shown.contains("env: 2") && !shown.contains(&path), "{shown}");
 }

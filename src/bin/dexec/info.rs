@@ -1,0 +1,267 @@
+//! `--info`: which engine there is and how it was found, or why none answers.
+
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use dexec::{Address, Endpoint, Engine, EngineInfo, Error, ErrorKind, Origin};
+use serde::Serialize;
+
+use crate::endpoint_args::EndpointArgs;
+use crate::{render, stdio, warn};
+
+const START_DOCKER: &str = if cfg!(target_os = "linux") {
+    "`sudo systemctl start docker`"
+} else {
+    "the application Docker Desktop, Colima, Rancher Desktop or OrbStack"
+};
+
+const START_PODMAN: &str = if cfg!(target_os = "linux") {
+    "`systemctl --user enable --now podman.socket`, or as root without --user"
+} else {
+    "`podman machine start`"
+};
+
+/// What is known in the end. Fields that say nothing are left out.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    reachable: bool,
+    #[serde(flatten)]
+    endpoint: Option<Place>,
+    #[serde(flatten)]
+    engine: Option<Told>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_kind: Option<ErrorKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// The other places that were looked at, and what each of them said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    endpoint: String,
+    origin: String,
+    transport: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    engine: String,
+    version: String,
+    api_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rootless: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running_containers: Option<u64>,
+    round_trip_ms: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Other {
+    endpoint: String,
+    origin: String,
+    /// `None` where it was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<String>,
+}
+
+/// Prints the report. Gives the exit code: 1 when no engine answers.
+pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
+    let report = match args.into_options().and_then(|options| Endpoint::find(&options)) {
+        Ok(endpoint) => {
+            warn(&endpoint);
+            Report::of(&endpoint).await
+        }
+        Err(error) => Report::failure(&error),
+    };
+    let code = i64::from(!report.reachable);
+    let written = if is_json {
+        render::json(report).await
+    } else {
+        report.print()
+    };
+    render::code_after(written, code)
+}
+
+impl Report {
+    async fn of(endpoint: &Endpoint) -> Self {
+        let place = Place {
+            endpoint: endpoint.address().to_string(),
+            origin: endpoint.origin().to_string(),
+            transport: transport(endpoint),
+        };
+        match Engine::connect(endpoint).info().await {
+            Ok(info) => Self {
+                reachable: true,
+                endpoint: Some(place),
+                engine: Some(info.into()),
+                others: others_there(endpoint),
+                ..Self::default()
+            },
+            Err(error) => Self {
+                endpoint: Some(place),
+                others: asked_others(endpoint).await,
+                fix: fix(endpoint, &error),
+                ..Self::failure(&error)
+            },
+        }
+    }
+
+    fn failure(error: &Error) -> Self {
+        Self {
+            error_kind: Some(error.kind()),
+            message: Some(error.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// For people: what there is on standard output, what there is not on standard error.
+    fn print(&self) -> io::Result<()> {
+        let mut lines = Vec::new();
+        let mut line = |name: &str, value: &str| lines.push(format!("{name:<12}{value}"));
+        if let Some(told) = &self.engine {
+            line("engine", &format!("{} {}", told.engine, told.version));
+            line("API version", &told.api_version);
+        }
+        if let Some(place) = &self.endpoint {
+            line("endpoint", &format!("{} ({})", place.endpoint, place.origin));
+            line("transport", place.transport);
+        }
+        if let Some(told) = &self.engine {
+            let rootless = told
+                .rootless
+                .map_or("it may not tell", |is| if is { "yes" } else { "no" });
+            line("rootless", rootless);
+            let running = told.running_containers.map(|running| running.to_string());
+            line("running", running.as_deref().unwrap_or("it may not tell"));
+            line("round trip", &format!("{} ms", told.round_trip_ms));
+        }
+        for other in &self.others {
+            let said = other.said.as_ref().map(|said| format!(": {said}")).unwrap_or_default();
+            line("other", &format!("{} ({}){said}", other.endpoint, other.origin));
+        }
+        if let Some(message) = &self.message {
+            line("failure", message);
+        }
+        if let Some(fix) = &self.fix {
+            line("likely fix", fix);
+        }
+        let text = lines.join("\n");
+        if self.reachable {
+            writeln!(stdio::Patient(stdio::stdout()?), "{text}")
+        } else {
+            render::eprint_line(&text);
+            Ok(())
+        }
+    }
+}
+
+impl From<EngineInfo> for Told {
+    fn from(info: EngineInfo) -> Self {
+        Self {
+            engine: info.name,
+            version: info.version,
+            api_version: info.api_version,
+            rootless: info.is_rootless,
+            running_containers: info.running_containers,
+            round_trip_ms: milliseconds(info.round_trip),
+        }
+    }
+}
+
+/// To the hundredth.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
+fn transport(endpoint: &Endpoint) -> &'static str {
+    match endpoint.address() {
+        Address::Unix(_) => "unix socket",
+        Address::Tcp { .. } if endpoint.tls().is_some() => "TLS",
+        Address::Tcp { .. } => "tcp, unencrypted",
+        Address::Ssh { .. } => "ssh",
+        _ => "named pipe",
+    }
+}
+
+/// The places that exist and were not chosen.
+fn others_there(endpoint: &Endpoint) -> Vec<Other> {
+    others(endpoint)
+        .filter(|place| place.exists)
+        .map(|place| Other::new(place, None))
+        .collect()
+}
+
+/// What every place that was not chosen says.
+async fn asked_others(endpoint: &Endpoint) -> Vec<Other> {
+    let mut asked = Vec::new();
+    for place in others(endpoint) {
+        let said = match Endpoint::parse(&place.address.to_string()) {
+            _ if !place.exists => "there is no such socket".to_owned(),
+            Ok(endpoint) => match Engine::connect(&endpoint).info().await {
+                Ok(info) => format!("{} {} answers; use it with -H", info.name, info.version),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        asked.push(Other::new(place, Some(said)));
+    }
+    asked
+}
+
+fn others(endpoint: &Endpoint) -> impl Iterator<Item = &dexec::Place> {
+    let places = endpoint.places().iter();
+    places.filter(|place| place.address != *endpoint.address())
+}
+
+impl Other {
+    fn new(place: &dexec::Place, said: Option<String>) -> Self {
+        Self {
+            endpoint: place.address.to_string(),
+            origin: match &place.origin {
+                // Its own words tell of a choice.
+                Origin::WellKnown(engine) => (*engine).to_owned(),
+                Origin::ContainerHost => "CONTAINER_HOST".to_owned(),
+                origin => origin.to_string(),
+            },
+            said,
+        }
+    }
+}
+
+/// What most likely helps, where the message does not say it already.
+fn fix(endpoint: &Endpoint, error: &Error) -> Option<String> {
+    match (error.kind(), endpoint.address()) {
+        (ErrorKind::EngineUnreachable, Address::Unix(socket)) => {
+            let is_podman = socket.to_string_lossy().contains("podman");
+            Some(match endpoint.places() {
+                _ if is_podman => format!("start Podman's service ({START_PODMAN})"),
+                [] => format!("check the path, or start Docker ({START_DOCKER})"),
+                _ => format!("start Docker ({START_DOCKER}), or Podman's service ({START_PODMAN})"),
+            })
+        }
+        (ErrorKind::EngineUnreachable, Address::Tcp { host, port }) => {
+            let name = match host.parse::<IpAddr>() {
+                Ok(_) => "the address".to_owned(),
+                Err(_) => format!("the name (`getent hosts {host}`)"),
+            };
+            Some(format!(
+                "check {name}, that the engine listens on TCP (`dockerd -H tcp://…`), and that no firewall keeps port \
+                 {port} shut"
+            ))
+        }
+        (ErrorKind::Tls, _) => Some(
+            "check that ca.pem is of the authority that signed the server's certificate, that this bears the host's \
+             name, and that cert.pem and key.pem belong together"
+                .to_owned(),
+        ),
+        (ErrorKind::Ssh, _) => Some("see that plain `ssh` gets there without a question, by the same user".to_owned()),
+        _ => None,
+    }
+}

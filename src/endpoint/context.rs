@@ -1,0 +1,136 @@
+//! docker's store of contexts, read only.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Error, reason, shown};
+
+use super::Endpoint;
+use super::file::read_regular;
+use super::json::Object;
+use super::origin::Origin;
+use super::tls::Tls;
+
+/// How many contexts an error lists.
+const MOST_NAMES: usize = 10;
+
+/// How many contexts are looked at for that.
+const MOST_READ: usize = 200;
+
+/// How many characters of a name an error shows.
+const LONGEST_NAME: usize = 100;
+
+/// How many characters of what is wrong it shows.
+const LONGEST_FAULT: usize = 400;
+
+/// `contexts` below docker's configuration directory: a directory with the SHA-256 of the context's name holds its
+/// `meta.json`, another its TLS files (docker/cli, `cli/context/store`).
+#[derive(Debug)]
+pub(super) struct Store(PathBuf);
+
+/// What docker writes of a context.
+#[derive(Debug, Default)]
+struct Meta {
+    name: String,
+    /// `None` when it has no endpoint for the Docker API.
+    docker: Option<Object>,
+}
+
+impl Store {
+    pub(super) fn below(config_dir: &Path) -> Self {
+        Self(config_dir.join("contexts"))
+    }
+
+    /// The endpoint of the context of this name; `chosen` says who chose it.
+    pub(super) fn read(&self, name: &str, chosen: &'static str) -> Result<Endpoint, Error> {
+        let id = id(name);
+        let path = self.0.join("meta").join(&id).join("meta.json");
+        let at_fault = |fault: &str| {
+            let fault = shown(fault, LONGEST_FAULT);
+            let shown = shown(name, LONGEST_NAME);
+            Error::invalid(format!(
+                "docker's context `{shown}` ({chosen}) can't be used: {}: {fault}. {}",
+                path.display(),
+                self.others()
+            ))
+        };
+        let contents = read_regular(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => not_found(name, chosen, &path, &self.others()),
+            _ => at_fault(&reason(&error)),
+        })?;
+        let meta = Meta::parse(&contents).map_err(|fault| at_fault(&fault.to_string()))?;
+        let docker = meta
+            .docker
+            .ok_or_else(|| at_fault("it has no endpoint for the Docker API"))?;
+        let field = |fault: serde_json::Error| at_fault(&fault.to_string());
+        let host: String = docker.field("Host").map_err(field)?.unwrap_or_default();
+        let skips_verification = docker.field("SkipTLSVerify").map_err(field)?.unwrap_or(false);
+        let origin = Origin::Context {
+            name: shown(name, LONGEST_NAME),
+            chosen,
+        };
+        Ok(Endpoint {
+            tls: Tls::from_directory(&self.0.join("tls").join(id).join("docker"), !skips_verification)?,
+            ..Endpoint::at(&host, origin).map_err(|error| at_fault(&error.to_string()))?
+        })
+    }
+
+    /// A sentence that lists the contexts there are.
+    fn others(&self) -> String {
+        let mut names: Vec<String> = fs::read_dir(self.0.join("meta"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .take(MOST_READ)
+            .filter_map(|directory| {
+                let contents = read_regular(&directory.path().join("meta.json")).ok()?;
+                let name = Meta::parse(&contents).ok()?.name;
+                (!name.is_empty()).then(|| shown(&name, LONGEST_NAME))
+            })
+            .collect();
+        names.sort();
+        let more = match names.len().saturating_sub(MOST_NAMES) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        names.truncate(MOST_NAMES);
+        names.insert(0, "default".to_owned());
+        format!("Contexts: {}{more}", names.join(", "))
+    }
+}
+
+impl Meta {
+    fn parse(contents: &[u8]) -> Result<Self, serde_json::Error> {
+        let object: Object = serde_json::from_str(&String::from_utf8_lossy(contents))?;
+        let endpoints: Object = object.field("Endpoints")?.unwrap_or_default();
+        Ok(Self {
+            name: object.field("Name")?.unwrap_or_default(),
+            docker: endpoints.entry("docker")?,
+        })
+    }
+}
+
+/// The name of a context's directories.
+fn id(name: &str) -> String {
+    Sha256::digest(name).iter().fold(String::new(), |mut id, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+fn not_found(name: &str, chosen: &str, path: &Path, others: &str) -> Error {
+    let name = shown(name, LONGEST_NAME);
+    Error::invalid(format!(
+        "docker has no context `{name}` ({chosen}): choose one that there is, or name the engine with -H. {others}"
+    ))
+    .with_docker_text(format!(
+        "Failed to initialize: unable to resolve docker endpoint: context \"{name}\": context not found: open {}: no such \
+         file or directory",
+        path.display()
+    ))
+}

@@ -1,0 +1,127 @@
+//! docker's precedence, and what comes after it.
+
+use crate::error::{Error, shown};
+
+use super::address::Address;
+use super::config::Config;
+use super::context::Store;
+use super::options::EndpointOptions;
+use super::origin::Origin;
+use super::places::places;
+use super::surroundings::Surroundings;
+use super::tls::Tls;
+use super::{CONNECT_TIME, Endpoint, headers};
+
+/// The context that stands for "none" and is never looked up.
+const DEFAULT_CONTEXT: &str = "default";
+
+/// docker/cli, `cli/command/cli.go`.
+pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -> Result<Endpoint, Error> {
+    let given_context = options.context.as_deref().filter(|context| !context.is_empty());
+    if given_context.is_some() && options.host.is_some() {
+        let conflict = "conflicting options: cannot specify both --host and --context";
+        return Err(Error::invalid(conflict));
+    }
+    let config_dir = options
+        .config_dir
+        .clone()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    let config_dir = config_dir.or_else(|| surroundings.config_dir());
+    let config = config_dir.as_deref().map(Config::load).unwrap_or_default();
+
+    let docker_host = match options.host {
+        Some(_) => None,
+        None => surroundings.text("DOCKER_HOST")?,
+    };
+    let (context, chosen) = if let Some(context) = given_context {
+        (context.to_owned(), "as given")
+    } else if options.host.is_some() || docker_host.is_some() {
+        (String::new(), "")
+    } else if let Some(context) = surroundings.text("DOCKER_CONTEXT")? {
+        (context, "from DOCKER_CONTEXT")
+    } else {
+        (config.current_context, "from config.json")
+    };
+    let mut endpoint = match context.as_str() {
+        "" | DEFAULT_CONTEXT => without_context(options, docker_host, surroundings)?,
+        name => {
+            let Some(config_dir) = config_dir else {
+                return Err(Error::invalid(format!(
+                    "docker's context `{}` ({chosen}) can't be looked up without HOME or DOCKER_CONFIG: set one, or \
+                     use --config",
+                    shown(name, 100)
+                )));
+            };
+            Store::below(&config_dir).read(name, chosen)?
+        }
+    };
+    if !matches!(endpoint.address, Address::Tcp { .. }) {
+        endpoint.tls = None;
+    }
+    endpoint.headers = match surroundings.text("DOCKER_CUSTOM_HEADERS")? {
+        Some(text) => headers::checked(headers::from_variable(&text)?, "DOCKER_CUSTOM_HEADERS")?,
+        None => headers::checked(config.headers, "docker's config.json")?,
+    };
+    endpoint.api_version = surroundings
+        .text("DOCKER_API_VERSION")?
+        .as_deref()
+        .map(api_version)
+        .transpose()?;
+    endpoint.connect_time = options.connect_timeout.unwrap_or(CONNECT_TIME);
+    endpoint.warnings.extend(config.warning);
+    Ok(endpoint)
+}
+
+fn without_context(
+    options: &EndpointOptions,
+    docker_host: Option<String>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Endpoint, Error> {
+    let tls = Tls::from_options(options, surroundings)?;
+    let (host, origin) = match (&options.host, docker_host) {
+        (Some(host), _) => (host.clone(), Origin::Given),
+        (None, Some(host)) => (host, Origin::DockerHost),
+        (None, None) => (String::new(), Origin::Default),
+    };
+    let mut endpoint = if !host.trim().is_empty() {
+        Endpoint::at(&host, origin)?
+    } else if tls.is_some() {
+        Endpoint::new(Address::default_tls_place(), origin)
+    } else if origin == Origin::Default {
+        anywhere(surroundings)?
+    } else {
+        Endpoint::new(Address::default_place(), origin)
+    };
+    endpoint.tls = tls;
+    Ok(endpoint)
+}
+
+/// The first place that exists, and Docker's own where none does.
+fn anywhere(surroundings: &Surroundings<'_>) -> Result<Endpoint, Error> {
+    let places = places(surroundings)?;
+    let chosen = places.iter().find(|place| place.exists).or(places.first());
+    let (address, origin) = match chosen {
+        Some(place) => (place.address.clone(), place.origin.clone()),
+        None => (Address::default_place(), Origin::Default),
+    };
+    Ok(Endpoint {
+        places,
+        ..Endpoint::new(address, origin)
+    })
+}
+
+/// The version without the `v` that may stand before it. It becomes a part of every path.
+fn api_version(text: &str) -> Result<String, Error> {
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let is_number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    match version.split_once('.') {
+        Some((major, minor)) if is_number(major) && is_number(minor) => Ok(version.to_owned()),
+        _ => Err(Error::invalid(format!(
+            "DOCKER_API_VERSION is `{}`, which is no version: write it as 1.41, or unset it to let the engine choose",
+            shown(text, 100)
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Why an endpoint was chosen.
+
+use std::fmt;
+
+use super::address::DOCKER_SOCKET;
+
+/// Why an [`Endpoint`](crate::Endpoint) was chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The caller named it.
+    Given,
+    /// The environment variable `DOCKER_HOST` names it.
+    DockerHost,
+    /// It is the one of a context of docker's.
+    Context {
+        /// The context's name.
+        name: String,
+        /// What chose the context, in words for people.
+        chosen: &'static str,
+    },
+    /// It is where Docker listens unless told otherwise.
+    Default,
+    /// The environment variable `CONTAINER_HOST`, which is Podman's, names it, and Docker's own socket does not exist.
+    ContainerHost,
+    /// It is a well-known socket of the engine named here, and those before it do not exist.
+    WellKnown(&'static str),
+}
+
+impl Origin {
+    /// Whether docker would not have gone there.
+    pub(crate) fn is_beyond_docker(&self) -> bool {
+        matches!(self, Self::ContainerHost | Self::WellKnown(_))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given => f.write_str("as given"),
+            Self::DockerHost => f.write_str("from DOCKER_HOST"),
+            Self::Context { name, chosen } => write!(f, "docker's context `{name}`, {chosen}"),
+            Self::Default => f.write_str("Docker's default"),
+            Self::ContainerHost => write!(f, "from CONTAINER_HOST, as {DOCKER_SOCKET} does not exist"),
+            Self::WellKnown(engine) => {
+                write!(f, "{engine}, chosen because {DOCKER_SOCKET} does not exist")
+            }
+        }
+    }
+}

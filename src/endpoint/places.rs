@@ -1,0 +1,79 @@
+//! Where to look for an engine that nobody named.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+use super::Endpoint;
+use super::address::Address;
+use super::origin::Origin;
+use super::surroundings::Surroundings;
+
+const SYSTEM_PODMAN: &str = "/run/podman/podman.sock";
+
+/// A place that was looked at when nobody named an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// Where it is.
+    pub address: Address,
+    /// Why it is looked at.
+    pub origin: Origin,
+    /// Whether something is there; whether it answers is another question. The first place of which this is true is
+    /// the endpoint, or else the first of all.
+    pub exists: bool,
+}
+
+/// Every place in the order in which they count. Docker's own comes first, then what the user has set for Podman, then
+/// the sockets that each engine makes for its user, then that of the system's Podman.
+pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Error> {
+    let place = |address: Address, origin: Origin| Place {
+        exists: match &address {
+            Address::Unix(socket) => (surroundings.exists)(socket),
+            _ => true,
+        },
+        address,
+        origin,
+    };
+    let mut places = vec![place(Address::default_place(), Origin::Default)];
+    if let Some(host) = surroundings.text("CONTAINER_HOST")? {
+        // Whoever set it wants no other, whether it exists or not; and where docker has its own engine, it is no
+        // concern of ours.
+        match Endpoint::at(&host, Origin::ContainerHost) {
+            Ok(Endpoint { address, .. }) => places.push(Place {
+                exists: true,
+                ..place(address, Origin::ContainerHost)
+            }),
+            Err(_) if places.iter().any(|place| place.exists) => {}
+            Err(error) => return Err(error.with_hint("It is the value of CONTAINER_HOST")),
+        }
+    }
+    if cfg!(unix) {
+        for (socket, engine) in sockets(surroundings) {
+            let place = place(Address::Unix(socket), Origin::WellKnown(engine));
+            if !places.iter().any(|other| other.address == place.address) {
+                places.push(place);
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
+    let runtime = surroundings.path("XDG_RUNTIME_DIR");
+    let below = |directory: &Option<PathBuf>, path: &str| directory.as_deref().map(|above: &Path| above.join(path));
+    let home = &surroundings.home;
+    [
+        (below(&runtime, "docker.sock"), "Docker's rootless socket"),
+        (below(home, ".docker/desktop/docker.sock"), "Docker Desktop's socket"),
+        (below(home, ".docker/run/docker.sock"), "Docker Desktop's socket"),
+        (below(home, ".colima/default/docker.sock"), "Colima's socket"),
+        (below(home, ".rd/docker.sock"), "Rancher Desktop's socket"),
+        (below(home, ".orbstack/run/docker.sock"), "OrbStack's socket"),
+        (below(&runtime, "podman/podman.sock"), "Podman's rootless socket"),
+        (Some(PathBuf::from(SYSTEM_PODMAN)), "Podman's system socket"),
+    ]
+    .into_iter()
+    .filter_map(|(socket, engine)| Some((socket?, engine)))
+    .collect()
+}

@@ -1,0 +1,68 @@
+//! What the environment and the file system say, so that tests can say it instead.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+pub(super) struct Surroundings<'a> {
+    pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
+    pub(super) home: Option<PathBuf>,
+    /// Whether something stands at a path, usable or not.
+    pub(super) exists: &'a dyn Fn(&Path) -> bool,
+}
+
+impl Surroundings<'_> {
+    pub(super) const NONE: Surroundings<'static> = Surroundings {
+        variable: &|_| None,
+        home: None,
+        exists: &exists,
+    };
+
+    /// Those of this process.
+    pub(super) fn here() -> Self {
+        let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        Surroundings {
+            variable: &|name| std::env::var_os(name),
+            home,
+            exists: &exists,
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<OsString> {
+        (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable has a value, which to docker means "yes" whatever it is.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).map(PathBuf::from)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Error> {
+        let value = self.value(name).map(OsString::into_string).transpose();
+        value.map_err(|_| {
+            Error::invalid(format!(
+                "the environment variable {name} is not UTF-8: mend it or unset it"
+            ))
+        })
+    }
+
+    /// docker's configuration directory, unless an option names another.
+    pub(super) fn config_dir(&self) -> Option<PathBuf> {
+        self.path("DOCKER_CONFIG")
+            .or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        // What can't be looked at is not passed over.
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether TLS is used, and with which certificates.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, reason};
+
+use super::file::read;
+use super::options::EndpointOptions;
+use super::surroundings::Surroundings;
+
+/// What a TLS connection is made with. The files are read, and not looked into yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The authorities to trust, and no others; those of the system where it is `None`.
+    pub(crate) ca: Option<Pem>,
+    /// The client's certificate and its key.
+    pub(crate) identity: Option<(Pem, Pem)>,
+    /// Whether the server's certificate and name are checked.
+    pub(crate) verify: bool,
+}
+
+/// A PEM file.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Pem {
+    /// Its path, for messages.
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Pem {
+    /// Without the bytes, which may be a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pem").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// What the options ask for, or the environment (docker/cli, `cli/flags/options.go`); `None` where neither asks
+    /// for TLS.
+    pub(super) fn from_options(
+        options: &EndpointOptions,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Option<Self>, Error> {
+        let verify = options
+            .tls_verify
+            .unwrap_or_else(|| surroundings.is_set("DOCKER_TLS_VERIFY"));
+        let is_used =
+            verify || options.tls_verify.is_some() || options.tls.unwrap_or_else(|| surroundings.is_set("DOCKER_TLS"));
+        if !is_used {
+            return Ok(None);
+        }
+        // docker's --config does not change this directory.
+        let directory = surroundings
+            .path("DOCKER_CERT_PATH")
+            .or_else(|| surroundings.config_dir());
+        let file = |given: &Option<PathBuf>, usual: &str| -> Result<Option<Pem>, Error> {
+            match (given, &directory) {
+                (Some(path), _) if path.as_os_str().is_empty() => Ok(None),
+                (Some(path), _) => Pem::read(path).map(Some),
+                (None, Some(directory)) => match Pem::read_if_there(&directory.join(usual))? {
+                    None if usual == CA => Err(no_ca(&directory.join(usual))),
+                    pem => Ok(pem),
+                },
+                (None, None) => Ok(None),
+            }
+        };
+        let ca = file(&options.tls_ca_cert, CA)?;
+        let certificate = file(&options.tls_cert, CERTIFICATE)?;
+        let key = file(&options.tls_key, KEY)?;
+        Self::new(ca, certificate, key, verify).map(Some)
+    }
+
+    /// A context's files; without their directory TLS is used only not to be verified, as docker has it.
+    pub(super) fn from_directory(directory: &Path, verify: bool) -> Result<Option<Self>, Error> {
+        let is_there = match directory.metadata() {
+            Ok(metadata) => metadata.is_dir(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            // What can't be looked at does not mean a connection without TLS.
+            Err(error) => return Err(unreadable(directory, &error)),
+        };
+        if !is_there && verify {
+            return Ok(None);
+        }
+        let file = |name: &str| Pem::read_if_there(&directory.join(name));
+        Self::new(file(CA)?, file(CERTIFICATE)?, file(KEY)?, verify).map(Some)
+    }
+
+    fn new(ca: Option<Pem>, certificate: Option<Pem>, key: Option<Pem>, verify: bool) -> Result<Self, Error> {
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, Some(key)) => {
+                return Err(Error::new(
+                    ErrorKind::Tls,
+                    format!(
+                        "the TLS key {} has no certificate: put cert.pem beside it, or name it with --tlscert",
+                        key.name
+                    ),
+                ));
+            }
+            // docker takes no notice of a certificate without its key.
+            (_, None) => None,
+        };
+        Ok(Self { ca, identity, verify })
+    }
+}
+
+const CA: &str = "ca.pem";
+const CERTIFICATE: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
+impl Pem {
+    fn read(path: &Path) -> Result<Self, Error> {
+        match read(path) {
+            Ok(bytes) => Ok(Self {
+                name: path.display().to_string(),
+                bytes,
+            }),
+            Err(error) => Err(unreadable(path, &error)),
+        }
+    }
+
+    fn read_if_there(path: &Path) -> Result<Option<Self>, Error> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            _ => Self::read(path).map(Some),
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    let (path, reason) = (path.display(), reason(error));
+    Error::new(ErrorKind::Tls, format!("the TLS file {path} can't be read: {reason}")).with_docker_text(format!(
+        "Failed to initialize: unable to resolve docker endpoint: open {path}: {reason}"
+    ))
+}
+
+/// docker wants this file even where the server is not verified, and for a unix socket.
+fn no_ca(path: &Path) -> Error {
+    let path = path.display();
+    Error::new(
+        ErrorKind::Tls,
+        format!(
+            "TLS is asked for (--tls, --tlsverify, DOCKER_TLS, DOCKER_TLS_VERIFY), and {path} does not exist: name the \
+             authority's certificate with --tlscacert, or set DOCKER_CERT_PATH to the directory of ca.pem"
+        ),
+    )
+    .with_docker_text(format!(
+        "Failed to initialize: unable to resolve docker endpoint: open {path}: no such file or directory"
+    ))
+}

@@ -1,0 +1,78 @@
+//! `--info` on a real engine.
+
+use serde_json::Value;
+
+use crate::api;
+use crate::support::dexec;
+
+fn told() -> Value {
+    let done = dexec(["--info", "--output", "json"]).run();
+    assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
+    serde_json::from_slice(&done.stdout).expect("it is JSON")
+}
+
+#[test]
+fn the_engine_is_told() {
+    let (told, version) = (told(), api::get("/version"));
+    let engine = if api::is_podman() { "Podman" } else { "Docker" };
+    assert_eq!(
+        (
+            &told["reachable"],
+            &told["engine"],
+            &told["version"],
+            &told["apiVersion"]
+        ),
+        (
+            &true.into(),
+            &engine.into(),
+            &version["Version"],
+            &version["ApiVersion"]
+        )
+    );
+    assert_eq!(told["endpoint"], format!("unix://{}", api::socket()));
+    assert_eq!(
+        (&told["origin"], &told["transport"]),
+        (&"from DOCKER_HOST".into(), &"unix socket".into())
+    );
+    assert!(told["roundTripMs"].is_f64(), "{told}");
+
+    let text = dexec(["--info"]).run().stdout_text();
+    let version = version["Version"].as_str().expect("it is text");
+    assert!(text.starts_with(&format!("engine      {engine} {version}\n")), "{text}");
+}
+
+/// Other tests start and end containers meanwhile.
+#[test]
+fn running_containers_are_counted() {
+    let running = told()["runningContainers"].as_u64().expect("it is a number");
+    let listed = api::get("/containers/json").as_array().map_or(0, Vec::len) as u64;
+    assert!(running >= 4 && running.abs_diff(listed) < 40, "{running} and {listed}");
+}
+
+#[test]
+fn whether_it_is_rootless_is_told() {
+    let info = api::get("/info");
+    let options = info["SecurityOptions"].as_array().cloned().unwrap_or_default();
+    let is_rootless = options.contains(&"name=rootless".into()) || info["Rootless"] == true;
+    assert_eq!(told()["rootless"], is_rootless, "{info}");
+}
+
+#[test]
+fn an_older_version_of_the_api_can_be_asked_for() {
+    let run = |version: &str| {
+        dexec(["dexec-shell", "echo", "hi"])
+            .env("DOCKER_API_VERSION", version)
+            .response()
+    };
+    assert_eq!(run("1.40")["stdout"], "hi");
+    let refused = run("1.999");
+    // Podman takes any.
+    if !api::is_podman() {
+        assert_eq!(refused["errorKind"], "engineTooOld", "{refused}");
+        let message = refused["message"].as_str().expect("there is a message");
+        assert!(
+            message.contains("client version 1.999 is too new") && message.contains("DOCKER_API_VERSION"),
+            "{message}"
+        );
+    }
+}

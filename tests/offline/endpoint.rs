@@ -1,0 +1,447 @@
+//! Where the engine is looked for, and how it is spoken to.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fake::{self, Fake, Script};
+use crate::support::{Done, Run, dexec, docker_clis, program};
+
+/// A docker configuration directory.
+struct Config(TempDir);
+
+impl Config {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory can be made"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, contents: &str) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("it has a parent")).expect("it can be made");
+        fs::write(path, contents).expect("it can be written");
+    }
+
+    /// A context called `test`, as docker writes it.
+    fn store(&self, endpoint: &Value) {
+        let meta = json!({"Name": "test", "Metadata": {"Description": "x"}, "Endpoints": {"docker": endpoint}});
+        self.write(&format!("contexts/meta/{TEST}/meta.json"), &meta.to_string());
+    }
+
+    fn dexec(&self, args: &[&str]) -> Run {
+        dexec(args).env("DOCKER_CONFIG", self.path())
+    }
+}
+
+/// The SHA-256 of `test`.
+const TEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+fn message(response: &Value) -> &str {
+    response["message"].as_str().expect("there is a message")
+}
+
+/// An engine on which every command prints `x`, however many come.
+fn engine() -> Fake {
+    let created = format!("{{\"Id\":\"{}\"}}", fake::EXEC_ID);
+    Fake::start(Script {
+        own_create: fake::json("201 Created", &created).into(),
+        ..Script::default()
+    })
+}
+
+#[track_caller]
+fn has_run(run: Run) {
+    let response = run.response();
+    assert_eq!(
+        (&response["exitCode"], &response["stdout"]),
+        (&0.into(), &"x".into()),
+        "{response}"
+    );
+}
+
+#[test]
+fn contexts_are_followed() {
+    let (fake, config) = (engine(), Config::new());
+    config.store(&json!({"Host": fake.host, "SkipTLSVerify": false}));
+    let unset = "unix:///nonexistent/other";
+    has_run(
+        config
+            .dexec(&["--context", "test", "web", "true"])
+            .env("DOCKER_HOST", unset),
+    );
+    has_run(config.dexec(&["-ctest", "web", "true"]).env("DOCKER_CONTEXT", "other"));
+    has_run(
+        config
+            .dexec(&["web", "true"])
+            .env("DOCKER_HOST", "")
+            .env("DOCKER_CONTEXT", "test"),
+    );
+    config.write("config.json", "{\"currentContext\": \"test\"}");
+    has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
+    let path = config.path().to_str().expect("it is UTF-8");
+    has_run(dexec(["--config", path, "web", "true"]).env("DOCKER_HOST", ""));
+
+    let response = config.dexec(&["web", "true"]).env("DOCKER_HOST", unset).response();
+    assert!(message(&response).contains(unset), "{response}");
+    let response = config.dexec(&["-c", "nope", "web", "true"]).response();
+    assert_eq!(
+        (&response["exitCode"], &response["errorKind"]),
+        (&1.into(), &"invalidRequest".into())
+    );
+    assert!(message(&response).contains("no context `nope`") && message(&response).ends_with("default, test"));
+}
+
+#[test]
+fn the_endpoint_s_origin_is_told() {
+    let config = Config::new();
+    config.store(&json!({"Host": "unix:///nonexistent/socket"}));
+    let response = config.dexec(&["-c", "test", "web", "true"]).response();
+    assert_eq!(response["errorKind"], "engineUnreachable");
+    assert!(
+        message(&response).contains("docker's context `test`, as given"),
+        "{response}"
+    );
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused_as_docker_refuses_them() {
+    for (line, words) in [
+        (
+            &["-H", "tcp://a", "-c", "b", "web", "true"][..],
+            "conflicting options: cannot specify both --host and --context",
+        ),
+        (
+            &["-H", "tcp://a", "-H", "tcp://b", "web", "true"],
+            "specify only one -H",
+        ),
+    ] {
+        let response = dexec(line).response();
+        assert_eq!(response["exitCode"], 1);
+        assert_eq!(message(&response), words);
+        let raw = dexec(["--raw"]).args(line).run();
+        assert_eq!((raw.code, raw.stderr_text()), (1, format!("{words}\n")));
+    }
+}
+
+#[test]
+fn headers_and_version_go_with_every_request() {
+    let (fake, config) = (engine(), Config::new());
+    config.write(
+        "config.json",
+        "{\"HttpHeaders\": {\"X-From\": \"file\", \"User-Agent\": \"x\", \"Host\": \"y\"}}",
+    );
+    let run = config.dexec(&["-H", &fake.host, "web", "true"]);
+    has_run(run.env("DOCKER_API_VERSION", "v1.40"));
+    let heads = fake.heads();
+    assert_eq!(heads.len(), 3, "{heads:?}");
+    for head in heads {
+        assert!(
+            head[0]
+                .split(' ')
+                .nth(1)
+                .is_some_and(|path| path.starts_with(fake::VERSION)),
+            "{head:?}"
+        );
+        let header = |name: &str| {
+            let values = head[1..].iter().filter_map(|line| line.split_once(": "));
+            values
+                .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(header("x-from"), ["file"]);
+        assert_eq!(header("host"), ["api.moby.localhost"]);
+        assert_eq!(header("user-agent"), [concat!("dexec/", env!("CARGO_PKG_VERSION"))]);
+    }
+
+    let fake = Fake::start(Script::default());
+    let run = config.dexec(&["-H", &fake.host, "web", "true"]);
+    has_run(run.env("DOCKER_CUSTOM_HEADERS", "\"X-Other=a,b\",Content-Type=x"));
+    for head in fake.heads() {
+        let head = head.join("\n").to_lowercase();
+        assert!(head.contains("x-other: a,b") && !head.contains("x-from"), "{head}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+    }
+}
+
+#[test]
+fn a_broken_config_file_is_warned_of_as_docker_does() {
+    let (fake, config) = (engine(), Config::new());
+    config.write("config.json", "{\"currentContext\": 5}");
+    let done = config.dexec(&["-H", &fake.host, "web", "true"]).run();
+    let warning = format!("WARNING: Error parsing config file ({}", config.path().display());
+    assert!(done.stderr_text().starts_with(&warning), "{}", done.stderr_text());
+    assert_eq!(done.stderr_text().lines().count(), 1);
+    assert_eq!(done.code, 0);
+    assert_eq!(
+        done.stdout_text(),
+        "{\"exitCode\":0,\"stdout\":\"x\",\"stderr\":\"\",\"success\":true}\n"
+    );
+}
+
+/// A port of this machine, at an address that is not the loopback one, where whoever connects is turned away; and the
+/// first line of each request.
+fn exposed_port() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("it can be listened to");
+    let port = listener.local_addr().expect("it has an address").port();
+    let (lines, seen) = mpsc::channel();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.expect("it can be accepted");
+            let mut request = [0; 4096];
+            let length = client.read(&mut request).unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]);
+            let _ = lines.send(request.lines().next().unwrap_or_default().to_owned());
+            let _ = client.write_all(&fake::json("409 Conflict", "{\"message\":\"Container x is paused\"}"));
+        }
+    });
+    (format!("tcp://0.0.0.0:{port}"), seen)
+}
+
+#[test]
+fn a_base_path_stands_before_all_others() {
+    let (host, requests) = exposed_port();
+    let host = host.replace("0.0.0.0", "127.0.0.1");
+    for (version, line) in [
+        ("", "POST /some/base/containers/web/exec HTTP/1.1"),
+        ("1.40", "POST /some/base/v1.40/containers/web/exec HTTP/1.1"),
+    ] {
+        let run = dexec(["-H", &format!("{host}/some/base/"), "web", "true"]);
+        let response = run.env("DOCKER_API_VERSION", version).response();
+        assert_eq!(response["errorKind"], "containerPaused");
+        assert_eq!(requests.recv().as_deref(), Ok(line));
+    }
+}
+
+#[test]
+fn a_plain_connection_elsewhere_is_warned_of() {
+    let (host, _requests) = exposed_port();
+    let warned = |done: &Done| {
+        done.stderr_text()
+            .lines()
+            .filter(|line| line.contains("is unencrypted"))
+            .count()
+    };
+    let done = dexec(["-H", &host, "web", "true"]).run();
+    assert_eq!((done.code, warned(&done)), (1, 1), "{}", done.stderr_text());
+    let response: Value = serde_json::from_slice(&done.stdout).expect("a response is JSON");
+    assert_eq!(response["errorKind"], "containerPaused");
+    assert_eq!(warned(&dexec(["--raw", "-H", &host, "web", "true"]).run()), 1);
+    let silenced = dexec(["-H", &host, "web", "true"]).env("DEXEC_ALLOW_PLAIN_TCP", "1");
+    assert_eq!(silenced.response()["errorKind"], "containerPaused");
+    // Nobody else is there to listen on the way.
+    let here = host.replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(
+        dexec(["-H", &here, "web", "true"]).response()["errorKind"],
+        "containerPaused"
+    );
+}
+
+#[test]
+fn tls_that_lacks_its_files_is_no_plain_connection() {
+    let (host, _requests) = exposed_port();
+    for args in [
+        &["--tls"][..],
+        &["--tlsverify"],
+        &["--tlsverify=false"],
+        &["--tls", "--tlscacert", "/nonexistent/ca"],
+    ] {
+        let response = dexec(["-H", &host]).args(args).args(["web", "true"]).response();
+        assert_eq!(
+            (&response["exitCode"], &response["errorKind"]),
+            (&1.into(), &"tls".into()),
+            "{response}"
+        );
+    }
+    for variable in ["DOCKER_TLS", "DOCKER_TLS_VERIFY"] {
+        let response = dexec(["-H", &host, "web", "true"]).env(variable, "0").response();
+        assert_eq!(response["errorKind"], "tls", "{response}");
+        assert!(message(&response).contains("/nonexistent/docker/ca.pem"), "{response}");
+    }
+}
+
+#[test]
+fn a_connection_is_not_waited_for_longer_than_is_said() {
+    // A queue that is full takes no connection and refuses none.
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let path = directory.path().join("socket");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("it can be made");
+    let address = socket2::SockAddr::unix(&path).expect("it is an address");
+    socket
+        .bind(&address)
+        .and_then(|()| socket.listen(0))
+        .expect("it can be listened to");
+    let _first = std::os::unix::net::UnixStream::connect(&path).expect("one fits");
+    let host = format!("unix://{}", path.display());
+    let response = dexec(["-H", &host, "--connect-timeout", "300ms", "web", "true"]).response();
+    assert_eq!(response["errorKind"], "engineUnreachable");
+    assert!(
+        message(&response).contains("no connection was made within 0.3 s"),
+        "{response}"
+    );
+}
+
+#[test]
+fn places_that_do_not_exist_are_passed_over() {
+    // Where the machine has a Docker of its own, that is the answer.
+    if Path::new("/var/run/docker.sock").symlink_metadata().is_ok() {
+        eprintln!("skipped: this machine has /var/run/docker.sock");
+        return;
+    }
+    let home = Config::new();
+    fs::create_dir(home.path().join(".rd")).expect("it can be made");
+    let fake = Fake::start(Script::default());
+    let socket = fake.host.strip_prefix("unix://").expect("it is a unix socket");
+    std::os::unix::fs::symlink(socket, home.path().join(".rd/docker.sock")).expect("it can be made");
+    let at_home = |args: &[&str]| {
+        let run = dexec(args).env("HOME", home.path()).env("DOCKER_HOST", "");
+        run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime")
+    };
+    has_run(at_home(&["web", "true"]));
+    let failing = Fake::start(Script {
+        create: fake::json("404 Not Found", "{\"message\":\"No such container: web\"}").into(),
+        ..Script::default()
+    });
+    let response = at_home(&["web", "true"])
+        .env("CONTAINER_HOST", &failing.host)
+        .response();
+    assert_eq!(response["errorKind"], "containerNotFound");
+    let words = "(The engine is from CONTAINER_HOST, as /var/run/docker.sock does not exist)";
+    assert!(message(&response).ends_with(words), "{response}");
+}
+
+#[test]
+fn contexts_of_the_real_docker_are_followed() {
+    // Without one the others of these tests write what it would write.
+    for docker in docker_clis() {
+        contexts_are_those_of(&docker);
+    }
+}
+
+fn contexts_are_those_of(docker: &Path) {
+    let (fake, config) = (engine(), Config::new());
+    let docker = |args: &[&str]| {
+        let run = program(docker)
+            .env("DOCKER_CONFIG", config.path())
+            .env("DOCKER_HOST", "");
+        let done = run.env("DOCKER_CONTEXT", "").args(args).run();
+        assert_eq!(done.code, 0, "{args:?}: {}", done.stderr_text());
+    };
+    docker(&[
+        "context",
+        "create",
+        "of-docker",
+        "--docker",
+        &format!("host={}", fake.host),
+    ]);
+    docker(&["context", "use", "of-docker"]);
+    has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
+    has_run(config.dexec(&["--context=of-docker", "web", "true"]));
+
+    // With TLS files, which docker copies into its store.
+    config.write("authority", AUTHORITY);
+    let authority = config.path().join("authority");
+    let host = format!("host=tcp://127.0.0.1:1,ca={}", authority.display());
+    docker(&["context", "create", "with-ca", "--docker", &host]);
+    docker(&[
+        "context",
+        "create",
+        "unverified",
+        "--docker",
+        "host=tcp://127.0.0.1:1,skip-tls-verify=true",
+    ]);
+    docker(&["context", "create", "plain", "--docker", "host=tcp://127.0.0.1:1"]);
+    for (context, transport) in [("with-ca", "TLS"), ("unverified", "TLS"), ("plain", "tcp, unencrypted")] {
+        let done = config.dexec(&["--info", "--output", "json", "-c", context]).run();
+        let told: Value = serde_json::from_slice(&done.stdout).expect("it is JSON");
+        assert_eq!(told["transport"], transport, "{told}");
+    }
+}
+
+/// Each choice of what can name the engine leads docker and dexec to the same one.
+#[test]
+fn the_real_docker_goes_to_the_same_engine() {
+    let clis = docker_clis();
+    if clis.is_empty() {
+        eprintln!("skipped: this machine has no docker CLI to compare with");
+        return;
+    }
+    let fakes: Vec<Fake> = (0..5).map(|_| engine()).collect();
+    let config = Config::new();
+    let id = |name: &str| match name {
+        "test" => TEST,
+        "two" => "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3",
+        _ => "8b5b9db0c13db24256c829aa364aa90c6d2eba318b9232a4ab9313b954d3555f",
+    };
+    let store = |name: &str, fake: &Fake| {
+        let meta = json!({"Name": name, "Endpoints": {"docker": {"Host": fake.host}}});
+        config.write(&format!("contexts/meta/{}/meta.json", id(name)), &meta.to_string());
+    };
+    store("test", &fakes[1]);
+    store("two", &fakes[3]);
+    store("three", &fakes[4]);
+    for choice in 1_u8..32 {
+        let is_chosen = |place: usize| choice >> place & 1 == 1;
+        config.write(
+            "config.json",
+            if is_chosen(4) {
+                "{\"currentContext\": \"three\"}"
+            } else {
+                "{}"
+            },
+        );
+        let reached = |cli: &OsStr, command: &[&str]| {
+            let before: Vec<usize> = fakes.iter().map(Fake::connections).collect();
+            let mut run = program("env").env("DOCKER_CONFIG", config.path());
+            // Docker 20.10 takes an empty DOCKER_HOST for one that is set.
+            for (place, name, value) in [(2, "DOCKER_HOST", fakes[2].host.as_str()), (3, "DOCKER_CONTEXT", "two")] {
+                run = if is_chosen(place) {
+                    run.env(name, value)
+                } else {
+                    run.args(["-u", name])
+                };
+            }
+            run = run.args([cli]);
+            if is_chosen(0) {
+                run = run.args(["-H", &fakes[0].host]);
+            }
+            if is_chosen(1) {
+                run = run.args(["-c", "test"]);
+            }
+            // How it ends is no matter: what answers is not engine enough for docker.
+            run.args(command).args(["web", "true"]).run();
+            (0..5)
+                .filter(|&place| fakes[place].connections() > before[place])
+                .collect::<Vec<_>>()
+        };
+        let ours = reached(env!("CARGO_BIN_EXE_dexec").as_ref(), &["--raw"]);
+        for cli in &clis {
+            assert_eq!(ours, reached(cli.as_ref(), &["exec"]), "{choice:05b} {}", cli.display());
+        }
+        assert_eq!(ours.len(), usize::from(!(is_chosen(0) && is_chosen(1))), "{choice:05b}");
+    }
+}
+
+/// A certificate that nobody trusts; docker takes no file without one.
+const AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUERtkM7H6vBsnruJaFvO/QDuYPbcwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjYwMDQ2MzlaGA8yMTI2MTEwMjAwNDYz
+OVowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABH1j
+2wT4O+3hrr6PKQqC+JnhHjNLp0a44ikmJSB5mCHw6ciOc8560DOTvfJH7uAvbKdK
+VuD8bYuMhP5MpdLttJ2jUzBRMB0GA1UdDgQWBBR713guBCpMtsVeKOuuvxLuRWvd
+/jAfBgNVHSMEGDAWgBR713guBCpMtsVeKOuuvxLuRWvd/jAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCICBAxP7g/nCI9Rh2QhG/sNvo7yGwOlbOlylj
+llRz4UCFAiEAm/ACj9aNM9VMz++6BG29W+n/Iy+FqJekhGbAohOQlwI=
+-----END CERTIFICATE-----
+";
