@@ -1,12 +1,14 @@
 //! Where the engine is, and why there.
 
 mod address;
+mod tls;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use address::Address;
+pub(crate) use tls::{Pem, Tls};
 
 use crate::error::{Error, ErrorKind};
 
@@ -25,6 +27,7 @@ const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 pub struct Endpoint {
     address: Address,
     origin: Origin,
+    tls: Option<Tls>,
     /// Sockets of other engines that exist on this machine; named in errors, never tried.
     others: Vec<PathBuf>,
 }
@@ -97,6 +100,7 @@ impl Endpoint {
         Ok(Self {
             address: Address::parse(host)?,
             origin: Origin::Given,
+            tls: None,
             others: Vec::new(),
         })
     }
@@ -180,6 +184,7 @@ impl Endpoint {
         Ok(Self {
             address: Address::Unix(socket),
             origin,
+            tls: None,
             others: existing.map(|(socket, _)| socket).collect(),
         })
     }
@@ -194,6 +199,11 @@ impl Endpoint {
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// How the connection is encrypted, where it is.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// A sentence for errors: which other sockets there are. Empty where there are none.

@@ -1,10 +1,12 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
 mod answers;
+mod dial;
 mod refusal;
 mod socket;
 mod start_failure;
 mod stops;
+mod tls;
 mod transport;
 
 use std::future::Future;

@@ -88,6 +88,10 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
             "{address} answered with HTTP status {status}, and not as a container engine does, when asked to {what}. \
              Check the address (-H, DOCKER_HOST)"
         ),
+        ErrorKind::Tls => format!(
+            "{address} speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the directory \
+             of ca.pem, cert.pem and key.pem"
+        ),
         _ => {
             let said = if message.is_empty() || message.starts_with('<') {
                 format!("HTTP status {status} without a reason")
@@ -98,6 +102,7 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
                 ErrorKind::RefusedByPolicy => {
                     "A proxy or a plugin of the engine allows only some calls: exec needs POST"
                 }
+                ErrorKind::EngineTooOld => "Update the engine, or ask for no newer version (unset DOCKER_API_VERSION)",
                 _ => hint(kind, message),
             };
             return Error::new(kind, format!("the engine at {address} refused to {what}: {said}"))
@@ -119,6 +124,13 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     if status == 401 || status == 403 {
         // The engines have no such answer of their own: a plugin or a proxy does not let the call pass.
         ErrorKind::RefusedByPolicy
+    } else if says("http request to an https server") || says("plain http request was sent to https port") {
+        // The words of Go's servers, as the engines are, and of nginx.
+        ErrorKind::Tls
+    } else if says("client version") && says("is too new") {
+        ErrorKind::EngineTooOld
+    } else if says("client version") && says("is too old") {
+        ErrorKind::InvalidRequest
     } else if message.starts_with('<') {
         ErrorKind::NotAnEngine
     } else if says("multiple ids found") || says("more than one result for container") {
@@ -158,28 +170,22 @@ fn unanswered_kind(what: &str) -> ErrorKind {
 fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> Error {
     let address = endpoint.address();
     let (kind, remedy) = match (&error, address) {
-        (TransportError::Connect(reason), _) if reason.kind() == io::ErrorKind::PermissionDenied => {
-            (ErrorKind::PermissionDenied, permission_remedy(address))
-        }
-        (TransportError::Connect(reason), Address::Unix(_)) if reason.kind() == io::ErrorKind::NotFound => (
+        (TransportError::Explained(explained), _) => (explained.kind(), explained.to_string()),
+        (TransportError::Connect(reason), _) => connect_fault(reason, address),
+        (TransportError::ConnectTimeout, _) => (
             ErrorKind::EngineUnreachable,
-            "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
-        ),
-        (TransportError::Connect(reason), _) if reason.kind() == io::ErrorKind::ConnectionRefused => (
-            ErrorKind::EngineUnreachable,
-            "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+            format!("{error}: the host is down, or a firewall drops what is sent to it"),
         ),
         (TransportError::Http(reason), _) if reason.is_parse() && what != START => (
             ErrorKind::NotAnEngine,
             format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
         ),
-        (TransportError::Connect(_) | TransportError::ConnectTimeout, _) => {
-            (ErrorKind::EngineUnreachable, error.to_string())
-        }
         _ => (unanswered_kind(what), error.to_string()),
     };
     let tried = match error {
-        TransportError::Connect(_) | TransportError::ConnectTimeout => "can't connect to".to_owned(),
+        TransportError::Connect(_) | TransportError::ConnectTimeout | TransportError::Explained(_) => {
+            "can't connect to".to_owned()
+        }
         _ => format!("failed to {what} at"),
     };
     Error::new(
@@ -188,6 +194,21 @@ fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> 
     )
     .with_source(error)
     .with_hint(&endpoint.others_hint())
+}
+
+fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
+    match (reason.kind(), address) {
+        (io::ErrorKind::PermissionDenied, _) => (ErrorKind::PermissionDenied, permission_remedy(address)),
+        (io::ErrorKind::NotFound, Address::Unix(_)) => (
+            ErrorKind::EngineUnreachable,
+            "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+        ),
+        (io::ErrorKind::ConnectionRefused, _) => (
+            ErrorKind::EngineUnreachable,
+            "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+        ),
+        _ => (ErrorKind::EngineUnreachable, reason.to_string()),
+    }
 }
 
 #[cfg(unix)]
@@ -302,6 +323,22 @@ mod tests {
                 ErrorKind::RefusedByPolicy,
             ),
             (502, "<html>bad gateway</html>", ErrorKind::NotAnEngine),
+            (400, "Client sent an HTTP request to an HTTPS server.", ErrorKind::Tls),
+            (
+                400,
+                "<html><body>400 The plain HTTP request was sent to HTTPS port</body></html>",
+                ErrorKind::Tls,
+            ),
+            (
+                400,
+                "client version 1.99 is too new. Maximum supported API version is 1.41",
+                ErrorKind::EngineTooOld,
+            ),
+            (
+                400,
+                "client version 1.12 is too old. Minimum supported API version is 1.24, please upgrade your client",
+                ErrorKind::InvalidRequest,
+            ),
             (500, "something new", ErrorKind::EngineError),
             (500, "", ErrorKind::EngineError),
         ] {

@@ -3,38 +3,17 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 
-use crate::endpoint::Address;
-
-/// As often as docker asks for it.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
+/// Shut down, it tells the engine that no more input comes, and the engine's output still arrives.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Unix(UnixStream),
     Tcp(TcpStream),
-}
-
-impl Socket {
-    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
-            Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                // Requests and keystrokes are small, and each is waited for.
-                stream.set_nodelay(true)?;
-                // A host that has vanished sends no sign; and what is idle for long is cut on the way.
-                let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                Ok(Self::Tcp(stream))
-            }
-        }
-    }
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 macro_rules! on_inner {
@@ -42,6 +21,7 @@ macro_rules! on_inner {
         match $socket.get_mut() {
             Socket::Unix(stream) => Pin::new(stream).$method($($argument),*),
             Socket::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Socket::Tls(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
 }

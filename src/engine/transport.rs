@@ -16,16 +16,13 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use crate::endpoint::{Address, Endpoint};
+use crate::error::Error as Explained;
 
-use super::socket::Socket;
+use super::dial::{CONNECT_TIME, Dialer};
+use super::tls::fault_of_answer;
 
 /// The body of a request.
 type Body = Full<Bytes>;
-
-/// How long making a connection may take.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
-
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -35,7 +32,7 @@ const KEPT_TIME: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Transport {
-    endpoint: Endpoint,
+    dialer: Dialer,
     host: HeaderValue,
     kept: Mutex<Vec<Kept>>,
     make: OnceLock<Make>,
@@ -61,6 +58,9 @@ struct Kept {
 pub(crate) enum TransportError {
     #[error("{0}")]
     Connect(#[source] io::Error),
+    /// No connection was made, or none that an answer comes over, and what to do about it is told.
+    #[error("{0}")]
+    Explained(#[from] Explained),
     #[error("no connection was made within {} s", CONNECT_TIME.as_secs())]
     ConnectTimeout,
     #[error("no answer came within {} s", ANSWER_TIME.as_secs())]
@@ -80,7 +80,7 @@ impl Transport {
         };
         let host = host.and_then(|host| HeaderValue::from_str(&host).ok());
         Self {
-            endpoint,
+            dialer: Dialer::new(endpoint),
             // What docker sends where the address is no host.
             host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
             kept: Mutex::default(),
@@ -94,7 +94,7 @@ impl Transport {
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.dialer.endpoint()
     }
 
     /// Sends a request, over a kept connection where there is one.
@@ -135,25 +135,13 @@ impl Transport {
             }
             Some(Err(mut error)) => match error.take_message() {
                 Some(unsent) => Ok(Err(unsent)),
-                None => Err(TransportError::Http(error.into_error())),
+                None => Err(self.unanswered(error.into_error())),
             },
         }
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, TransportError> {
-        let connecting = async {
-            loop {
-                match Socket::connect(self.endpoint.address()).await {
-                    // The queue of a unix socket's listener is full.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
-                    connected => return connected,
-                }
-            }
-        };
-        let socket = within(CONNECT_TIME, connecting)
-            .await
-            .ok_or(TransportError::ConnectTimeout)?
-            .map_err(TransportError::Connect)?;
+        let socket = self.dialer.dial().await?;
         let (sender, connection) = Builder::new()
             .handshake(TokioIo::new(socket))
             .await
@@ -161,6 +149,15 @@ impl Transport {
         // Its errors reach whoever waits for an answer over it.
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
+    }
+
+    fn unanswered(&self, error: hyper::Error) -> TransportError {
+        let endpoint = self.endpoint();
+        match (endpoint.tls(), endpoint.address()) {
+            (Some(tls), Address::Tcp { host, .. }) => fault_of_answer(&error, tls, host).map(TransportError::Explained),
+            _ => None,
+        }
+        .unwrap_or(TransportError::Http(error))
     }
 
     /// A connection that can take a request now. Those that are closed or were kept for too long are dropped; one

@@ -1,0 +1,119 @@
+//! Makes connections to an engine.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use crate::endpoint::{Address, Endpoint, Tls};
+use crate::error::{Error, ErrorKind};
+
+use super::socket::Socket;
+use super::tls;
+use super::transport::TransportError;
+
+/// How long making a connection may take.
+pub(super) const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// As often as docker asks for it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What all connections to one endpoint share.
+pub(super) struct Dialer {
+    endpoint: Endpoint,
+    /// Made for the first connection.
+    connector: OnceLock<TlsConnector>,
+}
+
+impl Dialer {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            connector: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) async fn dial(&self) -> Result<Socket, TransportError> {
+        match self.endpoint.address() {
+            Address::Unix(path) => within_time(unix(path)).await.map(Socket::Unix),
+            Address::Tcp { host, port } => match self.endpoint.tls() {
+                None => within_time(tcp(host, *port)).await.map(Socket::Tcp),
+                Some(tls) => within_time(self.tls(tls, host, *port)).await,
+            },
+        }
+    }
+
+    async fn tls(&self, tls: &Tls, host: &str, port: u16) -> Result<Socket, TransportError> {
+        // Files that can't be used are told whether or not the engine is there.
+        let connector = if let Some(connector) = self.connector.get() {
+            connector
+        } else {
+            let made = tls::connector(tls)?;
+            self.connector.get_or_init(|| made)
+        };
+        let stream = tcp(host, port).await?;
+        let stream = tls::handshake(connector, tls, host, stream).await?;
+        Ok(Socket::Tls(Box::new(stream)))
+    }
+}
+
+/// It holds keys.
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn within_time<T>(dialing: impl Future<Output = Result<T, TransportError>>) -> Result<T, TransportError> {
+    tokio::time::timeout(CONNECT_TIME, dialing)
+        .await
+        .unwrap_or(Err(TransportError::ConnectTimeout))
+}
+
+async fn unix(path: &Path) -> Result<UnixStream, TransportError> {
+    loop {
+        match UnixStream::connect(path).await {
+            // The queue of the listener is full.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
+            connected => return connected.map_err(TransportError::Connect),
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {
+    let addresses: Vec<SocketAddr> = match lookup_host((host, port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(unknown_host(host, error).into()),
+    };
+    let stream = TcpStream::connect(&*addresses).await.map_err(TransportError::Connect)?;
+    tune(&stream).map_err(TransportError::Connect)?;
+    Ok(stream)
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    // Requests and keystrokes are small, and each is waited for.
+    stream.set_nodelay(true)?;
+    // A host that has vanished sends no sign; and what is idle for long is cut on the way.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+fn unknown_host(host: &str, error: io::Error) -> Error {
+    let reason = format!("no address is known for the host `{host}` ({error}): check its name, and this machine's DNS");
+    Error::new(ErrorKind::EngineUnreachable, reason).with_source(error)
+}
