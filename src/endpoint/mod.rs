@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub use address::Address;
 pub(crate) use tls::{Pem, Tls};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
@@ -126,24 +126,13 @@ impl Endpoint {
         if host.is_none() && variable("DOCKER_HOST").is_none() {
             refuse_context(variable)?;
         }
-        let endpoint = Self::choose(host, variable, |socket| match socket.symlink_metadata() {
+        let mut endpoint = Self::choose(host, variable, |socket| match socket.symlink_metadata() {
             Ok(_) => true,
             // What can't be looked at is not passed over.
             Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         })?;
-        if let Address::Tcp { .. } = endpoint.address
-            && ["DOCKER_TLS_VERIFY", "DOCKER_TLS"]
-                .iter()
-                .any(|name| variable(name).is_some())
-        {
-            return Err(Error::new(
-                ErrorKind::Tls,
-                format!(
-                    "the environment asks for TLS to {}, which dexec can't speak yet: use a unix socket, or unset \
-                     DOCKER_TLS_VERIFY and DOCKER_TLS where the connection is safe",
-                    endpoint.address
-                ),
-            ));
+        if let Address::Tcp { .. } = endpoint.address {
+            endpoint.tls = Tls::from_environment(variable)?;
         }
         Ok(endpoint)
     }
