@@ -11,3 +11,5 @@ mod faults;
 mod hostile;
 mod refusals;
 mod secrets;
+mod tls;
+mod tls_server;
