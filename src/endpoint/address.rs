@@ -22,6 +22,20 @@ pub enum Address {
         /// The port.
         port: u16,
     },
+    /// An engine at the far end of the user's own ssh program.
+    Ssh {
+        /// Whom to log in as; ssh's own configuration decides where it is not given.
+        user: Option<String>,
+        /// A host name, an alias of ssh's configuration or an address; IPv6 without its brackets.
+        host: String,
+        /// The port; ssh's own configuration decides where it is not given.
+        port: Option<u16>,
+        /// The path of the engine's socket there; where it is not given, the far end's docker knows it, or it is a usual
+        /// one.
+        socket: Option<String>,
+    },
+    /// A named pipe of Windows, as `//./pipe/docker_engine`.
+    NamedPipe(String),
 }
 
 impl Address {
@@ -35,11 +49,9 @@ impl Address {
             Some(("unix", "")) => Ok(default_socket()),
             Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
             Some(("tcp", authority)) => parse_tcp(authority, text),
-            Some((scheme @ ("ssh" | "npipe" | "fd" | "http" | "https"), _)) => Err(refused(
-                text,
-                &format!("`{scheme}://` is not supported yet: use unix:///path or tcp://host:port"),
-            )),
-            Some(_) => Err(refused(text, "use unix:///path or tcp://host:port")),
+            Some(("ssh", rest)) => parse_ssh(rest, text),
+            Some(("npipe", path)) if !path.is_empty() => Ok(Self::NamedPipe(path.to_owned())),
+            Some(_) => Err(refused(text, "use unix:///path, tcp://host:port or ssh://user@host")),
         }
     }
 }
@@ -80,6 +92,51 @@ fn parse_tcp(authority: &str, text: &str) -> Result<Address, Error> {
     })
 }
 
+fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    let (host, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
+        None => host
+            .rsplit_once(':')
+            .map_or((host, None), |(host, port)| (host, Some(port))),
+    };
+    // ssh's configuration may give both to a shell; and none may look like an option.
+    let is_plain = |word: &str, more: &[u8]| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte) || more.contains(&byte);
+        !word.is_empty() && !word.starts_with('-') && word.bytes().all(is_plain)
+    };
+    if !is_plain(host, b":%") {
+        return Err(refused(
+            text,
+            "after ssh:// a host stands, of letters, digits and `.-_`",
+        ));
+    }
+    if user.is_some_and(|user| user.contains(':')) {
+        return Err(refused(
+            &format!("ssh://…@{host}{path}"),
+            "no password may stand in it: ssh has its own ways (a key, an agent)",
+        ));
+    }
+    if user.is_some_and(|user| !is_plain(user, b"+@")) {
+        return Err(refused(text, "the user has letters, digits and `.-_`"));
+    }
+    let port = port
+        .map(|port| port.parse().ok().filter(|port| *port != 0))
+        .map(|port| port.ok_or_else(|| refused(text, "the port is a number from 1 to 65535")))
+        .transpose()?;
+    Ok(Address::Ssh {
+        user: user.map(str::to_owned),
+        host: host.to_owned(),
+        port,
+        socket: (path.len() > 1).then(|| path.to_owned()),
+    })
+}
+
 fn refused(text: &str, remedy: &str) -> Error {
     Error::invalid(format!("the engine's address `{text}` can't be used: {remedy}"))
 }
@@ -90,6 +147,27 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp://[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp://{host}:{port}"),
+            Self::Ssh {
+                user,
+                host,
+                port,
+                socket,
+            } => {
+                f.write_str("ssh://")?;
+                if let Some(user) = user {
+                    write!(f, "{user}@")?;
+                }
+                if host.contains(':') {
+                    write!(f, "[{host}]")?;
+                } else {
+                    f.write_str(host)?;
+                }
+                if let Some(port) = port {
+                    write!(f, ":{port}")?;
+                }
+                f.write_str(socket.as_deref().unwrap_or_default())
+            }
+            Self::NamedPipe(path) => write!(f, "npipe://{path}"),
         }
     }
 }
@@ -112,16 +190,36 @@ mod tests {
             ("box:99", "tcp://box:99"),
             ("tcp://[::1]", "tcp://[::1]:2375"),
             ("tcp://[::1]:9", "tcp://[::1]:9"),
+            ("ssh://box", "ssh://box"),
+            ("ssh://box/", "ssh://box"),
+            ("ssh://me@box:22/run/docker.sock", "ssh://me@box:22/run/docker.sock"),
+            ("ssh://me@[::1]:22", "ssh://me@[::1]:22"),
+            ("npipe:////./pipe/docker_engine", "npipe:////./pipe/docker_engine"),
         ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), address, "{text:?}");
         }
     }
 
     #[test]
+    fn a_password_is_not_shown() {
+        let message = Address::parse("ssh://me:secret@box").unwrap_err().to_string();
+        assert!(
+            message.contains("no password") && !message.contains("secret"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn what_is_no_address_is_refused_with_a_remedy() {
         for (text, remedy) in [
-            ("ssh://box", "not supported yet"),
-            ("foo://box", "use unix:///path or tcp://host:port"),
+            ("foo://box", "use unix:///path, tcp://host:port or ssh://user@host"),
+            ("ssh://", "a host stands"),
+            ("ssh://-oProxyCommand=x", "a host stands"),
+            ("ssh://a;b", "a host stands"),
+            ("ssh://-l@box", "the user has letters"),
+            ("ssh://$(id)@box", "the user has letters"),
+            ("ssh://box:0", "from 1 to 65535"),
+            ("ssh://[::1]22", "from 1 to 65535"),
             ("tcp://box:0", "from 1 to 65535"),
             ("tcp://box:65536", "from 1 to 65535"),
             ("tcp://box:x", "from 1 to 65535"),

@@ -4,18 +4,23 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::endpoint::{Address, Endpoint, Tls};
 use crate::error::{Error, ErrorKind};
 
 use super::socket::Socket;
+#[cfg(unix)]
+use super::ssh::{Ssh, Target};
 use super::tls;
 use super::transport::TransportError;
 
@@ -32,11 +37,16 @@ pub(super) struct Dialer {
     endpoint: Endpoint,
     /// Made for the first connection.
     connector: OnceLock<TlsConnector>,
+    /// What an address of ssh needs.
+    #[cfg(unix)]
+    ssh: Option<Ssh>,
 }
 
 impl Dialer {
     pub(super) fn new(endpoint: Endpoint) -> Self {
         Self {
+            #[cfg(unix)]
+            ssh: ssh(endpoint.address()),
             endpoint,
             connector: OnceLock::new(),
         }
@@ -48,11 +58,32 @@ impl Dialer {
 
     pub(super) async fn dial(&self) -> Result<Socket, TransportError> {
         match self.endpoint.address() {
+            #[cfg(unix)]
             Address::Unix(path) => within_time(unix(path)).await.map(Socket::Unix),
             Address::Tcp { host, port } => match self.endpoint.tls() {
                 None => within_time(tcp(host, *port)).await.map(Socket::Tcp),
                 Some(tls) => within_time(self.tls(tls, host, *port)).await,
             },
+            #[cfg(unix)]
+            Address::Ssh { .. } => match &self.ssh {
+                Some(ssh) => Ok(ssh.dial().await?),
+                None => Err(no_such_transport().into()),
+            },
+            #[cfg(windows)]
+            Address::NamedPipe(path) => within_time(pipe(path)).await.map(Socket::Pipe),
+            _ => Err(no_such_transport().into()),
+        }
+    }
+
+    /// Why an answer did not come, where the way to the engine tells it.
+    pub(super) async fn fault_of_answer(&self, error: &hyper::Error) -> Option<Error> {
+        #[cfg(unix)]
+        if let Some(ssh) = &self.ssh {
+            return ssh.fault_of_answer().await;
+        }
+        match (self.endpoint.tls(), self.endpoint.address()) {
+            (Some(tls), Address::Tcp { host, .. }) => tls::fault_of_answer(error, tls, host),
+            _ => None,
         }
     }
 
@@ -70,6 +101,26 @@ impl Dialer {
     }
 }
 
+#[cfg(unix)]
+fn ssh(address: &Address) -> Option<Ssh> {
+    let Address::Ssh {
+        user,
+        host,
+        port,
+        socket,
+    } = address
+    else {
+        return None;
+    };
+    let (user, host, port) = (user.clone(), host.clone(), *port);
+    Some(Ssh::new(Target { user, host, port }, socket.clone()))
+}
+
+fn no_such_transport() -> Error {
+    let reason = "this system has no such connections: use tcp:// with TLS, or the system's own (unix://, npipe://)";
+    Error::new(ErrorKind::EngineUnreachable, reason)
+}
+
 /// It holds keys.
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,11 +136,26 @@ async fn within_time<T>(dialing: impl Future<Output = Result<T, TransportError>>
         .unwrap_or(Err(TransportError::ConnectTimeout))
 }
 
+#[cfg(unix)]
 async fn unix(path: &Path) -> Result<UnixStream, TransportError> {
     loop {
         match UnixStream::connect(path).await {
             // The queue of the listener is full.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
+            connected => return connected.map_err(TransportError::Connect),
+        }
+    }
+}
+
+#[cfg(windows)]
+async fn pipe(path: &str) -> Result<tokio::net::windows::named_pipe::NamedPipeClient, TransportError> {
+    /// Every instance of the pipe has a client.
+    const PIPE_BUSY: i32 = 231;
+
+    let path = path.replace('/', "\\");
+    loop {
+        match tokio::net::windows::named_pipe::ClientOptions::new().open(&path) {
+            Err(error) if error.raw_os_error() == Some(PIPE_BUSY) => tokio::time::sleep(BUSY_PAUSE).await,
             connected => return connected.map_err(TransportError::Connect),
         }
     }

@@ -4,6 +4,8 @@ mod answers;
 mod dial;
 mod refusal;
 mod socket;
+#[cfg(unix)]
+mod ssh;
 mod start_failure;
 mod stops;
 mod tls;
@@ -283,9 +285,9 @@ impl Engine {
         let mut tries = 0;
         loop {
             match self.call(Method::GET, path, JSON, Bytes::new()).await {
-                Err(Refusal::Transport(TransportError::Http(_) | TransportError::Broken(_)))
-                    if tries < MOST_RETRIES =>
-                {
+                Err(Refusal::Transport(
+                    TransportError::Http(_) | TransportError::Unanswered(_) | TransportError::Broken(_),
+                )) if tries < MOST_RETRIES => {
                     tries += 1;
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }

@@ -171,6 +171,7 @@ fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> 
     let address = endpoint.address();
     let (kind, remedy) = match (&error, address) {
         (TransportError::Explained(explained), _) => (explained.kind(), explained.to_string()),
+        (TransportError::Unanswered(explained), _) if what != START => (explained.kind(), explained.to_string()),
         (TransportError::Connect(reason), _) => connect_fault(reason, address),
         (TransportError::ConnectTimeout, _) => (
             ErrorKind::EngineUnreachable,
@@ -183,7 +184,12 @@ fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> 
         _ => (unanswered_kind(what), error.to_string()),
     };
     let tried = match error {
-        TransportError::Connect(_) | TransportError::ConnectTimeout | TransportError::Explained(_) => {
+        TransportError::Connect(_)
+        | TransportError::ConnectTimeout
+        | TransportError::Explained(_)
+        | TransportError::Unanswered(_)
+            if kind != ErrorKind::ConnectionLost =>
+        {
             "can't connect to".to_owned()
         }
         _ => format!("failed to {what} at"),

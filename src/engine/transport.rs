@@ -19,7 +19,6 @@ use crate::endpoint::{Address, Endpoint};
 use crate::error::Error as Explained;
 
 use super::dial::{CONNECT_TIME, Dialer};
-use super::tls::fault_of_answer;
 
 /// The body of a request.
 type Body = Full<Bytes>;
@@ -58,9 +57,12 @@ struct Kept {
 pub(crate) enum TransportError {
     #[error("{0}")]
     Connect(#[source] io::Error),
-    /// No connection was made, or none that an answer comes over, and what to do about it is told.
+    /// No connection was made, and what to do about it is told.
     #[error("{0}")]
     Explained(#[from] Explained),
+    /// No answer came, and why is told.
+    #[error("{0}")]
+    Unanswered(#[source] Explained),
     #[error("no connection was made within {} s", CONNECT_TIME.as_secs())]
     ConnectTimeout,
     #[error("no answer came within {} s", ANSWER_TIME.as_secs())]
@@ -75,8 +77,8 @@ pub(crate) enum TransportError {
 impl Transport {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let host = match endpoint.address() {
-            Address::Unix(_) => None,
-            Address::Tcp { .. } => endpoint.address().to_string().strip_prefix("tcp://").map(str::to_owned),
+            address @ Address::Tcp { .. } => address.to_string().strip_prefix("tcp://").map(str::to_owned),
+            _ => None,
         };
         let host = host.and_then(|host| HeaderValue::from_str(&host).ok());
         Self {
@@ -133,10 +135,14 @@ impl Transport {
                 }
                 Ok(Ok(response))
             }
-            Some(Err(mut error)) => match error.take_message() {
-                Some(unsent) => Ok(Err(unsent)),
-                None => Err(self.unanswered(error.into_error())),
-            },
+            Some(Err(mut error)) => {
+                if let Some(unsent) = error.take_message() {
+                    return Ok(Err(unsent));
+                }
+                let error = error.into_error();
+                let fault = self.dialer.fault_of_answer(&error).await;
+                Err(fault.map_or(TransportError::Http(error), TransportError::Unanswered))
+            }
         }
     }
 
@@ -149,15 +155,6 @@ impl Transport {
         // Its errors reach whoever waits for an answer over it.
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
-    }
-
-    fn unanswered(&self, error: hyper::Error) -> TransportError {
-        let endpoint = self.endpoint();
-        match (endpoint.tls(), endpoint.address()) {
-            (Some(tls), Address::Tcp { host, .. }) => fault_of_answer(&error, tls, host).map(TransportError::Explained),
-            _ => None,
-        }
-        .unwrap_or(TransportError::Http(error))
     }
 
     /// A connection that can take a request now. Those that are closed or were kept for too long are dropped; one
