@@ -17,6 +17,7 @@ mod groups;
 mod library;
 mod load;
 mod modes;
+mod ssh;
 mod sshd;
 mod stdin;
 mod stop;

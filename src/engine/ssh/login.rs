@@ -30,6 +30,7 @@ umask 077
 base=${TMPDIR:-/tmp}
 case $base in *[!A-Za-z0-9/._-]*) base=/tmp ;; esac
 [ ${#base} -le 60 ] || base=/tmp
+command -v ssh >/dev/null || { echo "there is no program ssh: install OpenSSH's client" >&2; exit; }
 dir=$(mktemp -d "$base/dexec-XXXXXXXX") || exit
 echo "$dir"
 ssh -M -S "$dir/login" "$@" </dev/null &

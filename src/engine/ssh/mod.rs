@@ -173,7 +173,7 @@ impl Ssh {
             .args(["-o", "RemoteCommand=none"])
             .args(self.target.args())
             .arg(FAR_END);
-        let mut process = Process::spawn(command, &self.words).map_err(|error| no_program(&error))?;
+        let mut process = Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))?;
         if let Ok(said) = process.mark(MARK).await {
             return Ok((process, said));
         }
@@ -230,13 +230,10 @@ impl Ssh {
     }
 
     async fn not_logged_in(&self, error: &io::Error) -> Error {
-        match error.kind() {
-            io::ErrorKind::NotFound => no_program(error),
-            io::ErrorKind::TimedOut => self.failed("the login did not end in time"),
-            _ => match self.words.wait().await.as_str() {
-                "" => self.failed(&error.to_string()),
-                said => self.failed(said),
-            },
+        match self.words.wait().await.as_str() {
+            "" if error.kind() == io::ErrorKind::TimedOut => self.failed("the login did not end in time"),
+            "" => self.failed(&error.to_string()),
+            said => self.failed(said),
         }
     }
 
@@ -245,11 +242,6 @@ impl Ssh {
         let reason = format!("ssh failed: {reason}. Try `{command}`: dexec gets in where that does");
         Error::new(ErrorKind::Ssh, reason)
     }
-}
-
-fn no_program(error: &io::Error) -> Error {
-    let reason = format!("`ssh` can't be started ({error}): install OpenSSH's client");
-    Error::new(ErrorKind::Ssh, reason)
 }
 
 /// ssh, with everything of it apart from ours: a signal to our process group is not for it.
