@@ -98,7 +98,8 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
         Some((user, host)) => (Some(user), host),
         None => (None, authority),
     };
-    let (host, port) = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+    let bracketed = host.strip_prefix('[').and_then(|host| host.split_once(']'));
+    let (host, port) = match bracketed {
         Some((host, "")) => (host, None),
         Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
         None => host
@@ -110,10 +111,10 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte) || more.contains(&byte);
         !word.is_empty() && !word.starts_with('-') && word.bytes().all(is_plain)
     };
-    if !is_plain(host, b":%") {
+    if !is_plain(host, if bracketed.is_some() { b":%" } else { b"" }) {
         return Err(refused(
             text,
-            "after ssh:// a host stands, of letters, digits and `.-_`",
+            "after ssh:// a host stands, of letters, digits and `.-_` (an IPv6 address in brackets)",
         ));
     }
     if user.is_some_and(|user| user.contains(':')) {
@@ -216,6 +217,7 @@ mod tests {
             ("ssh://", "a host stands"),
             ("ssh://-oProxyCommand=x", "a host stands"),
             ("ssh://a;b", "a host stands"),
+            ("ssh://::1", "a host stands"),
             ("ssh://-l@box", "the user has letters"),
             ("ssh://$(id)@box", "the user has letters"),
             ("ssh://box:0", "from 1 to 65535"),

@@ -23,7 +23,8 @@ const LONGEST_LINE: u64 = 4096;
 /// What logs in, and ends the login and removes its directory when its input ends: that is when we end, by whatever
 /// signal. It ignores the signals of the terminal and so does its ssh, which has to last until a command is stopped; and
 /// it stays in our process group, from which ssh may ask for a passphrase. A path to a socket has 104 bytes at most, of
-/// which ssh takes 17 for itself. A process is killed only when it is still the one that was started here.
+/// which ssh takes 17 for itself. A process is killed only when it is still the one that was started here; the first signal
+/// gives the terminal back from a question for a passphrase.
 const LOGIN: &str = r#"
 trap '' HUP INT QUIT TERM
 umask 077
@@ -40,7 +41,9 @@ read -r _
 if [ -S "$dir/login" ]; then
   ssh -F none -S "$dir/login" -O exit -- x
 else
-  case $(cat "/proc/$master/cmdline" || ps -o args= -p "$master") in *"$dir/login"*) kill -9 "$master" ;; esac
+  case $(cat "/proc/$master/cmdline" || ps -o args= -p "$master") in
+    *"$dir/login"*) kill "$master"; sleep 0.1; kill -9 "$master" ;;
+  esac
 fi
 rm -rf "$dir"
 "#;
