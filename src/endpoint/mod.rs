@@ -91,7 +91,8 @@ impl fmt::Display for Origin {
 }
 
 impl Endpoint {
-    /// The endpoint that `host` names, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`.
+    /// The endpoint that `host` names, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`,
+    /// `ssh://[user@]host[:port][/path/to/socket]`, and on Windows `npipe:////./pipe/name`.
     ///
     /// # Errors
     ///

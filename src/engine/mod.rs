@@ -10,6 +10,7 @@ mod start_failure;
 mod stops;
 mod tls;
 mod transport;
+mod unreachable;
 
 use std::future::Future;
 use std::sync::Arc;

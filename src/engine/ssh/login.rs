@@ -68,6 +68,8 @@ impl Login {
             "LogLevel=INFO",
             // As docker has it.
             "ConnectTimeout=30",
+            // As over tcp: a host that has vanished sends no sign.
+            "ServerAliveInterval=30",
         ] {
             command.args(["-o", option]);
         }

@@ -168,11 +168,15 @@ impl Ssh {
     async fn session(&self, login: &Login) -> Result<(Process, String), Error> {
         let mut command = login.command();
         // Where the login can take no more sessions ssh makes another, and there is nobody to ask then.
-        command.args(["-T", "-o", "BatchMode=yes", "-o", "ClearAllForwardings=yes"]);
-        command
-            .args(["-o", "RemoteCommand=none"])
-            .args(self.target.args())
-            .arg(FAR_END);
+        for option in [
+            "BatchMode=yes",
+            "ClearAllForwardings=yes",
+            "ControlMaster=no",
+            "RemoteCommand=none",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.arg("-T").args(self.target.args()).arg(FAR_END);
         let mut process = Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))?;
         if let Ok(said) = process.mark(MARK).await {
             return Ok((process, said));
