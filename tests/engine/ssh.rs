@@ -1,15 +1,15 @@
 //! ssh: one login, nothing that stays, and faults told by their cause.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use dexec::{CancellationToken, Endpoint, Engine, Request};
 use serde_json::{Value, json};
 
 use crate::api::{self, Container};
-use crate::sshd::{FarEnd, Sshd, silent_port};
+use crate::sshd::{self, FarEnd, Sshd, silent_port};
 use crate::support::{Run, assert_response, code, rest_of, signal};
 
 #[test]
@@ -182,6 +182,46 @@ fn a_far_end_without_an_engine_is_told() {
         assert_eq!(sshd.logins(), 1);
         sshd.assert_nothing_stays();
     }
+}
+
+#[test]
+fn ssh_asks_for_a_passphrase_on_the_terminal() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    let key = sshd.at("user");
+    let args = ["-q", "-p", "-N", "open sesame", "-f", sshd::path(&key)];
+    sshd::run("ssh-keygen", &args);
+    let run = sshd.dexec(&["dexec-shell", "echo", "inside"]).into_command();
+    let words: Vec<_> = std::iter::once(run.get_program())
+        .chain(run.get_args())
+        .map(|word| word.to_str().expect("it is UTF-8"))
+        .collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    terminal.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a terminal can be made");
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    let mut shown = String::new();
+    let mut answer = Some("open sesame\n");
+    let mut bytes = [0; 1024];
+    loop {
+        match stdout.read(&mut bytes).expect("it can be read") {
+            0 => break,
+            length => shown.push_str(&String::from_utf8_lossy(&bytes[..length])),
+        }
+        if shown.contains("Enter passphrase")
+            && let Some(answer) = answer.take()
+        {
+            let stdin = child.stdin.as_mut().expect("it is a pipe");
+            stdin.write_all(answer.as_bytes()).expect("it is read");
+        }
+    }
+    assert!(child.wait().expect("it ends").success(), "{shown}");
+    assert!(answer.is_none() && shown.contains("inside"), "{shown}");
+    sshd.assert_nothing_stays();
 }
 
 /// Where a child of the test below finds its sshd.

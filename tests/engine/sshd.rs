@@ -65,7 +65,7 @@ impl Sshd {
         fs::write(at("known"), format!("[127.0.0.1]:{port} {host_key}")).expect("it can be written");
         // ssh reads the configuration of the user's home, whatever HOME says.
         let config = format!(
-            "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\nStrictHostKeyChecking yes\n",
+            "IdentityFile {}\nIdentitiesOnly yes\nIdentityAgent none\nUserKnownHostsFile {}\nStrictHostKeyChecking yes\n",
             path(&at("user")),
             path(&at("known"))
         );
@@ -198,13 +198,13 @@ pub fn silent_port() -> (TcpListener, u16) {
     (listener, port)
 }
 
-fn run(program: &str, args: &[&str]) -> String {
+pub fn run(program: &str, args: &[&str]) -> String {
     let done = Command::new(program).args(args).output().expect("it can be run");
     let _ = std::io::stderr().write_all(&done.stderr);
     assert!(done.status.success(), "{program} {args:?}");
     String::from_utf8(done.stdout).expect("it is text")
 }
 
-fn path(path: &Path) -> &str {
+pub fn path(path: &Path) -> &str {
     path.to_str().expect("it is UTF-8")
 }
