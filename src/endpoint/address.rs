@@ -128,7 +128,7 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
         ));
     }
     let is_strange = |word: &str| word.contains(['?', '#', '%']) || word.chars().any(is_blank);
-    if is_strange(user) || authority.contains(['?', '#']) || is_strange(path) {
+    if authority.contains(['?', '#']) || is_strange(path) {
         return Err(refused(
             text,
             "after ssh:// only user@host:port/path/of/socket may stand",
@@ -140,6 +140,20 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
     }
     if host.starts_with('-') || user.starts_with('-') {
         return Err(refused(text, "ssh would take it for an option"));
+    }
+    // ssh's configuration may give both to a shell.
+    let is_plain = |word: &str, more: &[u8]| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte) || more.contains(&byte))
+    };
+    if !is_plain(&host, if authority.starts_with('[') { b":%" } else { b"" }) {
+        return Err(refused(
+            text,
+            "a host has letters, digits and `.-_`, an IPv6 address brackets",
+        ));
+    }
+    if !is_plain(user, b"+@") {
+        return Err(refused(text, "the user has letters, digits and `.-_`"));
     }
     Ok(Address::Ssh {
         user: (!user.is_empty()).then(|| user.to_owned()),

@@ -21,6 +21,7 @@ pub use address::Address;
 pub use options::EndpointOptions;
 pub use origin::Origin;
 pub use places::Place;
+pub(crate) use tls::Pem;
 pub use tls::Tls;
 
 use crate::error::Error;

@@ -1,12 +1,17 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
 mod answers;
+mod dial;
 mod info;
 mod refusal;
 mod socket;
+#[cfg(unix)]
+mod ssh;
 mod start_failure;
 mod stops;
+mod tls;
 mod transport;
+mod unreachable;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -314,9 +319,9 @@ impl Engine {
         let mut tries = 0;
         loop {
             match self.call(Method::GET, path, JSON, Bytes::new()).await {
-                Err(Refusal::Transport(TransportError::Http(_) | TransportError::Broken(_)))
-                    if tries < MOST_RETRIES =>
-                {
+                Err(Refusal::Transport(
+                    TransportError::Http(_) | TransportError::Unanswered(_) | TransportError::Broken(_),
+                )) if tries < MOST_RETRIES => {
                     tries += 1;
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }

@@ -1,15 +1,15 @@
 //! What it means when an engine does not do what it was asked.
 
-use std::io;
 use std::time::Duration;
 
-use crate::endpoint::{Address, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, shown};
 use crate::request::ContainerName;
 
 use super::START;
 use super::start_failure::{hint, start_failure_kind};
 use super::transport::TransportError;
+use super::unreachable::unreachable_error;
 
 /// How many characters of an engine's own words a message has.
 const LONGEST_WORDS: usize = 2000;
@@ -88,6 +88,10 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
             "{address} answered with HTTP status {status}, and not as a container engine does, when asked to {what}. \
              Check the address (-H, DOCKER_HOST)"
         ),
+        ErrorKind::Tls => format!(
+            "{address} speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the directory \
+             of ca.pem, cert.pem and key.pem"
+        ),
         _ => {
             let said = if message.is_empty() || message.starts_with('<') {
                 format!("HTTP status {status} without a reason")
@@ -122,6 +126,9 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     if status == 401 || status == 403 {
         // The engines have no such answer of their own: a plugin or a proxy does not let the call pass.
         ErrorKind::RefusedByPolicy
+    } else if says("http request to an https server") || says("plain http request was sent to https port") {
+        // The words of Go's servers, as the engines are, and of nginx.
+        ErrorKind::Tls
     } else if message.starts_with('<') {
         ErrorKind::NotAnEngine
     } else if says("multiple ids found") || says("more than one result for container") {
@@ -156,87 +163,12 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
 }
 
 /// A start that was sent and not answered may have started the command.
-fn unanswered_kind(what: &str) -> ErrorKind {
+pub(super) fn unanswered_kind(what: &str) -> ErrorKind {
     if what == START {
         ErrorKind::ConnectionLost
     } else {
         ErrorKind::EngineUnreachable
     }
-}
-
-fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> Error {
-    let address = endpoint.address();
-    let (kind, remedy) = match (&error, address) {
-        (TransportError::Connect(reason), _) if reason.kind() == io::ErrorKind::PermissionDenied => {
-            (ErrorKind::PermissionDenied, permission_remedy(address))
-        }
-        (TransportError::Connect(reason), Address::Unix(_)) if reason.kind() == io::ErrorKind::NotFound => (
-            ErrorKind::EngineUnreachable,
-            "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
-        ),
-        (TransportError::Connect(reason), _) if reason.kind() == io::ErrorKind::ConnectionRefused => (
-            ErrorKind::EngineUnreachable,
-            "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
-        ),
-        (TransportError::Http(reason), _) if reason.is_parse() && what != START => (
-            ErrorKind::NotAnEngine,
-            format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
-        ),
-        (TransportError::Connect(_) | TransportError::ConnectTimeout(_), _) => {
-            (ErrorKind::EngineUnreachable, error.to_string())
-        }
-        _ => (unanswered_kind(what), error.to_string()),
-    };
-    let tried = match error {
-        TransportError::Connect(_) | TransportError::ConnectTimeout(_) => "can't connect to".to_owned(),
-        _ => format!("failed to {what} at"),
-    };
-    Error::new(
-        kind,
-        format!("{tried} the engine at {address} ({}): {remedy}", endpoint.origin()),
-    )
-    .with_source(error)
-    .with_hint(&endpoint.others_hint())
-}
-
-#[cfg(unix)]
-fn permission_remedy(address: &Address) -> String {
-    use std::os::unix::fs::MetadataExt as _;
-
-    let Address::Unix(path) = address else {
-        return "this user may not connect".to_owned();
-    };
-    let Ok(metadata) = path.metadata() else {
-        return "this user may not enter the directory of the socket".to_owned();
-    };
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o020 == 0 {
-        return format!("only its owner may use the socket (mode {mode:03o}): run dexec as that user");
-    }
-    let gid = metadata.gid();
-    let group = group_name(gid).unwrap_or_else(|| gid.to_string());
-    if gid == 0 {
-        return format!("the socket belongs to the group {group} (mode {mode:03o}): run dexec as root");
-    }
-    format!(
-        "the socket belongs to the group {group} (mode {mode:03o}): add this user to it \
-         (`sudo usermod -aG {group} \"$USER\"`, then log in again)"
-    )
-}
-
-#[cfg(not(unix))]
-fn permission_remedy(_: &Address) -> String {
-    "this user may not connect".to_owned()
-}
-
-#[cfg(unix)]
-fn group_name(gid: u32) -> Option<String> {
-    let groups = std::fs::read_to_string("/etc/group").ok()?;
-    groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
-    })
 }
 
 #[cfg(test)]
@@ -299,16 +231,6 @@ mod tests {
                 "environment variable \"FOO\" badly formed: bad parameter",
                 ErrorKind::InvalidRequest,
             ),
-            (
-                400,
-                "client version 1.99 is too new. Maximum supported API version is 1.41",
-                ErrorKind::EngineTooOld,
-            ),
-            (
-                400,
-                "client version 1.12 is too old. Minimum supported API version is 1.44, please upgrade your client",
-                ErrorKind::InvalidRequest,
-            ),
             (404, "404 page not found", ErrorKind::NotAnEngine),
             (
                 403,
@@ -321,6 +243,22 @@ mod tests {
                 ErrorKind::RefusedByPolicy,
             ),
             (502, "<html>bad gateway</html>", ErrorKind::NotAnEngine),
+            (400, "Client sent an HTTP request to an HTTPS server.", ErrorKind::Tls),
+            (
+                400,
+                "<html><body>400 The plain HTTP request was sent to HTTPS port</body></html>",
+                ErrorKind::Tls,
+            ),
+            (
+                400,
+                "client version 1.99 is too new. Maximum supported API version is 1.41",
+                ErrorKind::EngineTooOld,
+            ),
+            (
+                400,
+                "client version 1.12 is too old. Minimum supported API version is 1.24, please upgrade your client",
+                ErrorKind::InvalidRequest,
+            ),
             (500, "something new", ErrorKind::EngineError),
             (500, "", ErrorKind::EngineError),
         ] {

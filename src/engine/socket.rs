@@ -3,48 +3,43 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+#[cfg(windows)]
+use tokio::net::windows::named_pipe::NamedPipeClient;
+use tokio_rustls::client::TlsStream;
 
-use crate::endpoint::{Address, Endpoint};
+#[cfg(unix)]
+use super::ssh::Process;
 
-/// As often as docker asks for it.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
+/// Shut down, it tells the engine that no more input comes, and the engine's output still arrives. A named pipe can't be
+/// half closed: over it a command does not learn of its input's end.
 #[derive(Debug)]
 pub(crate) enum Socket {
+    #[cfg(unix)]
     Unix(UnixStream),
     Tcp(TcpStream),
-}
-
-impl Socket {
-    pub(crate) async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
-        match endpoint.address() {
-            // Never without TLS where it is asked for.
-            _ if endpoint.tls().is_some() => Err(io::ErrorKind::Unsupported.into()),
-            Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
-            Address::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                // Requests and keystrokes are small, and each is waited for.
-                stream.set_nodelay(true)?;
-                // A host that has vanished sends no sign; and what is idle for long is cut on the way.
-                let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                Ok(Self::Tcp(stream))
-            }
-            Address::Ssh { .. } | Address::NamedPipe(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
+    Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(unix)]
+    Ssh(Box<Process>),
+    #[cfg(windows)]
+    Pipe(NamedPipeClient),
 }
 
 macro_rules! on_inner {
     ($socket:expr, $method:ident($($argument:expr),*)) => {
         match $socket.get_mut() {
+            #[cfg(unix)]
             Socket::Unix(stream) => Pin::new(stream).$method($($argument),*),
             Socket::Tcp(stream) => Pin::new(stream).$method($($argument),*),
+            Socket::Tls(stream) => Pin::new(stream).$method($($argument),*),
+            #[cfg(unix)]
+            Socket::Ssh(stream) => Pin::new(stream).$method($($argument),*),
+            #[cfg(windows)]
+            Socket::Pipe(stream) => Pin::new(stream).$method($($argument),*),
         }
     };
 }

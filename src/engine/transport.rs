@@ -16,13 +16,12 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 
 use crate::endpoint::{Address, Endpoint};
+use crate::error::Error as Explained;
 
-use super::socket::Socket;
+use super::dial::Dialer;
 
 /// The body of a request.
 type Body = Full<Bytes>;
-
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -32,7 +31,7 @@ const KEPT_TIME: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Transport {
-    endpoint: Endpoint,
+    dialer: Dialer,
     host: HeaderValue,
     /// The user's own.
     headers: HeaderMap,
@@ -60,6 +59,12 @@ struct Kept {
 pub(crate) enum TransportError {
     #[error("{0}")]
     Connect(#[source] io::Error),
+    /// No connection was made, and what to do about it is told.
+    #[error("{0}")]
+    Explained(#[from] Explained),
+    /// No answer came, and why is told.
+    #[error("{0}")]
+    Unanswered(#[source] Explained),
     #[error("no connection was made within {} s", .0.as_secs_f64())]
     ConnectTimeout(Duration),
     #[error("no answer came within {} s", ANSWER_TIME.as_secs())]
@@ -74,8 +79,8 @@ pub(crate) enum TransportError {
 impl Transport {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let host = match endpoint.address() {
-            Address::Unix(_) | Address::Ssh { .. } | Address::NamedPipe(_) => None,
-            Address::Tcp { .. } => endpoint.address().to_string().strip_prefix("tcp://").map(str::to_owned),
+            address @ Address::Tcp { .. } => address.to_string().strip_prefix("tcp://").map(str::to_owned),
+            _ => None,
         };
         let host = host.and_then(|host| HeaderValue::from_str(&host).ok());
         let mut headers = HeaderMap::new();
@@ -87,7 +92,7 @@ impl Transport {
             }
         }
         Self {
-            endpoint,
+            dialer: Dialer::new(endpoint),
             headers,
             // What docker sends where the address is no host.
             host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
@@ -102,7 +107,7 @@ impl Transport {
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.dialer.endpoint()
     }
 
     /// Sends a request, over a kept connection where there is one.
@@ -141,28 +146,19 @@ impl Transport {
                 }
                 Ok(Ok(response))
             }
-            Some(Err(mut error)) => match error.take_message() {
-                Some(unsent) => Ok(Err(unsent)),
-                None => Err(TransportError::Http(error.into_error())),
-            },
+            Some(Err(mut error)) => {
+                if let Some(unsent) = error.take_message() {
+                    return Ok(Err(unsent));
+                }
+                let error = error.into_error();
+                let fault = self.dialer.fault_of_answer(&error).await;
+                Err(fault.map_or(TransportError::Http(error), TransportError::Unanswered))
+            }
         }
     }
 
     async fn connect(&self) -> Result<SendRequest<Body>, TransportError> {
-        let connecting = async {
-            loop {
-                match Socket::connect(&self.endpoint).await {
-                    // The queue of a unix socket's listener is full.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
-                    connected => return connected,
-                }
-            }
-        };
-        let time = self.endpoint.connect_time();
-        let socket = within(time, connecting)
-            .await
-            .ok_or(TransportError::ConnectTimeout(time))?
-            .map_err(TransportError::Connect)?;
+        let socket = self.dialer.dial().await?;
         let (sender, connection) = Builder::new()
             .handshake(TokioIo::new(socket))
             .await
@@ -191,8 +187,9 @@ impl Transport {
     fn addressed(&self, request: Request<Body>) -> Request<Body> {
         let (mut parts, body) = request.into_parts();
         if let Some(path) = parts.uri.path_and_query() {
-            let base = self.endpoint.base_path();
-            let whole = match self.endpoint.api_version() {
+            let endpoint = self.endpoint();
+            let base = endpoint.base_path();
+            let whole = match endpoint.api_version() {
                 // Podman's own calls have a version of their own.
                 Some(version) if !path.as_str().contains("/libpod/") => format!("{base}/v{version}{path}"),
                 _ => format!("{base}{path}"),

@@ -13,3 +13,5 @@ mod hostile;
 mod info;
 mod refusals;
 mod secrets;
+mod tls;
+mod tls_server;

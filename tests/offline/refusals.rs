@@ -142,7 +142,13 @@ fn options_that_cannot_be_meant_are_refused() {
 
 #[test]
 fn an_address_that_is_none_is_refused() {
-    for host in ["foo://x", "ssh://", "tcp://box:x", "npipe://x"] {
+    for host in [
+        "foo://x",
+        "ssh://",
+        "ssh://-oProxyCommand=x",
+        "tcp://box:x",
+        "npipe://x",
+    ] {
         let response = dexec(["-H", host, "web", "true"]).response();
         assert_eq!(
             (&response["exitCode"], &response["errorKind"]),
@@ -170,6 +176,11 @@ fn an_engine_that_is_not_there_is_told() {
         (missing.as_str(), "there is no such socket"),
         (&stale, "nothing listens there"),
         ("tcp://127.0.0.1:1", "nothing listens there"),
+        (
+            "tcp://nowhere.invalid:1",
+            "no address is known for the host `nowhere.invalid`",
+        ),
+        ("npipe:////./pipe/docker_engine", "this system has no such connections"),
     ] {
         let response = dexec(["-H", host, "web", "true"]).response();
         assert_eq!(

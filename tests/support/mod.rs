@@ -94,12 +94,14 @@ impl Run {
     }
 
     /// Starts the program with pipes for its output, to be looked after by the caller.
-    pub fn spawn(mut self) -> Child {
+    pub fn spawn(self) -> Child {
+        self.into_command().spawn().expect("dexec can be started")
+    }
+
+    /// The program with pipes for its output.
+    pub fn into_command(mut self) -> Command {
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("dexec can be started")
     }
 
     /// Runs the program to its end.

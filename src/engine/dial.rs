@@ -1,0 +1,187 @@
+//! Makes connections to an engine.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use crate::endpoint::{Address, Endpoint, Tls};
+use crate::error::{Error, ErrorKind};
+
+use super::socket::Socket;
+#[cfg(unix)]
+use super::ssh::{Ssh, Target};
+use super::tls;
+use super::transport::TransportError;
+
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// As often as docker asks for it.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// What all connections to one endpoint share.
+pub(super) struct Dialer {
+    endpoint: Endpoint,
+    /// Made for the first connection.
+    connector: OnceLock<TlsConnector>,
+    /// What an address of ssh needs.
+    #[cfg(unix)]
+    ssh: Option<Ssh>,
+}
+
+impl Dialer {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            #[cfg(unix)]
+            ssh: ssh(&endpoint),
+            endpoint,
+            connector: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) async fn dial(&self) -> Result<Socket, TransportError> {
+        match self.endpoint.address() {
+            #[cfg(unix)]
+            Address::Unix(path) => self.within_time(unix(path)).await.map(Socket::Unix),
+            Address::Tcp { host, port } => match self.endpoint.tls() {
+                None => self.within_time(tcp(host, *port)).await.map(Socket::Tcp),
+                Some(tls) => self.within_time(self.tls(tls, host, *port)).await,
+            },
+            #[cfg(unix)]
+            Address::Ssh { .. } => match &self.ssh {
+                Some(ssh) => Ok(ssh.dial().await?),
+                None => Err(no_such_transport().into()),
+            },
+            #[cfg(windows)]
+            Address::NamedPipe(path) => self.within_time(pipe(path)).await.map(Socket::Pipe),
+            _ => Err(no_such_transport().into()),
+        }
+    }
+
+    /// Why an answer did not come, where the way to the engine tells it.
+    pub(super) async fn fault_of_answer(&self, error: &hyper::Error) -> Option<Error> {
+        #[cfg(unix)]
+        if let Some(ssh) = &self.ssh {
+            return ssh.fault_of_answer().await;
+        }
+        match (self.endpoint.tls(), self.endpoint.address()) {
+            (Some(tls), Address::Tcp { host, .. }) => tls::fault_of_answer(error, tls, host),
+            _ => None,
+        }
+    }
+
+    async fn within_time<T>(
+        &self,
+        dialing: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let time = self.endpoint.connect_time();
+        tokio::time::timeout(time, dialing)
+            .await
+            .unwrap_or(Err(TransportError::ConnectTimeout(time)))
+    }
+
+    async fn tls(&self, tls: &Tls, host: &str, port: u16) -> Result<Socket, TransportError> {
+        // Files that can't be used are told whether or not the engine is there.
+        let connector = if let Some(connector) = self.connector.get() {
+            connector
+        } else {
+            let made = tls::connector(tls)?;
+            self.connector.get_or_init(|| made)
+        };
+        let stream = tcp(host, port).await?;
+        let stream = tls::handshake(connector, tls, host, stream).await?;
+        Ok(Socket::Tls(Box::new(stream)))
+    }
+}
+
+#[cfg(unix)]
+fn ssh(endpoint: &Endpoint) -> Option<Ssh> {
+    let Address::Ssh {
+        user,
+        host,
+        port,
+        socket,
+    } = endpoint.address()
+    else {
+        return None;
+    };
+    let (user, host, port) = (user.clone(), host.clone(), *port);
+    let target = Target { user, host, port };
+    Some(Ssh::new(target, socket.clone(), endpoint.connect_time()))
+}
+
+fn no_such_transport() -> Error {
+    let reason = "this system has no such connections: use tcp:// with TLS, or the system's own (unix://, npipe://)";
+    Error::new(ErrorKind::EngineUnreachable, reason)
+}
+
+/// It holds keys.
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(unix)]
+async fn unix(path: &Path) -> Result<UnixStream, TransportError> {
+    loop {
+        match UnixStream::connect(path).await {
+            // The queue of the listener is full.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
+            connected => return connected.map_err(TransportError::Connect),
+        }
+    }
+}
+
+#[cfg(windows)]
+async fn pipe(path: &str) -> Result<tokio::net::windows::named_pipe::NamedPipeClient, TransportError> {
+    /// Every instance of the pipe has a client.
+    const PIPE_BUSY: i32 = 231;
+
+    let path = path.replace('/', "\\");
+    loop {
+        match tokio::net::windows::named_pipe::ClientOptions::new().open(&path) {
+            Err(error) if error.raw_os_error() == Some(PIPE_BUSY) => tokio::time::sleep(BUSY_PAUSE).await,
+            connected => return connected.map_err(TransportError::Connect),
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {
+    let addresses: Vec<SocketAddr> = match lookup_host((host, port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(unknown_host(host, error).into()),
+    };
+    let stream = TcpStream::connect(&*addresses).await.map_err(TransportError::Connect)?;
+    tune(&stream).map_err(TransportError::Connect)?;
+    Ok(stream)
+}
+
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    // Requests and keystrokes are small, and each is waited for.
+    stream.set_nodelay(true)?;
+    // A host that has vanished sends no sign; and what is idle for long is cut on the way.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+fn unknown_host(host: &str, error: io::Error) -> Error {
+    let reason = format!("no address is known for the host `{host}` ({error}): check its name, and this machine's DNS");
+    Error::new(ErrorKind::EngineUnreachable, reason).with_source(error)
+}

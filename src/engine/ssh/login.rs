@@ -1,0 +1,174 @@
+//! One login, which other ssh programs share, and which ends with us however we end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::{ChildStdin, Command};
+use tokio::task::JoinHandle;
+
+use super::{Target, Words, ssh};
+
+/// How long a login may take, with the time in which somebody types a passphrase.
+const LOGIN_TIME: Duration = Duration::from_secs(60);
+
+const READY_PAUSE: Duration = Duration::from_millis(5);
+
+/// No line that is of use is longer.
+const LONGEST_LINE: u64 = 4096;
+
+/// What logs in, and ends the login and removes its directory when its input ends: that is when we end, by whatever
+/// signal. It ignores the signals of the terminal and so does its ssh, which has to last until a command is stopped; and
+/// it stays in our process group, from which ssh may ask for a passphrase. A path to a socket has 104 bytes at most, of
+/// which ssh takes 17 for itself. A process is killed only when it is still the one that was started here; the first signal
+/// gives the terminal back from a question for a passphrase.
+const LOGIN: &str = r#"
+trap '' HUP INT QUIT TERM
+umask 077
+base=${TMPDIR:-/tmp}
+case $base in *[!A-Za-z0-9/._-]*) base=/tmp ;; esac
+[ ${#base} -le 60 ] || base=/tmp
+command -v ssh >/dev/null || { echo "there is no program ssh: install OpenSSH's client" >&2; exit; }
+dir=$(mktemp -d "$base/dexec-XXXXXXXX") || exit
+echo "$dir"
+ssh -M -S "$dir/login" "$@" </dev/null &
+master=$!
+exec >/dev/null 2>&1
+read -r _
+if [ -S "$dir/login" ]; then
+  ssh -F none -S "$dir/login" -O exit -- x
+else
+  case $(cat "/proc/$master/cmdline" || ps -o args= -p "$master") in
+    *"$dir/login"*) kill "$master"; sleep 0.1; kill -9 "$master" ;;
+  esac
+fi
+rm -rf "$dir"
+"#;
+
+#[derive(Debug)]
+pub(super) struct Login {
+    directory: PathBuf,
+    has_forward: AtomicBool,
+    /// Ends when ssh does.
+    errors: JoinHandle<()>,
+    /// Closed, it ends the login.
+    _hold: ChildStdin,
+}
+
+impl Login {
+    pub(super) async fn begin(target: &Target, words: &Words) -> io::Result<Self> {
+        let mut command = Command::new("sh");
+        command.args(["-c", LOGIN, "sh", "-N", "-T"]);
+        for option in [
+            "ControlPersist=no",
+            "ClearAllForwardings=yes",
+            "LogLevel=INFO",
+            // As docker has it.
+            "ConnectTimeout=30",
+            // As over tcp: a host that has vanished sends no sign.
+            "ServerAliveInterval=30",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.args(target.args());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(hold), Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        let mut errors = tokio::spawn(listen(stderr, words.clone()));
+        let directory = tokio::time::timeout(LOGIN_TIME, ready(stdout, &mut errors)).await??;
+        Ok(Self {
+            directory,
+            has_forward: AtomicBool::new(false),
+            errors,
+            _hold: hold,
+        })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.errors.is_finished()
+    }
+
+    /// An ssh that uses this login.
+    pub(super) fn command(&self) -> Command {
+        let mut command = ssh();
+        command.arg("-S").arg(self.directory.join("login"));
+        command
+    }
+
+    pub(super) fn has_forward(&self) -> bool {
+        self.has_forward.load(Ordering::Relaxed)
+    }
+
+    /// The socket here that leads to the one at the far end.
+    pub(super) fn forwarded(&self) -> PathBuf {
+        self.directory.join("engine")
+    }
+
+    /// Forwards to a socket at the far end. The error is what ssh says.
+    pub(super) async fn forward(&self, socket: &str) -> Result<(), String> {
+        if self.has_forward() {
+            return Ok(());
+        }
+        let route = format!("{}:{socket}", self.forwarded().display());
+        let mut command = self.command();
+        command.args(["-F", "none", "-O", "forward", "-L", &route, "--", "x"]);
+        command.stdin(Stdio::null());
+        let done = command.output().await.map_err(|error| error.to_string())?;
+        // Another connection may have been first.
+        if done.status.success() || self.forwarded().exists() {
+            self.has_forward.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&done.stderr).trim().to_owned())
+    }
+}
+
+/// Waits until other ssh programs can use the login: its socket is there when the far end has let us in.
+async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> io::Result<PathBuf> {
+    let mut lines = BufReader::new(stdout.take(LONGEST_LINE)).lines();
+    let Some(directory) = lines.next_line().await? else {
+        return Err(io::Error::other("no directory for it can be made in /tmp"));
+    };
+    let directory = PathBuf::from(directory);
+    let came = async {
+        while !has_socket(&directory) {
+            tokio::time::sleep(READY_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        () = came => {}
+        _ = errors => return Err(io::Error::other("it ended without a word")),
+    }
+    Ok(directory)
+}
+
+fn has_socket(directory: &Path) -> bool {
+    directory.join("login").symlink_metadata().is_ok()
+}
+
+/// Keeps the last line of what comes.
+pub(super) async fn listen(stderr: impl AsyncRead + Unpin, words: Words) {
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&line);
+                if !text.trim().is_empty() {
+                    words.set(text.trim());
+                }
+            }
+        }
+    }
+}

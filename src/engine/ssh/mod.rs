@@ -1,0 +1,258 @@
+//! An engine at the far end of the user's own ssh program.
+//!
+//! There is one login, however many connections are made. Each of these is a session on it that runs
+//! `docker system dial-stdio`; where the far end has no docker, or the address names a socket, it is a forwarding to the
+//! socket.
+
+mod login;
+mod process;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::sync::Mutex as Turn;
+
+use crate::error::{Error, ErrorKind, shown};
+
+use super::socket::Socket;
+use login::Login;
+pub(super) use process::Process;
+
+/// How much of what ssh says a message has.
+const LONGEST_WORDS: usize = 300;
+
+/// How long what ssh says is waited for after its connection has ended.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+
+const LAST_WORDS_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a session says of the far end before anything else.
+const MARK: &str = "dexec-far-end: ";
+
+/// Run by whatever shell the user has there, so without a line's end, an exclamation mark or a single quote. The order of
+/// the sockets is the one of this machine's own.
+const FAR_END: &str = "sh -c 'if command -v docker >/dev/null 2>&1; then echo dexec-far-end: docker; \
+    exec docker system dial-stdio; fi; own=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; \
+    for socket in /var/run/docker.sock \"$own/docker.sock\" \"$own/podman/podman.sock\" /run/podman/podman.sock; do \
+    if [ -e \"$socket\" ]; then if [ -w \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
+    else echo dexec-far-end: denied \"$socket\"; fi; exit; fi; done; echo dexec-far-end: nothing'";
+
+/// Whom to log in as, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) user: Option<String>,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+}
+
+/// One far end, and the login to it once there is one.
+#[derive(Debug)]
+pub(super) struct Ssh {
+    target: Target,
+    socket: Option<String>,
+    /// How long the far end may take for a connection.
+    connect_time: Duration,
+    login: Turn<Option<Arc<Login>>>,
+    words: Words,
+}
+
+/// The last line that ssh, or what it runs, has said of a fault.
+#[derive(Clone, Debug, Default)]
+struct Words(Arc<Mutex<String>>);
+
+impl Words {
+    fn set(&self, line: &str) {
+        line.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn get(&self) -> String {
+        shown(&self.0.lock().unwrap_or_else(PoisonError::into_inner), LONGEST_WORDS)
+    }
+
+    /// The words, which come by another way than the end of the connection that they explain.
+    async fn wait(&self) -> String {
+        let wait = async {
+            // There may be older ones.
+            tokio::time::sleep(LAST_WORDS_PAUSE).await;
+            while self.get().is_empty() {
+                tokio::time::sleep(LAST_WORDS_PAUSE).await;
+            }
+        };
+        // Where there are none, nothing can be said.
+        let _ = tokio::time::timeout(LAST_WORDS_TIME, wait).await;
+        self.get()
+    }
+}
+
+impl Target {
+    /// ssh's own arguments. None of the words can be taken for another option: each is an option's argument or stands
+    /// behind the end of the options.
+    fn args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        if let Some(user) = &self.user {
+            args.extend(["-l".to_owned(), user.clone()]);
+        }
+        if let Some(port) = self.port {
+            args.extend(["-p".to_owned(), port.to_string()]);
+        }
+        args.extend(["--".to_owned(), self.host.clone()]);
+        args
+    }
+
+    /// What to type to see what ssh says.
+    fn command(&self) -> String {
+        format!("ssh {}", self.args().join(" ")).replace(" -- ", " ")
+    }
+}
+
+impl Ssh {
+    pub(super) fn new(target: Target, socket: Option<String>, connect_time: Duration) -> Self {
+        Self {
+            target,
+            socket,
+            connect_time,
+            login: Turn::default(),
+            words: Words::default(),
+        }
+    }
+
+    pub(super) async fn dial(&self) -> Result<Socket, Error> {
+        let login = self.login().await?;
+        if let Some(socket) = &self.socket {
+            return self.forwarded(&login, socket).await;
+        }
+        if login.has_forward() {
+            return self.connect_forward(&login).await;
+        }
+        let (process, said) = tokio::time::timeout(self.connect_time, self.session(&login))
+            .await
+            .unwrap_or_else(|_| Err(self.failed("the far end did not answer in time")))?;
+        let (answer, socket) = said.split_once(' ').unwrap_or((&said, ""));
+        match answer {
+            "docker" => Ok(Socket::Ssh(Box::new(process))),
+            "socket" => self.forwarded(&login, socket).await,
+            "denied" => Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!(
+                    "this user may not use the socket {} there: log in as another, or add the user to its group",
+                    shown(socket, LONGEST_WORDS)
+                ),
+            )),
+            _ => Err(Error::new(
+                ErrorKind::EngineUnreachable,
+                "there is no docker and no engine's socket at the far end: start the engine, or name its socket \
+                 (ssh://host/path/to/socket)",
+            )),
+        }
+    }
+
+    /// The login, made anew where there is none any more.
+    async fn login(&self) -> Result<Arc<Login>, Error> {
+        let mut place = self.login.lock().await;
+        if let Some(login) = place.as_ref().filter(|login| !login.is_over()) {
+            return Ok(Arc::clone(login));
+        }
+        *place = None;
+        self.words.set("");
+        let login = match Login::begin(&self.target, &self.words).await {
+            Ok(login) => Arc::new(login),
+            Err(reason) => return Err(self.not_logged_in(&reason).await),
+        };
+        // What was said until here was no fault.
+        self.words.set("");
+        Ok(Arc::clone(place.insert(login)))
+    }
+
+    /// A session, and what it says of the far end.
+    async fn session(&self, login: &Login) -> Result<(Process, String), Error> {
+        let mut command = login.command();
+        // Where the login can take no more sessions ssh makes another, and there is nobody to ask then.
+        for option in [
+            "BatchMode=yes",
+            "ClearAllForwardings=yes",
+            "ControlMaster=no",
+            "RemoteCommand=none",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.arg("-T").args(self.target.args()).arg(FAR_END);
+        let mut process = Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))?;
+        if let Ok(said) = process.mark(MARK).await {
+            return Ok((process, said));
+        }
+        let said = self.words.wait().await;
+        Err(self.failed(&format!("the far end ran no command ({said})")))
+    }
+
+    /// A connection to a socket of the far end.
+    async fn forwarded(&self, login: &Login, socket: &str) -> Result<Socket, Error> {
+        // Elsewhere such a character would divide the words or be expanded by ssh.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@,=".contains(&byte);
+        if !socket.starts_with('/') || !socket.bytes().all(is_plain) {
+            let socket = shown(socket, LONGEST_WORDS);
+            return Err(Error::invalid(format!(
+                "ssh can't forward to a socket of this name: {socket}"
+            )));
+        }
+        login
+            .forward(socket)
+            .await
+            .map_err(|said| self.failed(&format!("ssh did not forward to {socket} ({said})")))?;
+        self.connect_forward(login).await
+    }
+
+    async fn connect_forward(&self, login: &Login) -> Result<Socket, Error> {
+        let connected = UnixStream::connect(login.forwarded()).await;
+        connected
+            .map(Socket::Unix)
+            .map_err(|error| self.failed(&format!("the forwarding has gone: {error}")))
+    }
+
+    /// Why an answer did not come, where ssh tells it.
+    pub(super) async fn fault_of_answer(&self) -> Option<Error> {
+        let said = self.words.wait().await;
+        let lower = said.to_lowercase();
+        if said.is_empty() {
+            None
+        } else if lower.contains("open failed") {
+            let socket = self.socket.as_deref().unwrap_or("the engine's socket");
+            Some(Error::new(
+                ErrorKind::EngineUnreachable,
+                format!(
+                    "no connection to {socket} at the far end ({said}): is the engine started, may this user use its \
+                     socket, and does the far end's sshd allow forwarding?"
+                ),
+            ))
+        } else if lower.contains("permission denied") {
+            let reason = format!("at the far end: {said}. Add the user there to the socket's group");
+            Some(Error::new(ErrorKind::PermissionDenied, reason))
+        } else {
+            let reason = format!("at the far end: {said}");
+            Some(Error::new(ErrorKind::EngineUnreachable, reason))
+        }
+    }
+
+    async fn not_logged_in(&self, error: &io::Error) -> Error {
+        match self.words.wait().await.as_str() {
+            "" if error.kind() == io::ErrorKind::TimedOut => self.failed("the login did not end in time"),
+            "" => self.failed(&error.to_string()),
+            said => self.failed(said),
+        }
+    }
+
+    fn failed(&self, reason: &str) -> Error {
+        let (reason, command) = (reason.trim_end_matches('.'), self.target.command());
+        let reason = format!("ssh failed: {reason}. Try `{command}`: dexec gets in where that does");
+        Error::new(ErrorKind::Ssh, reason)
+    }
+}
+
+/// ssh, with everything of it apart from ours: a signal to our process group is not for it.
+fn ssh() -> Command {
+    let mut command = Command::new("ssh");
+    command.process_group(0).kill_on_drop(true);
+    command
+}

@@ -1,0 +1,89 @@
+//! A program's input and output as a connection.
+
+use std::io;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader, ReadBuf};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::Words;
+use super::login::listen;
+
+/// How much a far end's shell may print of its own before it runs a command.
+const MOST_NOISE: u64 = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    /// Ended with the connection.
+    _child: Child,
+}
+
+impl Process {
+    pub(super) fn spawn(mut command: Command, words: &Words) -> io::Result<Self> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        tokio::spawn(listen(stderr, words.clone()));
+        Ok(Self {
+            stdin: Some(stdin),
+            stdout: BufReader::new(stdout),
+            _child: child,
+        })
+    }
+
+    /// What stands behind the mark on the first line that has it.
+    pub(super) async fn mark(&mut self, mark: &str) -> io::Result<String> {
+        let mut reader = (&mut self.stdout).take(MOST_NOISE);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).await? > 0 {
+            let text = String::from_utf8_lossy(&line);
+            if let Some((_, said)) = text.split_once(mark) {
+                return Ok(said.trim().to_owned());
+            }
+            line.clear();
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    fn stdin(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
+        self.stdin
+            .as_mut()
+            .map(Pin::new)
+            .ok_or(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl AsyncRead for Process {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stdout).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Process {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stdin()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stdin {
+            Some(stdin) => Pin::new(stdin).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// A program learns of the end of its input by the end of the pipe.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stdin = None;
+        Poll::Ready(Ok(()))
+    }
+}

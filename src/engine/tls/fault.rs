@@ -1,0 +1,159 @@
+//! Why there is no TLS connection, and what to do about it.
+
+use std::error::Error as StdError;
+use std::io;
+
+use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as Rustls, InconsistentKeys, InvalidMessage};
+
+use crate::endpoint::{Pem, Tls};
+use crate::error::{Error, shown};
+
+use super::{inner, refused};
+
+const OTHER_PORT: &str = "it does not speak TLS there: use its port for TLS (2376 as a rule), or ask for no TLS (unset \
+                          DOCKER_TLS_VERIFY and DOCKER_TLS)";
+
+const GIVE_CERTIFICATE: &str = "it wants a client certificate, and none is given: put cert.pem and key.pem into \
+                                DOCKER_CERT_PATH, or name them with --tlscert and --tlskey";
+
+/// How much of the names in a certificate a message has.
+const LONGEST_NAMES: usize = 300;
+
+pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
+    let reason = match inner(&error) {
+        Some(reason) => told(reason, tls, host),
+        None => format!("it closed the connection in the TLS handshake ({error}): is this its port for TLS?"),
+    };
+    refused(reason).with_source(error)
+}
+
+/// The fault of TLS in an answer that did not come. With TLS 1.3 a server refuses the client's certificate only after
+/// the handshake, and some close the connection without a word.
+pub(in crate::engine) fn fault_of_answer(error: &hyper::Error, tls: &Tls, host: &str) -> Option<Error> {
+    let io = error.source().and_then(<dyn StdError>::downcast_ref::<io::Error>);
+    if let Some(reason) = io.and_then(inner) {
+        return Some(refused(told(reason, tls, host)));
+    }
+    let is_cut = error.is_incomplete_message()
+        || io.is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+            )
+        });
+    (is_cut && tls.identity.is_none()).then(|| {
+        refused("it ended the connection without an answer: it may want a client certificate, and none is given")
+    })
+}
+
+pub(super) fn of_identity(error: &Rustls, certificate: &Pem, key: &Pem) -> Error {
+    refused(match error {
+        Rustls::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            format!(
+                "the key in {} is not the one of the certificate in {}",
+                key.name, certificate.name
+            )
+        }
+        Rustls::InvalidCertificate(reason) => {
+            format!("the certificate in {} can't be used: {reason}", certificate.name)
+        }
+        _ => format!(
+            "the key in {} can't be used: it has to be RSA (2048 bits or more), ECDSA (P-256, P-384 or P-521) or Ed25519",
+            key.name
+        ),
+    })
+}
+
+fn told(error: &Rustls, tls: &Tls, host: &str) -> String {
+    match error {
+        Rustls::InvalidCertificate(reason) => certificate_fault(reason, tls, host),
+        Rustls::AlertReceived(alert) => alert_fault(*alert, tls),
+        // A plain server's answer to what it can't read.
+        Rustls::InvalidMessage(InvalidMessage::InvalidContentType) => OTHER_PORT.to_owned(),
+        Rustls::PeerIncompatible(_) => {
+            format!("it offers nothing that is safe enough, TLS 1.2 being the least ({error})")
+        }
+        _ => format!("TLS failed: {error}"),
+    }
+}
+
+fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> String {
+    match reason {
+        // A CA of the same name with another key shows as a bad signature.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => match &tls.ca {
+            Some(ca) => format!(
+                "its certificate is not signed by the CA in {}: take the ca.pem that was made for this engine",
+                ca.name
+            ),
+            None => "its certificate is not signed by a CA that this system trusts: name the engine's own (--tlscacert, \
+                     DOCKER_CERT_PATH)"
+                .to_owned(),
+        },
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired: renew it (or set this machine's clock right)".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet: set the clocks right".to_owned()
+        }
+        CertificateError::NotValidForName => {
+            format!("its certificate is not for the name `{host}`: make one whose subjectAltName has it")
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let names = if presented.is_empty() {
+                "has no names (subjectAltName)".to_owned()
+            } else {
+                format!("is for {}", shown(&presented.join(", "), LONGEST_NAMES))
+            };
+            format!(
+                "its certificate {names}, not for `{host}`: use a name that it has, or make one whose subjectAltName has \
+                 this"
+            )
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not meant for servers: make one whose extendedKeyUsage has serverAuth".to_owned()
+        }
+        // rustls has no name of its own for it, and hands on webpki's.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it shows a CA's certificate as its own, which is trusted only where ca.pem holds the very same: copy it there"
+                .to_owned()
+        }
+        _ => format!("its certificate can't be trusted: {reason}"),
+    }
+}
+
+fn alert_fault(alert: AlertDescription, tls: &Tls) -> String {
+    match (alert, &tls.identity) {
+        (AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity, _) => {
+            format!("it offers nothing that is safe enough, TLS 1.2 being the least ({alert:?})")
+        }
+        (AlertDescription::UnrecognisedName, _) => "it does not know itself by this name: use another".to_owned(),
+        (_, None) if is_about_clients(alert) => GIVE_CERTIFICATE.to_owned(),
+        (AlertDescription::CertificateExpired, Some((certificate, _))) => {
+            format!("the client certificate in {} has expired: renew it", certificate.name)
+        }
+        (_, Some((certificate, _))) if is_about_clients(alert) => format!(
+            "it refuses the client certificate in {} ({alert:?}): that has to be signed by the CA which the engine was \
+             started with, valid now, and meant for clients (clientAuth)",
+            certificate.name
+        ),
+        _ => format!("it refused the TLS connection ({alert:?})"),
+    }
+}
+
+/// What servers say of a client's certificate; the last, of one that is missing, with TLS 1.2.
+fn is_about_clients(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError
+            | AlertDescription::HandshakeFailure
+    )
+}

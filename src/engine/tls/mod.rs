@@ -1,0 +1,115 @@
+//! TLS from files in memory to a connection.
+
+mod fault;
+mod verifier;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::endpoint::{Pem, Tls};
+use crate::error::{Error, ErrorKind};
+
+pub(super) use fault::fault_of_answer;
+use verifier::{Pinning, Unchecked};
+
+/// Makes the TLS connection over an open one.
+pub(super) async fn handshake(
+    connector: &TlsConnector,
+    tls: &Tls,
+    host: &str,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let connected = connector.connect(server_name(host)?, stream).await;
+    connected.map_err(|error| fault::of_handshake(error, tls, host))
+}
+
+/// The name that the server's certificate has to be for. The zone of an IPv6 address is this machine's own affair.
+fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
+    let name = host.split_once('%').map_or(host, |(address, _)| address);
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| refused(format!("`{host}` is no name that a certificate can be for")))
+}
+
+/// Everything that connections to one endpoint share: a later one resumes the session of the first.
+pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = verifier(tls, &provider)?;
+    // TLS 1.2 and 1.3.
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match &tls.identity {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|error| fault::of_identity(&error, certificate, key))?,
+    };
+    Ok(Arc::new(config).into())
+}
+
+fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    if !tls.verify {
+        return Ok(Arc::new(Unchecked::new(provider)));
+    }
+    let mut roots = RootCertStore::empty();
+    let trusted = if let Some(ca) = &tls.ca {
+        let trusted = certificates(ca)?;
+        for certificate in &trusted {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| refused(format!("{} holds a certificate that is none: {error}", ca.name)))?;
+        }
+        trusted
+    } else {
+        // One broken file among the system's is no fault of this connection.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Vec::new()
+    };
+    let by_chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    let by_chain = by_chain.map_err(|_| {
+        refused("this system has no list of trusted CAs: name the engine's own (--tlscacert, DOCKER_CERT_PATH)")
+    })?;
+    Ok(Arc::new(Pinning::new(by_chain, trusted)))
+}
+
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(refused(format!("{} holds no certificate in PEM", pem.name))),
+    }
+}
+
+/// Nothing of the file's contents may stand in an error.
+fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
+    const ENCRYPTED: &[u8] = b"ENCRYPTED";
+    if memchr::memmem::find(&pem.bytes, ENCRYPTED).is_some() {
+        return Err(refused(format!(
+            "the key in {} is encrypted, and can't be read without its passphrase, as with docker: decrypt it \
+             (`openssl pkey -in KEY -out NEW`)",
+            pem.name
+        )));
+    }
+    PrivateKeyDer::from_pem_slice(&pem.bytes).map_err(|_| refused(format!("{} holds no private key in PEM", pem.name)))
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Tls, reason)
+}
+
+/// The error of rustls inside of one of a connection.
+fn inner(error: &io::Error) -> Option<&tokio_rustls::rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}

@@ -1,0 +1,100 @@
+//! What it means when nothing answers.
+
+use std::io;
+
+use crate::endpoint::{Address, Endpoint};
+use crate::error::{Error, ErrorKind};
+
+use super::START;
+use super::refusal::unanswered_kind;
+use super::transport::TransportError;
+
+pub(super) fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> Error {
+    let address = endpoint.address();
+    let (kind, remedy) = match (&error, address) {
+        (TransportError::Explained(explained), _) => (explained.kind(), explained.to_string()),
+        (TransportError::Unanswered(explained), _) if what != START => (explained.kind(), explained.to_string()),
+        (TransportError::Connect(reason), _) => connect_fault(reason, address),
+        (TransportError::ConnectTimeout(_), _) => (
+            ErrorKind::EngineUnreachable,
+            format!("{error}: the host is down, or a firewall drops what is sent to it"),
+        ),
+        (TransportError::Http(reason), _) if reason.is_parse() && what != START => (
+            ErrorKind::NotAnEngine,
+            format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
+        ),
+        _ => (unanswered_kind(what), error.to_string()),
+    };
+    let tried = match error {
+        TransportError::Connect(_)
+        | TransportError::ConnectTimeout(_)
+        | TransportError::Explained(_)
+        | TransportError::Unanswered(_)
+            if kind != ErrorKind::ConnectionLost =>
+        {
+            "can't connect to".to_owned()
+        }
+        _ => format!("failed to {what} at"),
+    };
+    Error::new(
+        kind,
+        format!("{tried} the engine at {address} ({}): {remedy}", endpoint.origin()),
+    )
+    .with_source(error)
+    .with_hint(&endpoint.others_hint())
+}
+
+fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
+    match (reason.kind(), address) {
+        (io::ErrorKind::PermissionDenied, _) => (ErrorKind::PermissionDenied, permission_remedy(address)),
+        (io::ErrorKind::NotFound, Address::Unix(_)) => (
+            ErrorKind::EngineUnreachable,
+            "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+        ),
+        (io::ErrorKind::ConnectionRefused, _) => (
+            ErrorKind::EngineUnreachable,
+            "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
+        ),
+        _ => (ErrorKind::EngineUnreachable, reason.to_string()),
+    }
+}
+
+#[cfg(unix)]
+fn permission_remedy(address: &Address) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let Address::Unix(path) = address else {
+        return "this user may not connect".to_owned();
+    };
+    let Ok(metadata) = path.metadata() else {
+        return "this user may not enter the directory of the socket".to_owned();
+    };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o020 == 0 {
+        return format!("only its owner may use the socket (mode {mode:03o}): run dexec as that user");
+    }
+    let gid = metadata.gid();
+    let group = group_name(gid).unwrap_or_else(|| gid.to_string());
+    if gid == 0 {
+        return format!("the socket belongs to the group {group} (mode {mode:03o}): run dexec as root");
+    }
+    format!(
+        "the socket belongs to the group {group} (mode {mode:03o}): add this user to it \
+         (`sudo usermod -aG {group} \"$USER\"`, then log in again)"
+    )
+}
+
+#[cfg(not(unix))]
+fn permission_remedy(_: &Address) -> String {
+    "this user may not connect".to_owned()
+}
+
+#[cfg(unix)]
+fn group_name(gid: u32) -> Option<String> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+    })
+}

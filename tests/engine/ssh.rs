@@ -1,0 +1,278 @@
+//! ssh: one login, nothing that stays, and faults told by their cause.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use dexec::{CancellationToken, Endpoint, Engine, Request};
+use serde_json::{Value, json};
+
+use crate::api::{self, Container};
+use crate::sshd::{self, FarEnd, Sshd, silent_port};
+use crate::support::{Run, assert_response, code, rest_of, signal};
+
+#[test]
+fn one_command_is_one_login() {
+    // A stop makes as many connections as a command can need.
+    let args = [
+        "--timeout",
+        "1",
+        "dexec-shell",
+        "sh",
+        "-c",
+        "trap '' TERM; while :; do sleep 1; done",
+    ];
+    let args = [&["--kill-after", "0.1"][..], &args].concat();
+    for far_end in [FarEnd::Docker, FarEnd::Nothing] {
+        let sshd = Sshd::start(&far_end);
+        let url = match far_end {
+            FarEnd::Docker => sshd.url(),
+            _ => format!("{}{}", sshd.url(), api::socket()),
+        };
+        let response = sshd.dexec_at(&url, &args).response();
+        assert_response(
+            &response,
+            json!({
+                "exitCode": 124, "stdout": "", "stderr": "", "success": false, "timedOut": true, "signal": "SIGKILL",
+            }),
+        );
+        assert_eq!(sshd.logins(), 1);
+        sshd.assert_nothing_stays();
+    }
+}
+
+/// Starts a command that waits, in a container of its own, and waits until it runs.
+fn started(sshd: &Sshd, container: &Container) -> Child {
+    let script = "echo started; sleep 600";
+    let mut child = sshd.dexec(&["--raw", &container.name, "sh", "-c", script]).spawn();
+    let mut word = [0; 8];
+    let stdout = child.stdout.as_mut().expect("it is a pipe");
+    stdout.read_exact(&mut word).expect("it can be read");
+    assert_eq!(&word, b"started\n");
+    child
+}
+
+#[test]
+fn nothing_stays_whatever_ends_dexec() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    let container = Container::start("ssh-ends", &["sleep", "1000000"]);
+    for name in ["TERM", "INT", "HUP", "KILL"] {
+        let mut child = started(&sshd, &container);
+        signal(&child, name);
+        rest_of(&mut child);
+        child.wait().expect("it ends");
+        sshd.assert_nothing_stays();
+    }
+    // The reader of the output goes.
+    let mut child = started(&sshd, &container);
+    drop(child.stdout.take());
+    assert_eq!(code(child.wait().expect("it ends")), 141);
+    sshd.assert_nothing_stays();
+    // An error.
+    let response = sshd.dexec(&["dexec-nosuch", "true"]).response();
+    assert_eq!(response["errorKind"], "containerNotFound", "{response}");
+    sshd.assert_nothing_stays();
+}
+
+#[test]
+fn a_signal_to_the_whole_group_leaves_time_to_stop_the_command() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    let container = Container::start("ssh-group", &["sleep", "1000000"]);
+    for (name, exit) in [("TERM", 143), ("INT", 130)] {
+        // As a terminal sends it, or timeout(1).
+        let script = "echo started >&2; sleep 600";
+        let mut command = sshd.dexec(&[&container.name, "sh", "-c", script]).into_command();
+        let mut child = command.process_group(0).spawn().expect("it can be started");
+        while container.processes().len() < 2 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let group = format!("-{}", child.id());
+        let sent = Command::new("kill").args(["-s", name, "--", &group]).status();
+        assert!(sent.expect("kill can be run").success());
+        let response: Value = serde_json::from_slice(&rest_of(&mut child)).expect("it answers");
+        assert_eq!(
+            (&response["exitCode"], &response["errorKind"], response.get("orphaned")),
+            (&exit.into(), &"interrupted".into(), None),
+            "{response}"
+        );
+        child.wait().expect("it ends");
+        assert_eq!(container.processes().len(), 1, "{:?}", container.processes());
+        sshd.assert_nothing_stays();
+    }
+}
+
+#[test]
+fn a_login_that_does_not_end_is_given_up_with_us() {
+    let sshd = Sshd::start(&FarEnd::Nothing);
+    let (listener, port) = silent_port();
+    for (name, exit) in [("TERM", 143), ("KILL", 137)] {
+        let url = format!("ssh://root@127.0.0.1:{port}");
+        let mut child = sshd.dexec_at(&url, &["dexec-shell", "true"]).spawn();
+        let _client = listener.accept().expect("it comes");
+        signal(&child, name);
+        rest_of(&mut child);
+        assert_eq!(code(child.wait().expect("it ends")), exit);
+        sshd.assert_nothing_stays();
+    }
+}
+
+#[track_caller]
+fn refused(run: Run, kind: &str, words: &str) {
+    let response = run.response();
+    assert_eq!(
+        (&response["exitCode"], &response["errorKind"]),
+        (&1.into(), &kind.into()),
+        "{response}"
+    );
+    let message = response["message"].as_str().expect("there is a message");
+    assert!(message.contains(words) && message.lines().count() <= 2, "{message}");
+}
+
+#[test]
+fn a_login_that_fails_is_told_in_ssh_s_words() {
+    let sshd = Sshd::start(&FarEnd::Nothing);
+    let run = |url: &str| sshd.dexec_at(url, &["dexec-shell", "true"]);
+    let (listener, port) = silent_port();
+    drop(listener);
+    refused(run(&format!("ssh://127.0.0.1:{port}")), "ssh", "Connection refused");
+    refused(
+        run("ssh://nowhere.invalid"),
+        "ssh",
+        "Could not resolve hostname nowhere.invalid",
+    );
+    refused(
+        run(&sshd.url()).env("PATH", sshd.at("bin")),
+        "ssh",
+        "install OpenSSH's client",
+    );
+
+    fs::copy(sshd.at("stranger"), sshd.at("user")).expect("it can be copied");
+    refused(run(&sshd.url()), "ssh", "Permission denied (publickey)");
+    fs::write(sshd.at("known"), "").expect("it can be written");
+    refused(run(&sshd.url()), "ssh", "Host key verification failed");
+    assert_eq!(sshd.logins(), 0);
+    sshd.assert_nothing_stays();
+}
+
+#[test]
+fn a_far_end_without_an_engine_is_told() {
+    let run = |far_end: &FarEnd, path: &str| {
+        let sshd = Sshd::start(far_end);
+        (
+            sshd.dexec_at(&format!("{}{path}", sshd.url()), &["dexec-shell", "true"]),
+            sshd,
+        )
+    };
+    for (far_end, path, words) in [
+        (FarEnd::DockerWithoutEngine, "", "/nowhere/socket"),
+        (
+            FarEnd::Nothing,
+            "",
+            "there is no docker and no engine's socket at the far end",
+        ),
+        (
+            FarEnd::Nothing,
+            "/nowhere/socket",
+            "no connection to /nowhere/socket at the far end",
+        ),
+    ] {
+        let (run, sshd) = run(&far_end, path);
+        refused(run, "engineUnreachable", words);
+        assert_eq!(sshd.logins(), 1);
+        sshd.assert_nothing_stays();
+    }
+}
+
+#[test]
+fn ssh_asks_for_a_passphrase_on_the_terminal() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    let key = sshd.at("user");
+    let args = ["-q", "-p", "-N", "open sesame", "-f", sshd::path(&key)];
+    sshd::run("ssh-keygen", &args);
+    let run = sshd.dexec(&["dexec-shell", "echo", "inside"]).into_command();
+    let words: Vec<_> = std::iter::once(run.get_program())
+        .chain(run.get_args())
+        .map(|word| word.to_str().expect("it is UTF-8"))
+        .collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+    terminal.envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = terminal
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a terminal can be made");
+    let mut stdout = child.stdout.take().expect("it is a pipe");
+    let mut shown = String::new();
+    let mut answer = Some("open sesame\n");
+    let mut bytes = [0; 1024];
+    loop {
+        match stdout.read(&mut bytes).expect("it can be read") {
+            0 => break,
+            length => shown.push_str(&String::from_utf8_lossy(&bytes[..length])),
+        }
+        if shown.contains("Enter passphrase")
+            && let Some(answer) = answer.take()
+        {
+            let stdin = child.stdin.as_mut().expect("it is a pipe");
+            stdin.write_all(answer.as_bytes()).expect("it is read");
+        }
+    }
+    assert!(child.wait().expect("it ends").success(), "{shown}");
+    assert!(answer.is_none() && shown.contains("inside"), "{shown}");
+    sshd.assert_nothing_stays();
+}
+
+/// Where a child of the test below finds its sshd.
+const OF_LIBRARY: &str = "DEXEC_TEST_SSH_URL";
+
+#[test]
+fn an_engine_of_the_library_that_is_dropped_leaves_nothing() {
+    if let Ok(url) = std::env::var(OF_LIBRARY) {
+        return use_library(&url);
+    }
+    let sshd = Sshd::start(&FarEnd::Docker);
+    // dexec's ssh is the one of the PATH, which a test can set only for a child.
+    let child = sshd.dexec(&[]).into_command();
+    let path = child
+        .get_envs()
+        .find(|(name, _)| *name == "PATH")
+        .and_then(|(_, path)| path);
+    let this = std::env::current_exe().expect("a test knows its program");
+    let done = Command::new(this)
+        .args([
+            "--exact",
+            "ssh::an_engine_of_the_library_that_is_dropped_leaves_nothing",
+        ])
+        .env("PATH", path.expect("it is set"))
+        .env("TMPDIR", sshd.at("tmp"))
+        .env(OF_LIBRARY, sshd.url())
+        .status();
+    assert!(done.expect("it can be run").success());
+    assert_eq!(sshd.logins(), 1);
+    sshd.assert_nothing_stays();
+}
+
+fn use_library(url: &str) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    runtime.block_on(async {
+        let engine = Engine::connect(&Endpoint::parse(url).expect("it is an address"));
+        let run = async || {
+            let request = Request::new("dexec-shell", ["echo", "x"]).build();
+            let request = request.expect("it is a request");
+            engine.exec(request, &CancellationToken::new()).await
+        };
+        let (one, other) = tokio::join!(run(), run());
+        assert_eq!((one.end.exit_code(), other.end.exit_code()), (0, 0));
+        let directories = || {
+            let temporary = std::env::temp_dir();
+            fs::read_dir(temporary).expect("it can be read").count()
+        };
+        assert_eq!(directories(), 1);
+        drop(engine);
+        while directories() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    });
+}

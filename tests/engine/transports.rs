@@ -1,0 +1,138 @@
+//! The same commands over every way to the engine.
+
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+
+use serde_json::json;
+
+use crate::api;
+use crate::sshd::{FarEnd, Sshd};
+use crate::support::{Run, assert_response, dexec, noise};
+
+/// Runs each case over one way, which `name` keeps apart from the others in the container.
+fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
+    let response = dexec(&["dexec-shell", "sh", "-c", "echo out; echo err >&2; exit 3"]).response();
+    assert_response(
+        &response,
+        json!({ "exitCode": 3, "stdout": "out", "stderr": "err", "success": false }),
+    );
+
+    // The end of the input arrives, and output after it comes back.
+    let script = "cat; sleep 0.2; echo after; exit 4";
+    let response = dexec(&["-i", "dexec-shell", "sh", "-c", script])
+        .stdin("in\n")
+        .response();
+    assert_response(
+        &response,
+        json!({ "exitCode": 4, "stdout": "in\nafter", "stderr": "", "success": false }),
+    );
+
+    let bytes = noise(50_000_000);
+    let done = dexec(&["--raw", "-i", "dexec-shell", "cat"]).stdin(bytes.clone()).run();
+    assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
+    assert!(done.stdout == bytes, "{} bytes came back", done.stdout.len());
+
+    let file = format!("/tmp/transport-{name}");
+    let response = dexec(&["-d", "dexec-shell", "touch", &file]).response();
+    assert!(response["execId"].is_string(), "{response}");
+    let wait = format!("while [ ! -e {file} ]; do sleep 0.1; done; rm {file}");
+    assert_eq!(
+        dexec(&["--timeout", "30", "dexec-shell", "sh", "-c", &wait]).run().code,
+        0
+    );
+
+    let script = "echo started; sleep 600";
+    let response = dexec(&["--timeout", "1", "dexec-shell", "sh", "-c", script]).response();
+    assert_response(
+        &response,
+        json!({
+            "exitCode": 124, "stdout": "started", "stderr": "", "success": false, "timedOut": true, "signal": "SIGTERM",
+        }),
+    );
+}
+
+#[test]
+fn over_a_unix_socket() {
+    every_case("unix", |args| dexec(args));
+}
+
+/// An engine speaks TLS at all its ports or at none, so plain tcp is led to its socket.
+#[test]
+fn over_tcp() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("it can be listened to");
+    let host = format!("tcp://{}", listener.local_addr().expect("it has an address"));
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            lead(client.expect("it can be accepted"));
+        }
+    });
+    every_case("tcp", |args| dexec(["-H", &host]).args(args));
+}
+
+fn lead(client: TcpStream) {
+    let engine = UnixStream::connect(api::socket()).expect("the engine answers");
+    let (mut from_engine, mut to_client) = (
+        engine.try_clone().expect("it can be shared"),
+        client.try_clone().expect("it can be shared"),
+    );
+    let (mut from_client, mut to_engine) = (client, engine);
+    // Whoever goes early is no fault.
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_client, &mut to_engine);
+        let _ = to_engine.shutdown(Shutdown::Write);
+    });
+    thread::spawn(move || {
+        let _ = io::copy(&mut from_engine, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+}
+
+#[test]
+fn over_tls() {
+    let socket = api::socket();
+    let files = Path::new(&socket).with_file_name("tls");
+    let Ok(host) = std::fs::read_to_string(files.join("host")) else {
+        assert!(api::is_podman(), "script/engines gives Docker a port with TLS");
+        eprintln!("left out: Podman's service speaks no TLS");
+        return;
+    };
+    every_case("tls", |args| {
+        dexec(["-H", host.trim()])
+            .args(args)
+            .env("DOCKER_TLS_VERIFY", "1")
+            .env("DOCKER_CERT_PATH", &files)
+    });
+}
+
+#[test]
+fn over_ssh_with_docker_there() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    every_case("ssh-docker", |args| sshd.dexec(args));
+    sshd.assert_nothing_stays();
+}
+
+#[test]
+fn over_ssh_without_docker_there() {
+    if Path::new("/var/run/docker.sock").exists() {
+        eprintln!("left out: this machine has an engine where the far end is looked for first");
+        return;
+    }
+    let sshd = Sshd::start(&FarEnd::Socket);
+    every_case("ssh-bare", |args| sshd.dexec(args));
+    sshd.assert_nothing_stays();
+}
+
+#[test]
+fn over_ssh_to_a_socket() {
+    let sshd = Sshd::start(&FarEnd::Nothing);
+    let url = format!("{}{}", sshd.url(), api::socket());
+    every_case("ssh-socket", |args| sshd.dexec_at(&url, args));
+    sshd.assert_nothing_stays();
+    // Another is not there.
+    let response = sshd.dexec_at(&format!("{}/nowhere", sshd.url()), &["dexec-shell", "true"]);
+    let response = response.response();
+    assert_eq!(response["errorKind"], "engineUnreachable", "{response}");
+}

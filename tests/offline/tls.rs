@@ -1,0 +1,284 @@
+//! TLS: whom dexec trusts, what it shows of itself, and what it says where there is no connection.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+
+use rcgen::{
+    ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
+    PKCS_ED25519, PKCS_RSA_SHA256,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::fake::{Fake, Script};
+use crate::support::{Run, assert_response, dexec};
+use crate::tls_server::{Identity, Server, TLS_1_2, TLS_1_3, expired, files, new_key, only_for};
+
+const VERIFY: &str = "DOCKER_TLS_VERIFY";
+
+#[track_caller]
+fn answered(run: Run) {
+    assert_response(
+        &run.response(),
+        json!({ "exitCode": 0, "stdout": "x", "stderr": "", "success": true }),
+    );
+}
+
+/// Asserts that there is no connection, for this reason.
+#[track_caller]
+fn refused(run: Run, words: &str) -> Value {
+    let response = run.response();
+    assert_eq!(
+        (&response["exitCode"], &response["errorKind"]),
+        (&1.into(), &"tls".into()),
+        "{response}"
+    );
+    let message = response["message"].as_str().expect("there is a message");
+    assert!(message.contains(words) && message.lines().count() <= 2, "{message}");
+    response
+}
+
+fn plain(_: &mut rcgen::CertificateParams) {}
+
+#[test]
+fn a_server_that_the_given_ca_has_signed_is_trusted() {
+    let ca = Identity::authority("ca", &[]);
+    let server = Server::start(&ca.issue(plain));
+    answered(server.run(VERIFY, &files(&ca, None)));
+    assert_eq!(server.engine.requests().len(), 3, "{:?}", server.engine.requests());
+    assert!(server.engine.connections() <= 2);
+    // A certificate for an address.
+    let server = Server::start(&ca.issue(|params| params.subject_alt_names = vec![address("127.0.0.1")]));
+    answered(server.run_as("127.0.0.1", VERIFY, &files(&ca, None)));
+}
+
+fn address(address: &str) -> rcgen::SanType {
+    rcgen::SanType::IpAddress(address.parse().expect("it is an address"))
+}
+
+#[test]
+fn a_server_that_another_ca_has_signed_is_refused() {
+    let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
+    let server = Server::start(&other.issue(plain));
+    refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+    // A CA of the same name is not the same.
+    let namesake = Server::start(&Identity::authority("ca", &[]).issue(plain));
+    refused(namesake.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+    assert_eq!(server.engine.connections() + namesake.engine.connections(), 0);
+}
+
+#[test]
+fn without_the_check_every_server_is_taken() {
+    let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
+    let server = Server::start(&other.issue(expired));
+    answered(server.run_as("127.0.0.1", "DOCKER_TLS", &files(&ca, None)));
+}
+
+#[test]
+fn a_certificate_that_does_not_fit_is_refused() {
+    let ca = Identity::authority("ca", &[]);
+    let future = |params: &mut rcgen::CertificateParams| params.not_before = rcgen::date_time_ymd(4000, 1, 1);
+    for (certificate, words) in [
+        (ca.issue(expired), "has expired: renew it"),
+        (ca.issue(future), "is not valid yet"),
+        (
+            ca.issue(only_for(ExtendedKeyUsagePurpose::ClientAuth)),
+            "is not meant for servers",
+        ),
+        (ca.issue(|params| params.subject_alt_names.clear()), "has no names"),
+    ] {
+        refused(Server::start(&certificate).run(VERIFY, &files(&ca, None)), words);
+    }
+    let server = Server::start(&ca.issue(plain));
+    let response = refused(
+        server.run_as("127.0.0.1", VERIFY, &files(&ca, None)),
+        "not for `127.0.0.1`",
+    );
+    assert!(response.to_string().contains("localhost"), "{response}");
+}
+
+#[test]
+fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
+    let own = Identity::authority("own", &["localhost"]);
+    let server = Server::start(&own);
+    answered(server.run(VERIFY, &files(&own, None)));
+    refused(
+        server.run_as("127.0.0.1", VERIFY, &files(&own, None)),
+        "not for `127.0.0.1`",
+    );
+    // Any other is not, whatever it is called.
+    let namesake = Identity::authority("own", &["localhost"]);
+    refused(
+        server.run(VERIFY, &files(&namesake, None)),
+        "ca.pem holds the very same",
+    );
+
+    // It needs to be no CA.
+    let own = Identity::self_signed("own", &["localhost"], plain);
+    answered(Server::start(&own).run(VERIFY, &files(&own, None)));
+
+    for (change, words) in [
+        (Box::new(expired) as Box<dyn FnOnce(&mut _)>, "has expired"),
+        (
+            Box::new(only_for(ExtendedKeyUsagePurpose::ClientAuth)),
+            "is not meant for servers",
+        ),
+    ] {
+        let own = Identity::self_signed("own", &["localhost"], change);
+        refused(Server::start(&own).run(VERIFY, &files(&own, None)), words);
+    }
+    // Whoever has the certificate without its key is not believed.
+    let other_key = Identity::self_signed("own", &["localhost"], plain);
+    refused(
+        Server::start(&other_key).run(VERIFY, &files(&own, None)),
+        "is not signed by the CA in",
+    );
+}
+
+#[test]
+fn every_kind_of_key_is_taken_on_both_sides() {
+    let ca = Identity::authority("ca", &[]);
+    for algorithm in [
+        &PKCS_RSA_SHA256,
+        &PKCS_ECDSA_P256_SHA256,
+        &PKCS_ECDSA_P384_SHA384,
+        &PKCS_ECDSA_P521_SHA512,
+        &PKCS_ED25519,
+    ] {
+        let of_server = ca.issue_for(new_key(algorithm), plain);
+        let of_client = ca.issue_for(new_key(algorithm), plain);
+        for versions in [TLS_1_2, TLS_1_3] {
+            let server = Server::start_with(&of_server, Some(&ca), versions);
+            answered(server.run(VERIFY, &files(&ca, Some(&of_client))));
+        }
+    }
+}
+
+/// What openssl makes of a key.
+fn openssl(key: &KeyPair, args: &[&str]) -> String {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let file = directory.path().join("key");
+    fs::write(&file, key.serialize_pem()).expect("it can be written");
+    let done = Command::new("openssl").args(args).arg("-in").arg(file).output();
+    let done = done.expect("openssl can be run");
+    assert!(
+        done.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    String::from_utf8(done.stdout).expect("it is text")
+}
+
+#[test]
+fn every_form_of_key_is_read_but_an_encrypted_one() {
+    let ca = Identity::authority("ca", &[]);
+    let of_server = ca.issue(plain);
+    let server = || Server::start_with(&of_server, Some(&ca), TLS_1_3);
+    let encrypted = ["-aes256", "-passout", "pass:secret"];
+    for (algorithm, form) in [
+        (&PKCS_RSA_SHA256, "RSA PRIVATE KEY"),
+        (&PKCS_ECDSA_P256_SHA256, "EC PRIVATE KEY"),
+        (&PKCS_ECDSA_P521_SHA512, "EC PRIVATE KEY"),
+    ] {
+        let client = ca.issue_for(new_key(algorithm), plain);
+        let files = files(&ca, Some(&client));
+        let write = |text: &str| fs::write(files.path().join("key.pem"), text).expect("it can be written");
+        let traditional = openssl(&client.key, &["pkey", "-traditional"]);
+        assert!(traditional.starts_with(&format!("-----BEGIN {form}-----")), "{form}");
+        write(&traditional);
+        answered(server().run(VERIFY, &files));
+        // What `openssl ecparam -genkey` writes before a key.
+        write(&format!(
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{traditional}"
+        ));
+        answered(server().run(VERIFY, &files));
+        for args in [&["pkey"][..], &["pkey", "-traditional"]] {
+            write(&openssl(&client.key, &[args, &encrypted].concat()));
+            refused(server().run(VERIFY, &files), "is encrypted");
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_named_and_not_shown() {
+    let ca = Identity::authority("ca", &[]);
+    let client = ca.issue(plain);
+    let server = Server::start_with(&ca.issue(plain), Some(&ca), TLS_1_3);
+    let with = |name: &str, text: &str| -> TempDir {
+        let files = files(&ca, Some(&client));
+        fs::write(files.path().join(name), text).expect("it can be written");
+        files
+    };
+    let begun = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0IHNlY3JldA==\n";
+    let broken = format!("{begun}-----END PRIVATE KEY-----\n");
+    for (name, text, words) in [
+        ("ca.pem", "", "ca.pem holds no certificate in PEM"),
+        ("cert.pem", "nothing", "cert.pem holds no certificate in PEM"),
+        ("key.pem", "nothing", "key.pem holds no private key in PEM"),
+        ("key.pem", begun, "key.pem holds no private key in PEM"),
+        ("key.pem", &broken, "key.pem can't be used"),
+        (
+            "key.pem",
+            &ca.key.serialize_pem(),
+            "is not the one of the certificate in",
+        ),
+    ] {
+        let response = refused(server.run(VERIFY, &with(name, text)), words);
+        let shown = response.to_string();
+        assert!(!shown.contains("secret") && !shown.contains("c2Vjc"), "{shown}");
+    }
+    assert_eq!(server.engine.connections(), 0);
+}
+
+#[test]
+fn a_client_certificate_that_is_wanted_or_refused_is_told() {
+    let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
+    let of_server = ca.issue(plain);
+    for versions in [TLS_1_2, TLS_1_3] {
+        let server = Server::start_with(&of_server, Some(&ca), versions);
+        refused(
+            server.run(VERIFY, &files(&ca, None)),
+            "it wants a client certificate, and none is given",
+        );
+        let stranger = other.issue(plain);
+        refused(
+            server.run(VERIFY, &files(&ca, Some(&stranger))),
+            "it refuses the client certificate in",
+        );
+        let late = ca.issue(expired);
+        refused(server.run(VERIFY, &files(&ca, Some(&late))), "has expired");
+        assert_eq!(server.engine.connections(), 0);
+    }
+}
+
+#[test]
+fn a_port_without_tls_is_told() {
+    let ca = Identity::authority("ca", &[]);
+    for (answer, words) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it does not speak TLS there"),
+        (b"", "it closed the connection in the TLS handshake"),
+    ] {
+        let listener = TcpListener::bind("localhost:0").expect("it can be listened to");
+        let host = format!("tcp://{}", listener.local_addr().expect("it has an address"));
+        thread::spawn(move || {
+            use std::io::{Read as _, Write as _};
+            let (mut client, _) = listener.accept().expect("it can be accepted");
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(answer);
+        });
+        let run = dexec(["-H", &host, "web", "true"]).env(VERIFY, "1");
+        refused(run.env("DOCKER_CERT_PATH", files(&ca, None).path()), words);
+    }
+}
+
+#[test]
+fn a_port_with_tls_that_is_asked_without_is_told() {
+    let go_s_answer = crate::fake::json("400 Bad Request", "Client sent an HTTP request to an HTTPS server.\n");
+    let fake = Fake::start(Script {
+        create: go_s_answer.into(),
+        ..Script::default()
+    });
+    refused(dexec(["-H", &fake.host, "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+}

@@ -1,0 +1,198 @@
+//! Servers with TLS on this machine, and certificates for them and their clients.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    PKCS_ECDSA_P256_SHA256, SanType, SignatureAlgorithm,
+};
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+
+use crate::fake::{Fake, Script};
+use crate::support::{Run, dexec};
+
+pub const TLS_1_2: &[&SupportedProtocolVersion] = &[&version::TLS12];
+pub const TLS_1_3: &[&SupportedProtocolVersion] = &[&version::TLS13];
+
+/// A certificate and its key.
+pub struct Identity {
+    pub key: KeyPair,
+    params: CertificateParams,
+    certificate: Certificate,
+}
+
+impl Identity {
+    /// One that signs others, and is signed by itself; with these names for a server.
+    pub fn authority(name: &str, names: &[&str]) -> Self {
+        Self::self_signed(name, names, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        })
+    }
+
+    pub fn self_signed(name: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = new_key(&PKCS_ECDSA_P256_SHA256);
+        let mut params = params(name, names);
+        change(&mut params);
+        let certificate = params.self_signed(&key).expect("it can be signed");
+        Self {
+            key,
+            params,
+            certificate,
+        }
+    }
+
+    /// One for `localhost`, that this one signs.
+    pub fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        self.issue_for(new_key(&PKCS_ECDSA_P256_SHA256), change)
+    }
+
+    pub fn issue_for(&self, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = params("leaf", &["localhost"]);
+        change(&mut params);
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        let certificate = params.signed_by(&key, &issuer).expect("it can be signed");
+        Self {
+            key,
+            params,
+            certificate,
+        }
+    }
+
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).expect("it is a certificate");
+        Arc::new(roots)
+    }
+}
+
+pub fn new_key(algorithm: &'static SignatureAlgorithm) -> KeyPair {
+    KeyPair::generate_for(algorithm).expect("a key can be made")
+}
+
+fn params(name: &str, names: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match name.parse() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName((*name).try_into().expect("it is a name")),
+        })
+        .collect();
+    params
+}
+
+/// The certificate was meant for this alone.
+pub fn only_for(purpose: ExtendedKeyUsagePurpose) -> impl FnOnce(&mut CertificateParams) {
+    |params| params.extended_key_usages = vec![purpose]
+}
+
+/// The certificate is past its time.
+pub fn expired(params: &mut CertificateParams) {
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+}
+
+/// A scripted engine behind TLS.
+pub struct Server {
+    pub engine: Fake,
+    pub port: u16,
+}
+
+impl Server {
+    /// One that asks for no client certificate.
+    pub fn start(identity: &Identity) -> Self {
+        Self::start_with(identity, None, &[&version::TLS12, &version::TLS13])
+    }
+
+    /// One that wants a client certificate which `clients` has signed.
+    pub fn start_with(
+        identity: &Identity,
+        clients: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .expect("there are such versions");
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(clients) => config.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(clients.roots(), provider)
+                    .build()
+                    .expect("it has a root"),
+            ),
+        };
+        let key = PrivateKeyDer::try_from(identity.key.serialize_der()).expect("it is a key");
+        let config = config
+            .with_single_cert(vec![identity.certificate.der().clone()], key)
+            .expect("the key fits");
+
+        let engine = Fake::start(Script::default());
+        let path = engine.host.strip_prefix("unix://").expect("it is a socket").to_owned();
+        let listener = TcpListener::bind("localhost:0").expect("it can be listened to");
+        let port = listener.local_addr().expect("it has an address").port();
+        thread::spawn(move || serve(&listener, &Arc::new(config).into(), &path));
+        Self { engine, port }
+    }
+
+    /// `dexec`, with what docker's variables say of TLS.
+    pub fn run(&self, variable: &str, files: &TempDir) -> Run {
+        self.run_as("localhost", variable, files)
+    }
+
+    /// The same, with another name for the server.
+    pub fn run_as(&self, host: &str, variable: &str, files: &TempDir) -> Run {
+        dexec(["-H", &format!("tcp://{host}:{}", self.port), "web", "true"])
+            .env(variable, "1")
+            .env("DOCKER_CERT_PATH", files.path())
+    }
+}
+
+fn serve(listener: &TcpListener, acceptor: &TlsAcceptor, path: &str) {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be made")
+    };
+    for client in listener.incoming() {
+        let (client, acceptor, path) = (client.expect("it can be accepted"), acceptor.clone(), path.to_owned());
+        thread::spawn(move || runtime().block_on(relay(client, acceptor, path)));
+    }
+}
+
+/// A client that is refused, or goes, is no fault of the server.
+async fn relay(client: TcpStream, acceptor: TlsAcceptor, path: String) {
+    client.set_nonblocking(true).expect("it can be set");
+    let client = tokio::net::TcpStream::from_std(client).expect("it can be waited for");
+    let Ok(mut client) = acceptor.accept(client).await else {
+        return;
+    };
+    let mut engine = UnixStream::connect(path).await.expect("the engine answers");
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
+}
+
+/// A directory as `DOCKER_CERT_PATH` names it.
+pub fn files(ca: &Identity, client: Option<&Identity>) -> TempDir {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let write = |name: &str, text: String| fs::write(directory.path().join(name), text).expect("it can be written");
+    write("ca.pem", ca.pem());
+    if let Some(client) = client {
+        write("cert.pem", client.pem());
+        write("key.pem", client.key.serialize_pem());
+    }
+    directory
+}
