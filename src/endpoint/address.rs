@@ -128,7 +128,7 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
         ));
     }
     let is_strange = |word: &str| word.contains(['?', '#', '%']) || word.chars().any(is_blank);
-    if authority.contains(['?', '#']) || is_strange(path) {
+    if is_strange(user) || authority.contains(['?', '#']) || is_strange(path) {
         return Err(refused(
             text,
             "after ssh:// only user@host:port/path/of/socket may stand",

@@ -29,7 +29,7 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
     };
     let _quitting = tokio::spawn(quitting);
     let handler = Handler::new(Arc::clone(server));
-    let service = match handler.serve_with_ct(stdio_pipes(), quit).await {
+    let service = match Box::pin(handler.serve_with_ct(stdio_pipes(), quit)).await {
         Ok(service) => service,
         // A client that goes before it has said a word is no failure.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
