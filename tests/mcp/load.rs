@@ -69,6 +69,4 @@ async fn five_hundred_in_a_row_leave_nothing_behind() {
     assert!(late.1 <= early.1 + 2, "descriptors: {early:?}, {late:?}");
     // What the allocator keeps at first is no growth.
     assert!(late.0 <= early.0 + 2048, "memory: {early:?}, {late:?}");
-    assert!(cfg!(debug_assertions) || late.0 < 12 * 1024, "memory: {late:?}");
-    println!("resident memory after 50 and 500 calls: {} and {} KiB", early.0, late.0);
 }
