@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use std::time::SystemTime;
 use dexec::{Error, ErrorKind};
 use serde::Serialize;
 
+use crate::caller::Caller;
 use crate::policy::refused;
 
 #[derive(Debug)]
@@ -17,17 +17,6 @@ pub(crate) struct Audit {
     path: PathBuf,
     /// `None` after a failure: from then on nothing would be known of what is run.
     file: Mutex<Option<File>>,
-}
-
-/// Who called.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Caller {
-    /// The client's name and version, as it gives them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) client: Option<String>,
-    /// Where an HTTP client is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) address: Option<SocketAddr>,
 }
 
 /// One call: never with environment values, standard input or output.

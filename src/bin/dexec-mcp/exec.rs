@@ -13,7 +13,8 @@ use rmcp::model::{CallToolResult, JsonObject};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{LARGEST_MESSAGE, Shape};
-use crate::audit::{Caller, Entry};
+use crate::audit::Entry;
+use crate::caller::Caller;
 use crate::environment::environment;
 use crate::input::ExecInput;
 use crate::server::{Server, Settings};

@@ -14,10 +14,9 @@ use rmcp::service::{Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::audit::Caller;
+use crate::caller::{Caller, Connection};
 use crate::containers::{self, Listing};
 use crate::exec::{Call, Seen};
-use crate::http::Connection;
 use crate::input::ExecInput;
 use crate::schema;
 use crate::server::{Server, Settings};
@@ -25,9 +24,6 @@ use crate::server::{Server, Settings};
 /// How often a client that asked for it is told that a command still runs. Many clients give up after a minute without
 /// a word.
 const PROGRESS: Duration = Duration::from_secs(5);
-
-/// As many characters of a client's own name are logged.
-const LONGEST_CLIENT: usize = 200;
 
 /// One client's view of the server.
 #[derive(Clone)]
@@ -55,13 +51,13 @@ impl Handler {
         let cancel = self.server.end.child_token();
         // When nobody waits for the answer any more, the command is stopped all the same.
         let _guard = cancel.clone().drop_guard();
-        let connection = connection(&cx);
+        let connection = Connection::of(&cx);
         let seen = Arc::default();
         let call = Call {
             server: Arc::clone(&self.server),
             schema: Arc::clone(&self.exec.input_schema),
             arguments,
-            caller: caller(&cx, connection.as_ref()),
+            caller: Caller::of(&cx, connection.as_ref()),
             cancel: cancel.clone(),
             id_size: serde_json::to_vec(&cx.id).map_or(0, |id| id.len()),
             progress: Arc::clone(&seen),
@@ -153,12 +149,13 @@ fn exec_tool(settings: &Settings) -> Tool {
          `limit` is given. WARNING: may execute untrusted code.",
         settings.default_limit
     );
+    let schema = ExecInput::schema(settings.default_compact, settings.default_timeout);
     let mut annotations = ToolAnnotations::default();
     annotations.read_only_hint = Some(false);
     annotations.destructive_hint = Some(true);
     annotations.idempotent_hint = Some(false);
     annotations.open_world_hint = Some(true);
-    Tool::new("exec", description, Arc::new(ExecInput::schema(settings)))
+    Tool::new("exec", description, Arc::new(schema))
         .with_title("Docker Exec")
         .with_raw_output_schema(Arc::new(schema::of_output::<Response>()))
         .with_annotations(annotations)
@@ -181,22 +178,6 @@ fn containers_tool() -> Tool {
     .with_title("Running containers")
     .with_raw_output_schema(Arc::new(schema::of_output::<Listing>()))
     .with_annotations(annotations)
-}
-
-/// The HTTP connection that a call came over.
-fn connection(cx: &RequestContext<RoleServer>) -> Option<Connection> {
-    let parts = cx.extensions.get::<hyper::http::request::Parts>()?;
-    parts.extensions.get::<Connection>().cloned()
-}
-
-fn caller(cx: &RequestContext<RoleServer>, connection: Option<&Connection>) -> Caller {
-    Caller {
-        client: cx.client_info().map(|client| {
-            let client = format!("{} {}", client.name, client.version);
-            client.chars().take(LONGEST_CLIENT).collect()
-        }),
-        address: connection.map(|connection| connection.address),
-    }
 }
 
 /// Tells a client that a command still runs.

@@ -31,6 +31,7 @@ use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::caller::Connection;
 use crate::handler::Handler;
 use crate::server::Server;
 
@@ -80,14 +81,6 @@ impl fmt::Debug for Http {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
-}
-
-/// The connection over which a request came.
-#[derive(Clone)]
-pub(crate) struct Connection {
-    pub(crate) address: SocketAddr,
-    /// The client has gone, or has its answer.
-    pub(crate) gone: CancellationToken,
 }
 
 impl Http {

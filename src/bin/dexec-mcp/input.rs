@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::answer::Shape;
 use crate::schema;
-use crate::server::Settings;
 
 /// The times that a call can give, in milliseconds.
 const SHORTEST_TIMEOUT: u64 = 1000;
@@ -95,15 +94,15 @@ pub(crate) struct ExecInput {
 
 impl ExecInput {
     /// The schema of the arguments, with the defaults that the operator has set.
-    pub(crate) fn schema(settings: &Settings) -> JsonObject {
+    pub(crate) fn schema(default_compact: bool, default_timeout: Option<Duration>) -> JsonObject {
         let mut schema = schema::of_input::<Self>();
         let mut set_default = |property: &str, default: Value| {
             if let Some(Value::Object(property)) = schema.get_mut("properties").and_then(|all| all.get_mut(property)) {
                 property.insert("default".to_owned(), default);
             }
         };
-        set_default("compact", settings.default_compact.into());
-        let time = settings.default_timeout.map(|time| u64::try_from(time.as_millis()));
+        set_default("compact", default_compact.into());
+        let time = default_timeout.map(|time| u64::try_from(time.as_millis()));
         // The operator may have set one that no call could give.
         if let Some(Ok(time @ SHORTEST_TIMEOUT..=LONGEST_TIMEOUT)) = time {
             set_default("timeout", time.into());

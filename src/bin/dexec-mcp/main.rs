@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod audit;
+mod caller;
 mod containers;
 #[path = "../shared/duration.rs"]
 mod duration;

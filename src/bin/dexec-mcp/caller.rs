@@ -1,0 +1,49 @@
+//! Who calls.
+
+use std::net::SocketAddr;
+
+use dexec::CancellationToken;
+use rmcp::RoleServer;
+use rmcp::service::RequestContext;
+use serde::Serialize;
+
+/// As many characters of a client's own name are kept.
+const LONGEST_CLIENT: usize = 200;
+
+/// The HTTP connection over which a request came.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) address: SocketAddr,
+    /// The client has gone, or has its answer.
+    pub(crate) gone: CancellationToken,
+}
+
+impl Connection {
+    pub(crate) fn of(cx: &RequestContext<RoleServer>) -> Option<Self> {
+        let parts = cx.extensions.get::<hyper::http::request::Parts>()?;
+        parts.extensions.get::<Self>().cloned()
+    }
+}
+
+/// Who called, as the audit log has it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Caller {
+    /// The client's name and version, as it gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+    /// Where an HTTP client is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<SocketAddr>,
+}
+
+impl Caller {
+    pub(crate) fn of(cx: &RequestContext<RoleServer>, connection: Option<&Connection>) -> Self {
+        Self {
+            client: cx.client_info().map(|client| {
+                let client = format!("{} {}", client.name, client.version);
+                client.chars().take(LONGEST_CLIENT).collect()
+            }),
+            address: connection.map(|connection| connection.address),
+        }
+    }
+}
