@@ -18,6 +18,7 @@ mod info;
 mod library;
 mod load;
 mod modes;
+mod rootless;
 mod ssh;
 mod sshd;
 mod stdin;

@@ -13,7 +13,7 @@ use crate::sshd::{FarEnd, Sshd};
 use crate::support::{Run, assert_response, dexec, noise};
 
 /// Runs each case over one way, which `name` keeps apart from the others in the container.
-fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
+pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
     let response = dexec(&["dexec-shell", "sh", "-c", "echo out; echo err >&2; exit 3"]).response();
     assert_response(
         &response,

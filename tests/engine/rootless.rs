@@ -1,0 +1,88 @@
+//! dexec and a Podman that a user without rights runs.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::api;
+use crate::support::{Run, assert_response, dexec};
+use crate::transports::every_case;
+
+/// The user's directory, which script/engines puts beside the socket.
+fn own() -> PathBuf {
+    Path::new(&api::socket()).with_file_name("own")
+}
+
+fn given(args: &[&str]) -> Run {
+    let host = format!("unix://{}", api::socket());
+    dexec(["-H", &host]).args(args).env("DOCKER_HOST", "")
+}
+
+/// Nothing names the engine. `None` where Docker's own socket would be found first.
+fn found() -> Option<impl Fn(&[&str]) -> Run> {
+    if Path::new("/var/run/docker.sock").exists() {
+        eprintln!("left out: this machine has an engine that is looked for first");
+        return None;
+    }
+    Some(|args: &[&str]| {
+        dexec(args)
+            .env("DOCKER_HOST", "")
+            .env("HOME", own())
+            .env("XDG_RUNTIME_DIR", own())
+    })
+}
+
+#[track_caller]
+fn assert_told(run: Run, endpoint: &str, origin: &str) {
+    let done = run.run();
+    assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
+    let told: Value = serde_json::from_slice(&done.stdout).expect("it is JSON");
+    let of_interest = ["reachable", "rootless", "engine", "endpoint", "origin"].map(|name| &told[name]);
+    assert_eq!(
+        json!(of_interest),
+        json!([true, true, "Podman", endpoint, origin]),
+        "{told}"
+    );
+}
+
+#[test]
+#[ignore = "has an engine of its own: script/test runs it there"]
+fn it_is_told() {
+    let info = ["--info", "--output", "json"];
+    assert_told(given(&info), &format!("unix://{}", api::socket()), "as given");
+    if let Some(found) = found() {
+        let socket = own().join("podman/podman.sock");
+        let endpoint = format!("unix://{}", socket.display());
+        let origin = "Podman's rootless socket, chosen because /var/run/docker.sock does not exist";
+        assert_told(found(&info), &endpoint, origin);
+    }
+}
+
+#[test]
+#[ignore = "has an engine of its own: script/test runs it there"]
+fn every_case_where_it_is_given() {
+    every_case("given", given);
+}
+
+#[test]
+#[ignore = "has an engine of its own: script/test runs it there"]
+fn every_case_where_it_is_found() {
+    if let Some(found) = found() {
+        every_case("found", found);
+    }
+}
+
+#[test]
+#[ignore = "has an engine of its own: script/test runs it there"]
+fn a_stop_leaves_nothing() {
+    let own = api::Container::start("rootless", &["sleep", "1000000"]);
+    let script = "sleep 600 & setsid sleep 600 & echo started; sleep 600";
+    let response = given(&["--timeout", "1", &own.name, "sh", "-c", script]).response();
+    assert_response(
+        &response,
+        json!({
+            "exitCode": 124, "stdout": "started", "stderr": "", "success": false, "timedOut": true, "signal": "SIGTERM",
+        }),
+    );
+    assert_eq!(own.processes(), ["sleep 1000000"]);
+}
