@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::api::Container;
 use crate::client::Client;
 
 #[tokio::test]
@@ -29,15 +30,14 @@ async fn thirty_two_at_once_are_right() {
 
 #[tokio::test]
 async fn a_slow_call_keeps_no_other_waiting() {
+    let container = Container::start("mcp-slow", &["sleep", "1000000"]);
     let client = Client::start(&[]).await;
-    let wait = "until [ -e /tmp/mcp-quick ]; do sleep 0.1; done; rm /tmp/mcp-quick; echo slow";
-    let slow = client.begin(json!({ "container": "dexec-setpriv", "command": ["sh", "-c", wait], "timeout": 60_000 }));
-    let slow = slow.await;
+    let wait = "until [ -e /tmp/quick ]; do sleep 0.1; done; echo slow";
+    let slow = json!({ "container": container.name, "command": ["sh", "-c", wait], "timeout": 60_000 });
+    let slow = client.begin(slow).await;
     // The slow one ends only when this one has run beside it.
-    let quick = client
-        .exec(json!({ "container": "dexec-setpriv", "command": ["touch", "/tmp/mcp-quick"] }))
-        .await;
-    assert_eq!(quick.text, "[exit 0]");
+    let quick = client.exec(json!({ "container": container.name, "command": ["touch", "/tmp/quick"] }));
+    assert_eq!(quick.await.text, "[exit 0]");
     assert_eq!(client.end_of(slow).await.text, "slow");
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api;
+use crate::api::{self, Container};
 use crate::client::{Answer, Client};
 
 fn full(answer: &Answer) -> (&Value, &Value) {
@@ -58,14 +58,19 @@ async fn standard_input_is_given_whole() {
 
 #[tokio::test]
 async fn a_detached_command_runs_on() {
+    let container = Container::start("mcp-detached", &["sleep", "1000000"]);
     let client = Client::start(&[]).await;
+    let run = async |script: &str, more: Value| {
+        let arguments = json!({ "container": container.name, "command": ["sh", "-c", script] });
+        client.exec(api::merged(arguments, more)).await
+    };
     let begin = json!({ "detach": true, "timeout": 1000 });
-    let answer = client.shell("sleep 2; echo done > /tmp/mcp-detached", begin).await;
+    let answer = run("sleep 2; echo done > /tmp/detached", begin).await;
     assert_eq!(answer.structure["exitCode"], 0);
     let id = answer.structure["execId"].as_str().expect("it has an id").to_owned();
     assert_eq!(answer.text, format!("[exit 0, running in the background as {id}]"));
-    let wait = "until [ -e /tmp/mcp-detached ]; do sleep 0.1; done; cat /tmp/mcp-detached; rm /tmp/mcp-detached";
-    assert_eq!(client.shell(wait, json!({})).await.text, "done");
+    let wait = "until [ -e /tmp/detached ]; do sleep 0.1; done; cat /tmp/detached";
+    assert_eq!(run(wait, json!({})).await.text, "done");
 }
 
 #[tokio::test]
