@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{reason, shown};
 
 use super::file::read_regular;
-use super::json::Object;
+use super::json::{Fault, Object};
 
 /// How many characters of a fault a warning tells.
 const LONGEST_FAULT: usize = 200;
@@ -47,7 +47,7 @@ impl Config {
     }
 
     /// Takes what can be taken, and tells the first fault.
-    fn parse(&mut self, contents: &[u8]) -> Result<(), serde_json::Error> {
+    fn parse(&mut self, contents: &[u8]) -> Result<(), Fault> {
         let text = String::from_utf8_lossy(contents);
         // docker looks at the first value only, and an empty file is fine.
         let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Object>();
@@ -73,6 +73,26 @@ mod tests {
         let mut config = Config::default();
         let is_broken = config.parse(text.as_bytes()).is_err();
         (config.current_context, config.headers.len(), is_broken)
+    }
+
+    #[test]
+    fn a_fault_shows_nothing_of_the_file() {
+        for text in [
+            r#"{"HttpHeaders":{"X-Token":918273645}}"#,
+            r#"{"HttpHeaders":"Bearer 918273645"}"#,
+            r#"{"currentContext":918273645}"#,
+            r#""918273645""#,
+            "918273645",
+            "{918273645}",
+        ] {
+            let fault = Config::default()
+                .parse(text.as_bytes())
+                .map_err(|fault| fault.to_string());
+            assert!(
+                fault.as_ref().is_err_and(|fault| !fault.contains("918273645")),
+                "{text}: {fault:?}"
+            );
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::error::{Error, reason, shown};
 
 use super::Endpoint;
 use super::file::read_regular;
-use super::json::Object;
+use super::json::{Fault, Object};
 use super::origin::Origin;
 use super::tls::Tls;
 
@@ -66,7 +66,7 @@ impl Store {
         let docker = meta
             .docker
             .ok_or_else(|| at_fault("it has no endpoint for the Docker API"))?;
-        let field = |fault: serde_json::Error| at_fault(&fault.to_string());
+        let field = |fault: Fault| at_fault(&fault.to_string());
         let host: String = docker.field("Host").map_err(field)?.unwrap_or_default();
         let skips_verification = docker.field("SkipTLSVerify").map_err(field)?.unwrap_or(false);
         let origin = Origin::Context {
@@ -104,7 +104,7 @@ impl Store {
 }
 
 impl Meta {
-    fn parse(contents: &[u8]) -> Result<Self, serde_json::Error> {
+    fn parse(contents: &[u8]) -> Result<Self, Fault> {
         let object: Object = serde_json::from_str(&String::from_utf8_lossy(contents))?;
         let endpoints: Object = object.field("Endpoints")?.unwrap_or_default();
         Ok(Self {

@@ -100,11 +100,12 @@ fn without_context(
 fn anywhere(surroundings: &Surroundings<'_>) -> Result<Endpoint, Error> {
     let places = places(surroundings)?;
     let chosen = places.iter().find(|place| place.exists).or(places.first());
-    let (address, origin) = match chosen {
-        Some(place) => (place.address.clone(), place.origin.clone()),
-        None => (Address::default_place(), Origin::Default),
+    let (address, origin, base_path) = match chosen {
+        Some(place) => (place.address.clone(), place.origin.clone(), place.base_path.clone()),
+        None => (Address::default_place(), Origin::Default, String::new()),
     };
     Ok(Endpoint {
+        base_path,
         places,
         ..Endpoint::new(address, origin)
     })

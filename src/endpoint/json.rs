@@ -4,7 +4,29 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
+
+/// What is wrong with JSON, without a word of it: it may hold secrets.
+#[derive(Debug)]
+pub(super) struct Fault(String);
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        let what = match error.classify() {
+            Category::Eof => "it ends too early",
+            Category::Data => "it is no object",
+            Category::Syntax | Category::Io => "it is no JSON",
+        };
+        Self(format!("{what} (line {}, column {})", error.line(), error.column()))
+    }
+}
 
 /// The members of an object in their order, none of them read yet.
 #[derive(Debug, Default)]
@@ -12,27 +34,32 @@ pub(super) struct Object(Vec<(String, Box<RawValue>)>);
 
 impl Object {
     /// The member of this name in any case; `None` where there is none but `null`.
-    pub(super) fn field<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, serde_json::Error> {
-        self.last(|key| key.eq_ignore_ascii_case(name))
+    pub(super) fn field<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Fault> {
+        self.last(name, |key| key.eq_ignore_ascii_case(name))
     }
 
     /// The member of exactly this name, as in a map of Go's.
-    pub(super) fn entry<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, serde_json::Error> {
-        self.last(|key| key == name)
+    pub(super) fn entry<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Fault> {
+        self.last(name, |key| key == name)
     }
 
-    fn last<T: DeserializeOwned>(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Option<T>, serde_json::Error> {
+    fn last<T: DeserializeOwned>(&self, name: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Option<T>, Fault> {
         let mut members = self.0.iter().rev();
         match members.find(|(key, value)| is_wanted(key) && value.get() != "null") {
-            Some((_, value)) => serde_json::from_str(value.get()).map(Some),
+            Some((_, value)) => {
+                let read = serde_json::from_str(value.get());
+                read.map(Some)
+                    .map_err(|_| Fault(format!("`{name}` is of another type than it should be")))
+            }
             None => Ok(None),
         }
     }
 
     /// The members, of which each value is a text.
-    pub(super) fn texts(&self) -> Result<Vec<(String, String)>, serde_json::Error> {
+    pub(super) fn texts(&self) -> Result<Vec<(String, String)>, Fault> {
         let texts = self.0.iter().map(|(key, value)| {
-            let text: Option<String> = serde_json::from_str(value.get())?;
+            let text: Result<Option<String>, _> = serde_json::from_str(value.get());
+            let text = text.map_err(|_| Fault(format!("`{key}` is no text")))?;
             Ok((key.clone(), text.unwrap_or_default()))
         });
         texts.collect()

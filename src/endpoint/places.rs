@@ -22,6 +22,8 @@ pub struct Place {
     /// Whether something is there; whether it answers is another question. The first place of which this is true is
     /// the endpoint, or else the first of all.
     pub exists: bool,
+    /// As of the endpoint.
+    pub(super) base_path: String,
 }
 
 /// Every place in the order in which they count. Docker's own comes first, then what the user has set for Podman, then
@@ -34,14 +36,16 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
         },
         address,
         origin,
+        base_path: String::new(),
     };
     let mut places = vec![place(Address::default_place(), Origin::Default)];
     if let Some(host) = surroundings.text("CONTAINER_HOST")? {
         // Whoever set it wants no other, whether it exists or not; and where docker has its own engine, it is no
         // concern of ours.
         match Endpoint::at(&host, Origin::ContainerHost) {
-            Ok(Endpoint { address, .. }) => places.push(Place {
+            Ok(Endpoint { address, base_path, .. }) => places.push(Place {
                 exists: true,
+                base_path,
                 ..place(address, Origin::ContainerHost)
             }),
             Err(_) if places.iter().any(|place| place.exists) => {}

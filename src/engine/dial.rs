@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::endpoint::{Address, Endpoint, Tls};
@@ -25,6 +26,9 @@ use super::tls;
 use super::transport::TransportError;
 
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long one address of a host is waited for before the next is tried too.
+const NEXT_ADDRESS_TIME: Duration = Duration::from_millis(250);
 
 /// As often as docker asks for it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -168,9 +172,32 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {
         Ok(addresses) => addresses.collect(),
         Err(error) => return Err(unknown_host(host, error).into()),
     };
-    let stream = TcpStream::connect(&*addresses).await.map_err(TransportError::Connect)?;
+    let stream = first_of(addresses).await.map_err(TransportError::Connect)?;
     tune(&stream).map_err(TransportError::Connect)?;
     Ok(stream)
+}
+
+/// The first connection that is made: an address that does not answer keeps the next one waiting for a moment only
+/// (RFC 8305).
+async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut untried = addresses.into_iter();
+    let mut tries = JoinSet::new();
+    let mut failure = None;
+    loop {
+        if let Some(address) = untried.next() {
+            tries.spawn(TcpStream::connect(address));
+        } else if tries.is_empty() {
+            return Err(failure.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()));
+        }
+        tokio::select! {
+            Some(outcome) = tries.join_next() => match outcome {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failure = failure.or(Some(error)),
+                Err(_) => {}
+            },
+            () = tokio::time::sleep(NEXT_ADDRESS_TIME), if untried.len() > 0 => {}
+        }
+    }
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -184,4 +211,41 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 fn unknown_host(host: &str, error: io::Error) -> Error {
     let reason = format!("no address is known for the host `{host}` ({error}): check its name, and this machine's DNS");
     Error::new(ErrorKind::EngineUnreachable, reason).with_source(error)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn listener() -> std::net::TcpListener {
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+    }
+
+    /// A port that answers nobody: its queue is full.
+    fn silent() -> (SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let wait = Duration::from_millis(200);
+        let held = std::iter::from_fn(|| std::net::TcpStream::connect_timeout(&address, wait).ok());
+        (address, held.collect(), socket)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_is_not_waited_for() {
+        let (silent, _held, _socket) = silent();
+        let there = listener();
+        let stream = first_of(vec![silent, there.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn the_first_failure_is_told_where_none_answers() {
+        let closed = listener().local_addr().unwrap();
+        let error = first_of(vec![closed, closed]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(first_of(Vec::new()).await.is_err());
+    }
 }

@@ -17,7 +17,12 @@ pub(super) fn unreachable_error(what: &str, endpoint: &Endpoint, error: Transpor
         (TransportError::Connect(reason), _) => connect_fault(reason, address),
         (TransportError::ConnectTimeout(_), _) => (
             ErrorKind::EngineUnreachable,
-            format!("{error}: the host is down, or a firewall drops what is sent to it"),
+            match endpoint.tls() {
+                None => format!("{error}: the host is down, or a firewall drops what is sent to it"),
+                Some(_) => {
+                    format!("{error}: the host is down, a firewall drops what is sent to it, or it speaks no TLS")
+                }
+            },
         ),
         (TransportError::Http(reason), _) if reason.is_parse() && what != START => (
             ErrorKind::NotAnEngine,

@@ -17,7 +17,7 @@ use crate::http::Http;
 use crate::policy::{Policy, Rules};
 use crate::server::Settings;
 
-/// An MCP server with one tool to run commands in running containers, without a docker binary
+/// An MCP server to run commands in running containers, without a docker binary
 #[derive(Debug, Parser)]
 #[command(
     name = "dexec-mcp",

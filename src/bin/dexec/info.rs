@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::endpoint_args::EndpointArgs;
 use crate::{render, stdio, warn};
 
+/// How long a place that was not chosen is asked.
+const OTHERS_TIME: Duration = Duration::from_secs(3);
+
 const START_DOCKER: &str = if cfg!(target_os = "linux") {
     "`sudo systemctl start docker`"
 } else {
@@ -200,19 +203,35 @@ fn others_there(endpoint: &Endpoint) -> Vec<Other> {
 
 /// What every place that was not chosen says.
 async fn asked_others(endpoint: &Endpoint) -> Vec<Other> {
+    // All at the same time: none of them is what was asked for.
+    let asking: Vec<_> = others(endpoint)
+        .map(|place| (place, tokio::spawn(ask(place.clone()))))
+        .collect();
     let mut asked = Vec::new();
-    for place in others(endpoint) {
-        let said = match Endpoint::parse(&place.address.to_string()) {
-            _ if !place.exists => "there is no such socket".to_owned(),
-            Ok(endpoint) => match Engine::connect(&endpoint).info().await {
-                Ok(info) => format!("{} {} answers; use it with -H", info.name, info.version),
-                Err(error) => error.to_string(),
-            },
-            Err(error) => error.to_string(),
-        };
-        asked.push(Other::new(place, Some(said)));
+    for (place, said) in asking {
+        // There is nothing in it that could fail by itself.
+        asked.push(Other::new(place, said.await.ok()));
     }
     asked
+}
+
+async fn ask(place: dexec::Place) -> String {
+    if !place.exists {
+        return "there is no such socket".to_owned();
+    }
+    if matches!(place.address, Address::Ssh { .. }) {
+        return "not asked: that takes a login".to_owned();
+    }
+    let endpoint = match Endpoint::parse(&place.address.to_string()) {
+        Ok(endpoint) => endpoint,
+        Err(error) => return error.to_string(),
+    };
+    let engine = Engine::connect(&endpoint);
+    match tokio::time::timeout(OTHERS_TIME, engine.info()).await {
+        Ok(Ok(info)) => format!("{} {} answers; use it with -H", info.name, info.version),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", OTHERS_TIME.as_secs()),
+    }
 }
 
 fn others(endpoint: &Endpoint) -> impl Iterator<Item = &dexec::Place> {
@@ -261,7 +280,7 @@ fn fix(endpoint: &Endpoint, error: &Error) -> Option<String> {
              name, and that cert.pem and key.pem belong together"
                 .to_owned(),
         ),
-        (ErrorKind::Ssh, _) => Some("see that plain `ssh` gets there without a question, by the same user".to_owned()),
+        (ErrorKind::Ssh, _) => Some("see that plain `ssh` gets there, by the same user".to_owned()),
         _ => None,
     }
 }

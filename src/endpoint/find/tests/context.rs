@@ -67,19 +67,19 @@ fn a_context_that_cannot_be_used_is_told_with_the_others() {
 
     let meta = format!(".docker/contexts/meta/{}/meta.json", directory("one"));
     for (contents, words) in [
-        ("", "EOF while parsing"),
-        ("[]", "expected an object"),
-        ("{\"Endpoints\":5}", "expected an object"),
+        ("", "it ends too early"),
+        ("[]", "it is no object"),
+        ("{\"Endpoints\":5}", "`Endpoints` is of another type"),
         ("{\"Endpoints\":{}}", "no endpoint for the Docker API"),
         ("{\"Endpoints\":{\"Docker\":{}}}", "no endpoint for the Docker API"),
-        ("{\"Endpoints\":{\"docker\":5}}", "expected an object"),
-        ("{\"Endpoints\":{\"docker\":{\"Host\":5}}}", "expected a string"),
+        ("{\"Endpoints\":{\"docker\":5}}", "`docker` is of another type"),
+        ("{\"Endpoints\":{\"docker\":{\"Host\":5}}}", "`Host` is of another type"),
         (
             "{\"Endpoints\":{\"docker\":{\"SkipTLSVerify\":\"no\"}}}",
-            "expected a boolean",
+            "`SkipTLSVerify` is of another type",
         ),
         ("{\"Endpoints\":{\"docker\":{\"Host\":\"foo://x\"}}}", "`foo://x`"),
-        ("{\"Endpoints\":{\"docker\":{}}} x", "trailing characters"),
+        ("{\"Endpoints\":{\"docker\":{}}} x", "it is no JSON"),
     ] {
         let error = World::new()
             .file(&meta, contents)
