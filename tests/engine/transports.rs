@@ -35,7 +35,7 @@ pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     assert!(done.stdout == bytes, "{} bytes came back", done.stdout.len());
 
-    let file = format!("/tmp/transport-{name}");
+    let file = format!("/data/transport-{name}");
     let response = dexec(&["-d", "dexec-shell", "touch", &file]).response();
     assert!(response["execId"].is_string(), "{response}");
     let wait = format!("while [ ! -e {file} ]; do sleep 0.1; done; rm {file}");
