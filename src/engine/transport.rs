@@ -67,7 +67,7 @@ pub(crate) enum TransportError {
     Unanswered(#[source] Explained),
     #[error("no connection was made within {} s", .0.as_secs_f64())]
     ConnectTimeout(Duration),
-    #[error("no answer came within {} s", ANSWER_TIME.as_secs())]
+    #[error("no answer came within {} s: it hangs, or it is none", ANSWER_TIME.as_secs())]
     AnswerTimeout,
     #[error("{0}")]
     Http(#[source] hyper::Error),

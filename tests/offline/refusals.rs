@@ -192,6 +192,31 @@ fn an_engine_that_is_not_there_is_told() {
     }
 }
 
+/// docker takes an empty path for none.
+#[test]
+fn paths_may_be_empty() {
+    let home = tempfile::tempdir().expect("a directory can be made");
+    let options = [
+        "--tlsverify",
+        "--tlscacert",
+        "",
+        "--tlscert",
+        "",
+        "--tlskey=",
+        "--config",
+        "",
+    ];
+    let run = dexec(options)
+        .args(["-H", "tcp://127.0.0.1:1", "web", "true"])
+        .env("HOME", home.path());
+    assert_eq!(run.response()["errorKind"], "engineUnreachable");
+    let done = dexec(["--raw", "--env-file", "", "web", "true"]).run();
+    assert_eq!(
+        (done.code, done.stderr_text().as_str()),
+        (1, "open : no such file or directory\n")
+    );
+}
+
 #[test]
 fn help_and_wrong_options_need_no_engine() {
     let done = dexec(["--help"]).run();

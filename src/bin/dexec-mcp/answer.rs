@@ -120,9 +120,7 @@ fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> 
         }
         text.push_str(more);
     };
-    // Of a command that could not start the runtime's words, in standard error, say the same.
     let message = response.message.as_deref();
-    let message = message.filter(|_| response.error_kind.is_none_or(is_tool_error));
     // dexec's own words are told once.
     if !stderr.is_empty() && message != Some(stderr) {
         line("[stderr]");

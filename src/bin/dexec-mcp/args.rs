@@ -107,7 +107,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pass_env: Vec<String>,
 
-    /// Append a JSON line to this file for each command: who, when, where, what, and how it ended
+    /// Append a JSON line to this file when a command has ended: who, when, where, what, and how it ended
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }

@@ -88,10 +88,7 @@ impl Audit {
                 file.write_all(&line)
             });
         if let Err(error) = written {
-            eprintln!(
-                "dexec-mcp: the audit log {} can't be written: {error}",
-                self.path.display()
-            );
+            log!("the audit log {} can't be written: {error}", self.path.display());
             *open = None;
         }
     }

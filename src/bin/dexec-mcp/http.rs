@@ -181,7 +181,10 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
         answers: TaskTracker::new(),
         service: StreamableHttpService::new(move || Ok(handler.clone()), sessions, config),
     });
-    eprintln!("dexec-mcp: listening at http://{address}{PATH}");
+    log!("listening at http://{address}{PATH}");
+    if front.token.is_none() {
+        log!("every user of this machine can use it; {TOKEN} asks for a token");
+    }
 
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));

@@ -54,7 +54,7 @@ pub(crate) struct ExecInput {
     #[schemars(range(min = SHORTEST_TIMEOUT, max = LONGEST_TIMEOUT))]
     timeout: Option<u64>,
 
-    /// Parse stdout as JSON and return it in `json` when valid
+    /// Parse stdout as JSON and return it in `json` when valid; compact answers leave it out
     #[serde(default)]
     parse_json: bool,
 

@@ -1,5 +1,13 @@
 //! `dexec-mcp`: the `exec` tool for agents, over the Model Context Protocol; a drop-in for Pare's.
 
+/// Writes a line to standard error. A server whose standard error is closed serves all the same.
+macro_rules! log {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "dexec-mcp: {}", format_args!($($words)*));
+    }};
+}
+
 mod answer;
 mod args;
 mod audit;
@@ -21,7 +29,6 @@ mod server;
 mod signals;
 mod stdio;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -36,14 +43,14 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("dexec-mcp: the system gives no means to wait for input and output: {error}");
+            log!("the system gives no means to wait for input and output: {error}");
             return ExitCode::FAILURE;
         }
     };
     let code = match runtime.block_on(run(args)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("dexec-mcp: {error}");
+            log!("{error}");
             ExitCode::FAILURE
         }
     };
@@ -56,8 +63,7 @@ async fn run(args: Args) -> Result<ExitCode, Error> {
     let signals = Signals::listen();
     let (settings, http) = args.into_settings()?;
     for warning in endpoint_args::warnings(&settings.endpoint) {
-        // A server whose standard error is closed serves all the same.
-        let _ = writeln!(std::io::stderr(), "{warning}");
+        log!("{warning}");
     }
     let server = Server::new(settings, signals.cancel().clone());
     match http {

@@ -56,7 +56,7 @@ impl Server {
         self.calls.close();
         self.calls.wait().await;
         for failure in self.engine.shutdown().await {
-            eprintln!("dexec-mcp: {failure}");
+            log!("{failure}");
         }
     }
 }

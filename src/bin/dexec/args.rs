@@ -10,7 +10,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnu
 use dexec::{EndpointOptions, Error, ErrorKind, Request, ResponseOptions, read_env_file};
 
 use crate::duration::duration;
-use crate::endpoint_args::{EndpointArgs, boolean, text};
+use crate::endpoint_args::{EndpointArgs, boolean, path, text};
 use crate::flag_error::Stop;
 
 /// How the answer is given.
@@ -69,7 +69,7 @@ struct Grammar {
     env: Vec<OsString>,
 
     /// Read environment variables from a file, by docker's rules; --env comes after
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
     env_file: Vec<PathBuf>,
 
     /// The user to run as: name, uid, name:group, uid:gid

@@ -10,6 +10,9 @@ use serde::Serialize;
 use crate::endpoint_args::EndpointArgs;
 use crate::{render, stdio, warn};
 
+/// How long the engine may take, with a login by ssh.
+const ENGINE_TIME: Duration = Duration::from_secs(20);
+
 /// How long a place that was not chosen is asked.
 const OTHERS_TIME: Duration = Duration::from_secs(3);
 
@@ -99,7 +102,7 @@ impl Report {
             origin: endpoint.origin().to_string(),
             transport: transport(endpoint),
         };
-        match Engine::connect(endpoint).info().await {
+        match asked(endpoint).await {
             Ok(info) => Self {
                 reachable: true,
                 endpoint: Some(place),
@@ -193,6 +196,23 @@ fn transport(endpoint: &Endpoint) -> &'static str {
     }
 }
 
+/// What the engine tells of itself, if it does so soon.
+async fn asked(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
+    let engine = Engine::connect(endpoint);
+    match tokio::time::timeout(ENGINE_TIME, engine.info()).await {
+        Ok(told) => told,
+        Err(_) => Err(Error::new(
+            ErrorKind::EngineUnreachable,
+            format!(
+                "what listens at {} ({}) gave no answer within {} s: the engine hangs, or it is none",
+                endpoint.address(),
+                endpoint.origin(),
+                ENGINE_TIME.as_secs()
+            ),
+        )),
+    }
+}
+
 /// The places that exist and were not chosen.
 fn others_there(endpoint: &Endpoint) -> Vec<Other> {
     others(endpoint)
@@ -275,11 +295,6 @@ fn fix(endpoint: &Endpoint, error: &Error) -> Option<String> {
                  {port} shut"
             ))
         }
-        (ErrorKind::Tls, _) => Some(
-            "check that ca.pem is of the authority that signed the server's certificate, that this bears the host's \
-             name, and that cert.pem and key.pem belong together"
-                .to_owned(),
-        ),
         (ErrorKind::Ssh, _) => Some("see that plain `ssh` gets there, by the same user".to_owned()),
         _ => None,
     }

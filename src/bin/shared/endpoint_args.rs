@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use dexec::{Endpoint, EndpointOptions, Error, ErrorKind};
 
 use crate::duration::duration;
@@ -27,6 +28,7 @@ pub(crate) struct EndpointArgs {
         long,
         value_name = "DIR",
         allow_hyphen_values = true,
+        value_parser = path(),
         help = "The directory of docker's config.json and contexts [default: DOCKER_CONFIG, or ~/.docker]"
     )]
     config: Option<PathBuf>,
@@ -43,21 +45,27 @@ pub(crate) struct EndpointArgs {
         long,
         value_name = "FILE",
         allow_hyphen_values = true,
+        value_parser = path(),
         help = "The authorities to trust for TLS [default: ca.pem in DOCKER_CERT_PATH, or where config.json is]"
     )]
     tlscacert: Option<PathBuf>,
 
     /// The client's certificate for TLS [default: cert.pem there]
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
     tlscert: Option<PathBuf>,
 
     /// The client's key for TLS [default: key.pem there]
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
     tlskey: Option<PathBuf>,
 
     /// How long making a connection may take [default: 10s]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = some_time)]
     connect_timeout: Option<Duration>,
+}
+
+/// A path that may be empty, which docker takes to be none.
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 impl EndpointArgs {

@@ -102,7 +102,7 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> String
             let names = if presented.is_empty() {
                 "has no names (subjectAltName)".to_owned()
             } else {
-                format!("is for {}", shown(&presented.join(", "), LONGEST_NAMES))
+                format!("is for {}", shown(&plain(presented).join(", "), LONGEST_NAMES))
             };
             format!(
                 "its certificate {names}, not for `{host}`: use a name that it has, or make one whose subjectAltName has \
@@ -156,4 +156,17 @@ fn is_about_clients(alert: AlertDescription) -> bool {
             | AlertDescription::DecryptError
             | AlertDescription::HandshakeFailure
     )
+}
+
+/// Names as they stand in a certificate: the library tells `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
+fn plain(names: &[String]) -> Vec<&str> {
+    let inner = |name: &'_ String| name.find('(').map(|start| start + 1);
+    names
+        .iter()
+        .map(|name| {
+            inner(name).map_or(name.as_str(), |start| {
+                name[start..].trim_end_matches(')').trim_matches('"')
+            })
+        })
+        .collect()
 }
