@@ -117,6 +117,16 @@ fn a_login_that_does_not_end_is_given_up_with_us() {
     }
 }
 
+#[test]
+fn a_far_end_that_says_nothing_is_given_up_in_the_time_for_a_connection() {
+    let sshd = Sshd::start(&FarEnd::Nothing);
+    let (_listener, port) = silent_port();
+    let url = format!("ssh://root@127.0.0.1:{port}");
+    let args = ["--connect-timeout", "1", "dexec-shell", "true"];
+    refused(sshd.dexec_at(&url, &args), "ssh", "timed out");
+    sshd.assert_nothing_stays();
+}
+
 #[track_caller]
 fn refused(run: Run, kind: &str, words: &str) {
     let response = run.response();

@@ -15,6 +15,9 @@ use super::{Target, Words, ssh};
 /// How long a login may take, with the time in which somebody types a passphrase.
 const LOGIN_TIME: Duration = Duration::from_secs(60);
 
+/// ssh counts milliseconds in 31 bits.
+const MOST_SECONDS: u128 = 86_400;
+
 const READY_PAUSE: Duration = Duration::from_millis(5);
 
 /// No line that is of use is longer.
@@ -59,15 +62,16 @@ pub(super) struct Login {
 }
 
 impl Login {
-    pub(super) async fn begin(target: &Target, words: &Words) -> io::Result<Self> {
+    pub(super) async fn begin(target: &Target, connect_time: Duration, words: &Words) -> io::Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", LOGIN, "sh", "-N", "-T"]);
+        // ssh takes whole seconds, and 0 for none; it spends none of them on a question for a passphrase.
+        let seconds = connect_time.as_millis().div_ceil(1000).clamp(1, MOST_SECONDS);
         for option in [
             "ControlPersist=no",
             "ClearAllForwardings=yes",
             "LogLevel=INFO",
-            // As docker has it.
-            "ConnectTimeout=30",
+            &format!("ConnectTimeout={seconds}"),
             // As over tcp: a host that has vanished sends no sign.
             "ServerAliveInterval=30",
         ] {

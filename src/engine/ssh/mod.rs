@@ -37,7 +37,7 @@ const MARK: &str = "dexec-far-end: ";
 const FAR_END: &str = "sh -c 'if command -v docker >/dev/null 2>&1; then echo dexec-far-end: docker; \
     exec docker system dial-stdio; fi; own=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; \
     for socket in /var/run/docker.sock \"$own/docker.sock\" \"$own/podman/podman.sock\" /run/podman/podman.sock; do \
-    if [ -e \"$socket\" ]; then if [ -w \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
+    if [ -e \"$socket\" ] || [ -L \"$socket\" ]; then if [ -w \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
     else echo dexec-far-end: denied \"$socket\"; fi; exit; fi; done; echo dexec-far-end: nothing'";
 
 /// Whom to log in as, and where.
@@ -53,7 +53,7 @@ pub(super) struct Target {
 pub(super) struct Ssh {
     target: Target,
     socket: Option<String>,
-    /// How long the far end may take for a connection.
+    /// How long the far end may take for a connection, and ssh to reach it.
     connect_time: Duration,
     login: Turn<Option<Arc<Login>>>,
     words: Words,
@@ -157,7 +157,7 @@ impl Ssh {
         }
         *place = None;
         self.words.set("");
-        let login = match Login::begin(&self.target, &self.words).await {
+        let login = match Login::begin(&self.target, self.connect_time, &self.words).await {
             Ok(login) => Arc::new(login),
             Err(reason) => return Err(self.not_logged_in(&reason).await),
         };
