@@ -118,6 +118,40 @@ fn a_login_that_does_not_end_is_given_up_with_us() {
 }
 
 #[test]
+fn what_ssh_goes_through_ends_with_the_login() {
+    const PROXY: &str = "sleep 3777";
+
+    let sshd = Sshd::start(&FarEnd::Nothing);
+    sshd.configure(&format!("ProxyCommand {PROXY}"));
+    for name in ["TERM", "KILL"] {
+        let mut child = sshd.dexec(&["dexec-shell", "true"]).spawn();
+        sshd::wait_until(|| !sshd::programs_that_say(PROXY).is_empty());
+        signal(&child, name);
+        rest_of(&mut child);
+        child.wait().expect("it ends");
+        sshd.assert_nothing_stays();
+        sshd::wait_until(|| sshd::programs_that_say(PROXY).is_empty());
+    }
+}
+
+#[test]
+fn a_login_that_answers_no_more_is_ended_too() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    let container = Container::start("ssh-stuck", &["sleep", "1000000"]);
+    let mut child = started(&sshd, &container);
+    let master = format!("{}/dexec-", sshd::path(&sshd.at("tmp")));
+    for (id, line) in sshd::programs() {
+        if line.contains(&master) && line.contains(" -M ") {
+            sshd::run("kill", &["-s", "STOP", &id]);
+        }
+    }
+    signal(&child, "KILL");
+    rest_of(&mut child);
+    child.wait().expect("it ends");
+    sshd.assert_nothing_stays();
+}
+
+#[test]
 fn a_far_end_that_says_nothing_is_given_up_in_the_time_for_a_connection() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let (_listener, port) = silent_port();

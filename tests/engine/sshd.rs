@@ -85,6 +85,12 @@ impl Sshd {
         self.directory.path().join(name)
     }
 
+    /// A further line of ssh's configuration.
+    pub fn configure(&self, line: &str) {
+        let config = fs::read_to_string(self.at("config")).expect("it is there");
+        fs::write(self.at("config"), format!("{config}{line}\n")).expect("it can be written");
+    }
+
     pub fn url(&self) -> String {
         format!("ssh://root@127.0.0.1:{}", self.port)
     }
@@ -175,20 +181,35 @@ fn listen(directory: &Path, environment: &str) -> (Child, u16) {
     );
 }
 
-fn programs_that_say(words: &str) -> Vec<String> {
+/// The id and the arguments of every program.
+pub fn programs() -> Vec<(String, String)> {
     let mut programs = Vec::new();
     for process in fs::read_dir("/proc").expect("there is /proc").flatten() {
         let mut line = Vec::new();
         // One that has ended in the meantime says nothing.
         let file = fs::File::open(process.path().join("cmdline"));
         if file.and_then(|mut file| file.read_to_end(&mut line)).is_ok() {
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            if line.contains(words) {
-                programs.push(line);
-            }
+            let id = process.file_name().to_string_lossy().into_owned();
+            programs.push((id, String::from_utf8_lossy(&line).replace('\0', " ")));
         }
     }
     programs
+}
+
+pub fn programs_that_say(words: &str) -> Vec<String> {
+    let lines = programs().into_iter().map(|(_, line)| line);
+    lines.filter(|line| line.contains(words)).collect()
+}
+
+#[track_caller]
+pub fn wait_until(is_so: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it does not come to be so");
 }
 
 /// A port that takes connections and says nothing.
