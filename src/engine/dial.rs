@@ -88,6 +88,15 @@ impl Dialer {
         }
     }
 
+    /// What leads to the engine on another machine, where the address does not say it.
+    #[cfg_attr(not(unix), expect(clippy::unused_self, reason = "only ssh finds it there"))]
+    pub(super) fn far_end(&self) -> Option<String> {
+        #[cfg(unix)]
+        return self.ssh.as_ref().and_then(Ssh::far_end);
+        #[cfg(not(unix))]
+        None
+    }
+
     async fn within_time<T>(
         &self,
         dialing: impl Future<Output = Result<T, TransportError>>,

@@ -24,6 +24,8 @@ pub struct EngineInfo {
     pub is_rootless: Option<bool>,
     /// How many containers run; `None` where a rule of the operator keeps it from telling.
     pub running_containers: Option<u64>,
+    /// What leads to the engine at the far end of an ssh address that does not say it: `docker`, or the path of a socket.
+    pub far_end: Option<String>,
     /// How long a small question and its answer take over a connection that is open.
     pub round_trip: Duration,
 }
@@ -64,6 +66,7 @@ impl Engine {
             api_version: shown(&version.api_version, LONGEST_NAME),
             is_rootless: info.as_ref().map(answers::Info::is_rootless),
             running_containers: info.map(|info| info.containers_running),
+            far_end: self.transport.far_end(),
             round_trip,
         })
     }

@@ -396,6 +396,9 @@ impl Engine {
         if self.endpoint().origin().is_beyond_docker() {
             sentences.push(format!("(The engine is {})", self.endpoint().origin()));
         }
+        if let Some(far_end) = self.transport.far_end() {
+            sentences.push(format!("(The far end's engine was reached through {far_end})"));
+        }
         sentences.join(" ")
     }
 

@@ -110,6 +110,11 @@ impl Transport {
         self.dialer.endpoint()
     }
 
+    /// What leads to the engine on another machine, where the address does not say it and a connection was made.
+    pub(crate) fn far_end(&self) -> Option<String> {
+        self.dialer.far_end()
+    }
+
     /// Sends a request, over a kept connection where there is one.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, TransportError> {
         let mut request = self.addressed(request);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use dexec::{CancellationToken, Endpoint, Engine, Request};
@@ -200,6 +201,27 @@ fn a_login_that_fails_is_told_in_ssh_s_words() {
 }
 
 #[test]
+fn what_leads_to_the_engine_there_is_told() {
+    let socket_s = Path::new("/var/run/docker.sock");
+    for far_end in [FarEnd::Docker, FarEnd::OnlyDocker, FarEnd::Socket] {
+        let sshd = Sshd::start(&far_end);
+        let way = match far_end {
+            // It is looked for first.
+            FarEnd::Socket if socket_s.exists() => continue,
+            FarEnd::Socket => sshd::path(&sshd.at("own/podman/podman.sock")).to_owned(),
+            _ => "docker".to_owned(),
+        };
+        let told = sshd.dexec(&["--info", "--output", "json"]).run().stdout_text();
+        let told: Value = serde_json::from_str(&told).expect("it is JSON");
+        assert_eq!(told["farEnd"], way.as_str(), "{told}");
+        let response = sshd.dexec(&["dexec-nosuch", "true"]).response();
+        let message = response["message"].as_str().expect("there is a message");
+        let words = format!("(The far end's engine was reached through {way})");
+        assert!(message.contains(&words), "{message}");
+    }
+}
+
+#[test]
 fn a_far_end_without_an_engine_is_told() {
     let run = |far_end: &FarEnd, path: &str| {
         let sshd = Sshd::start(far_end);
@@ -210,6 +232,7 @@ fn a_far_end_without_an_engine_is_told() {
     };
     for (far_end, path, words) in [
         (FarEnd::DockerWithoutEngine, "", "/nowhere/socket"),
+        (FarEnd::OnlyDockerWithoutEngine, "", "/nowhere/socket"),
         (
             FarEnd::Nothing,
             "",

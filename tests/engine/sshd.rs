@@ -25,8 +25,11 @@ pub struct Sshd {
 pub enum FarEnd {
     /// docker, set to the engine under test.
     Docker,
+    /// docker, set to the engine under test, and nothing else may be run.
+    OnlyDocker,
     /// docker, set to an engine that is not there.
     DockerWithoutEngine,
+    OnlyDockerWithoutEngine,
     /// No docker, and the engine under test where a rootless Podman has its socket.
     Socket,
     Nothing,
@@ -48,14 +51,24 @@ impl Sshd {
             std::os::unix::fs::symlink(shell_s.trim(), at("bin").join(program)).expect("it can be linked");
         }
         std::os::unix::fs::symlink(api::socket(), at("own/podman/podman.sock")).expect("it can be linked");
+        let key = fs::read_to_string(at("user.pub")).expect("there is a key");
+        let limits = match far_end {
+            FarEnd::OnlyDocker | FarEnd::OnlyDockerWithoutEngine => "command=\"docker system dial-stdio\" ",
+            _ => "",
+        };
+        fs::write(at("authorized"), format!("{limits}{key}")).expect("it can be written");
         // sshd's directory for the processes that talk to strangers.
         fs::create_dir_all("/run/sshd").expect("a directory can be made");
 
         let everything = std::env::var("PATH").expect("there is a PATH");
         let bare = path(&at("bin")).to_owned();
         let environment = match far_end {
-            FarEnd::Docker => format!("\"PATH={everything}\" DOCKER_HOST=unix://{}", api::socket()),
-            FarEnd::DockerWithoutEngine => format!("\"PATH={everything}\" DOCKER_HOST=unix:///nowhere/socket"),
+            FarEnd::Docker | FarEnd::OnlyDocker => {
+                format!("\"PATH={everything}\" DOCKER_HOST=unix://{}", api::socket())
+            }
+            FarEnd::DockerWithoutEngine | FarEnd::OnlyDockerWithoutEngine => {
+                format!("\"PATH={everything}\" DOCKER_HOST=unix:///nowhere/socket")
+            }
             FarEnd::Socket => format!("PATH={bare} XDG_RUNTIME_DIR={}", path(&at("own"))),
             FarEnd::Nothing => format!("PATH={bare} XDG_RUNTIME_DIR={}", path(&at("tmp"))),
         };
@@ -155,7 +168,7 @@ fn listen(directory: &Path, environment: &str) -> (Child, u16) {
              PermitRootLogin prohibit-password\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n\
              LogLevel VERBOSE\nSetEnv {environment}\n",
             at("host"),
-            at("user.pub")
+            at("authorized")
         );
         fs::write(at("sshd_config"), config).expect("it can be written");
         let log = fs::File::create(at("log")).expect("it can be made");

@@ -115,6 +115,13 @@ fn over_ssh_with_docker_there() {
 }
 
 #[test]
+fn over_ssh_with_nothing_but_docker_there() {
+    let sshd = Sshd::start(&FarEnd::OnlyDocker);
+    every_case("ssh-only-docker", |args| sshd.dexec(args));
+    sshd.assert_nothing_stays();
+}
+
+#[test]
 fn over_ssh_without_docker_there() {
     if Path::new("/var/run/docker.sock").exists() {
         eprintln!("left out: this machine has an engine where the far end is looked for first");

@@ -65,6 +65,8 @@ struct Told {
     rootless: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     running_containers: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    far_end: Option<String>,
     round_trip_ms: f64,
 }
 
@@ -140,6 +142,9 @@ impl Report {
             line("transport", place.transport);
         }
         if let Some(told) = &self.engine {
+            if let Some(far_end) = &told.far_end {
+                line("far end", far_end);
+            }
             let rootless = told
                 .rootless
                 .map_or("it may not tell", |is| if is { "yes" } else { "no" });
@@ -176,6 +181,7 @@ impl From<EngineInfo> for Told {
             api_version: info.api_version,
             rootless: info.is_rootless,
             running_containers: info.running_containers,
+            far_end: info.far_end,
             round_trip_ms: milliseconds(info.round_trip),
         }
     }

@@ -28,7 +28,7 @@ const LONGEST_LINE: u64 = 4096;
 /// it stays in our process group, from which ssh may ask for a passphrase. A path to a socket has 104 bytes at most, of
 /// which ssh takes 17 for itself.
 ///
-/// What ssh has started to reach the host (ProxyJump, ProxyCommand) ignores the signal with which ssh ends it, because ssh
+/// What ssh has started to reach the host (`ProxyJump`, `ProxyCommand`) ignores the signal with which ssh ends it, because ssh
 /// was started so; it is ended here. A process is killed only when it is still the one that was started here: ssh has our
 /// directory in its arguments, and what is below it was so before and has the same time of start. The first signal
 /// to ssh gives the terminal back from a question for a passphrase. A login that can't be talked to is killed, as nobody

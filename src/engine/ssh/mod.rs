@@ -2,7 +2,8 @@
 //!
 //! There is one login, however many connections are made. Each of these is a session on it that runs
 //! `docker system dial-stdio`; where the far end has no docker, or the address names a socket, it is a forwarding to the
-//! socket.
+//! socket. What a session runs tells first which of them it is. A far end that runs nothing but docker, as one whose
+//! `authorized_keys` has a command for the key, can't tell: there plain docker is asked whether it speaks HTTP.
 
 mod login;
 mod process;
@@ -40,6 +41,16 @@ const FAR_END: &str = "sh -c 'if command -v docker >/dev/null 2>&1; then echo de
     if [ -e \"$socket\" ] || [ -L \"$socket\" ]; then if [ -w \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
     else echo dexec-far-end: denied \"$socket\"; fi; exit; fi; done; echo dexec-far-end: nothing'";
 
+/// docker's own command for it, and what a far end may allow alone.
+const DOCKER: &str = "docker system dial-stdio";
+
+/// How long a far end may say nothing before plain docker is tried beside. A forced command never says anything, and each
+/// dexec waits as long for it.
+const MARK_TIME: Duration = Duration::from_secs(1);
+
+/// Its answer has no body.
+const PING: &[u8] = b"HEAD /_ping HTTP/1.1\r\nHost: api.moby.localhost\r\n\r\n";
+
 /// Whom to log in as, and where.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
@@ -56,7 +67,19 @@ pub(super) struct Ssh {
     /// How long the far end may take for a connection, and ssh to reach it.
     connect_time: Duration,
     login: Turn<Option<Arc<Login>>>,
+    /// What the login has led to.
+    engine: Mutex<Option<FarEngine>>,
     words: Words,
+}
+
+/// What connects to the engine at the far end.
+#[derive(Clone, Debug)]
+enum FarEngine {
+    /// docker there, behind what tells of it.
+    Docker,
+    /// docker there, which is all that may be run.
+    OnlyDocker,
+    Socket(String),
 }
 
 /// The last line that ssh, or what it runs, has said of a fault.
@@ -115,6 +138,7 @@ impl Ssh {
             socket,
             connect_time,
             login: Turn::default(),
+            engine: Mutex::default(),
             words: Words::default(),
         }
     }
@@ -127,12 +151,23 @@ impl Ssh {
         if login.has_forward() {
             return self.connect_forward(&login).await;
         }
+        if let Some(FarEngine::OnlyDocker) = self.engine() {
+            let process = self.spawn(&login, DOCKER)?;
+            return Ok(Socket::Ssh(Box::new(process)));
+        }
         let (process, said) = tokio::time::timeout(self.connect_time, self.session(&login))
             .await
             .unwrap_or_else(|_| Err(self.failed("the far end did not answer in time")))?;
+        let Some(said) = said else {
+            self.set_engine(Some(FarEngine::OnlyDocker));
+            return Ok(Socket::Ssh(Box::new(process)));
+        };
         let (answer, socket) = said.split_once(' ').unwrap_or((&said, ""));
         match answer {
-            "docker" => Ok(Socket::Ssh(Box::new(process))),
+            "docker" => {
+                self.set_engine(Some(FarEngine::Docker));
+                Ok(Socket::Ssh(Box::new(process)))
+            }
             "socket" => self.forwarded(&login, socket).await,
             "denied" => Err(Error::new(
                 ErrorKind::PermissionDenied,
@@ -156,6 +191,7 @@ impl Ssh {
             return Ok(Arc::clone(login));
         }
         *place = None;
+        self.set_engine(None);
         self.words.set("");
         let login = match Login::begin(&self.target, self.connect_time, &self.words).await {
             Ok(login) => Arc::new(login),
@@ -166,8 +202,53 @@ impl Ssh {
         Ok(Arc::clone(place.insert(login)))
     }
 
-    /// A session, and what it says of the far end.
-    async fn session(&self, login: &Login) -> Result<(Process, String), Error> {
+    /// A session, and what it says of the far end; nothing where plain docker answers and nothing else does.
+    async fn session(&self, login: &Login) -> Result<(Process, Option<String>), Error> {
+        let asking = async {
+            let mut process = self.spawn(login, FAR_END)?;
+            match process.mark(MARK).await {
+                Ok(said) => Ok((process, Some(said))),
+                Err(error) => Err(self.failed(&error.to_string())),
+            }
+        };
+        let trying = async {
+            let mut process = self.spawn(login, DOCKER)?;
+            match process.speaks_http(PING).await {
+                Ok(()) => Ok((process, None)),
+                Err(error) => Err(self.failed(&error.to_string())),
+            }
+        };
+        tokio::pin!(asking, trying);
+        let early = tokio::time::timeout(MARK_TIME.min(self.connect_time / 2), &mut asking).await;
+        let is_over = match early {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(_)) => true,
+            Err(_) => false,
+        };
+        // The far end may only be slow.
+        let found = tokio::select! {
+            Ok(found) = &mut asking, if !is_over => Some(found),
+            Ok(found) = &mut trying => Some(found),
+            else => None,
+        };
+        if let Some(found) = found {
+            // What the other one said was no fault.
+            self.words.set("");
+            return Ok(found);
+        }
+        let said = self.words.wait().await;
+        // Where docker speaks, or was looked for, ssh has done its part.
+        let lower = said.to_lowercase();
+        let fault = if ["docker", "raw stream"].iter().any(|word| lower.contains(word)) {
+            self.fault_of_answer().await
+        } else {
+            None
+        };
+        Err(fault.unwrap_or_else(|| self.failed(&format!("the far end ran no command ({said})"))))
+    }
+
+    /// A session that runs a command.
+    fn spawn(&self, login: &Login, run: &str) -> Result<Process, Error> {
         let mut command = login.command();
         // Where the login can take no more sessions ssh makes another, and there is nobody to ask then.
         for option in [
@@ -178,13 +259,27 @@ impl Ssh {
         ] {
             command.args(["-o", option]);
         }
-        command.arg("-T").args(self.target.args()).arg(FAR_END);
-        let mut process = Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))?;
-        if let Ok(said) = process.mark(MARK).await {
-            return Ok((process, said));
+        command.arg("-T").args(self.target.args()).arg(run);
+        Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))
+    }
+
+    fn engine(&self) -> Option<FarEngine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_engine(&self, engine: Option<FarEngine>) {
+        *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
+    }
+
+    /// What leads to the engine there, where the address does not say it and a connection was made.
+    pub(super) fn far_end(&self) -> Option<String> {
+        if self.socket.is_some() {
+            return None;
         }
-        let said = self.words.wait().await;
-        Err(self.failed(&format!("the far end ran no command ({said})")))
+        Some(match self.engine()? {
+            FarEngine::Docker | FarEngine::OnlyDocker => "docker".to_owned(),
+            FarEngine::Socket(socket) => shown(&socket, LONGEST_WORDS),
+        })
     }
 
     /// A connection to a socket of the far end.
@@ -201,6 +296,7 @@ impl Ssh {
             .forward(socket)
             .await
             .map_err(|said| self.failed(&format!("ssh did not forward to {socket} ({said})")))?;
+        self.set_engine(Some(FarEngine::Socket(socket.to_owned())));
         self.connect_forward(login).await
     }
 

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader, ReadBuf};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf,
+};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::Words;
@@ -53,6 +55,24 @@ impl Process {
             line.clear();
         }
         Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Sends a request whose answer has no body, and reads the answer.
+    pub(super) async fn speaks_http(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stdin()?.write_all(request).await?;
+        let mut reader = (&mut self.stdout).take(MOST_NOISE);
+        let mut line = Vec::new();
+        reader.read_until(b'\n', &mut line).await?;
+        if !line.starts_with(b"HTTP/") {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        while line != b"\r\n" {
+            line.clear();
+            if reader.read_until(b'\n', &mut line).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
     }
 
     fn stdin(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
