@@ -252,6 +252,20 @@ fn a_far_end_without_an_engine_is_told() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_not_passed_over() {
+    if Path::new("/var/run/docker.sock").exists() {
+        eprintln!("left out: this machine has an engine where the far end is looked for first");
+        return;
+    }
+    let sshd = Sshd::start(&FarEnd::Socket);
+    let dangling = sshd.at("own/docker.sock");
+    std::os::unix::fs::symlink("/nowhere/socket", &dangling).expect("it can be linked");
+    let words = format!("no connection to {} at the far end", sshd::path(&dangling));
+    refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
+    sshd.assert_nothing_stays();
+}
+
+#[test]
 fn ssh_asks_for_a_passphrase_on_the_terminal() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let key = sshd.at("user");

@@ -34,11 +34,12 @@ const LAST_WORDS_PAUSE: Duration = Duration::from_millis(50);
 const MARK: &str = "dexec-far-end: ";
 
 /// Run by whatever shell the user has there, so without a line's end, an exclamation mark or a single quote. The order of
-/// the sockets is the one of this machine's own.
+/// the sockets is the one of this machine's own; a link that leads nowhere is a socket whose engine is not started.
 const FAR_END: &str = "sh -c 'if command -v docker >/dev/null 2>&1; then echo dexec-far-end: docker; \
     exec docker system dial-stdio; fi; own=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; \
     for socket in /var/run/docker.sock \"$own/docker.sock\" \"$own/podman/podman.sock\" /run/podman/podman.sock; do \
-    if [ -e \"$socket\" ] || [ -L \"$socket\" ]; then if [ -w \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
+    if [ -e \"$socket\" ] || [ -L \"$socket\" ]; then \
+    if [ -w \"$socket\" ] || [ ! -e \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
     else echo dexec-far-end: denied \"$socket\"; fi; exit; fi; done; echo dexec-far-end: nothing'";
 
 /// docker's own command for it, and what a far end may allow alone.
@@ -314,7 +315,12 @@ impl Ssh {
         if said.is_empty() {
             None
         } else if lower.contains("open failed") {
-            let socket = self.socket.as_deref().unwrap_or("the engine's socket");
+            let found = self.far_end();
+            let socket = self
+                .socket
+                .as_deref()
+                .or(found.as_deref())
+                .unwrap_or("the engine's socket");
             Some(Error::new(
                 ErrorKind::EngineUnreachable,
                 format!(
