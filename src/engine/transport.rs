@@ -23,6 +23,9 @@ use super::dial::Dialer;
 /// The body of a request.
 type Body = Full<Bytes>;
 
+/// A request of which nothing was sent, and why.
+type Unsent = (Request<Body>, hyper::Error);
+
 /// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
@@ -122,13 +125,17 @@ impl Transport {
             match self.send_over(sender, request).await? {
                 Ok(response) => return Ok(response),
                 // The engine had closed the connection, and nothing of the request was sent.
-                Err(unsent) => request = unsent,
+                Err((unsent, _)) => request = unsent,
             }
         }
         let sender = self.connect().await?;
         match self.send_over(sender, request).await? {
             Ok(response) => Ok(response),
-            Err(_) => Err(TransportError::Connect(io::ErrorKind::ConnectionAborted.into())),
+            Err((_, error)) => {
+                let fault = self.dialer.fault_of_answer(&error).await;
+                let aborted = || TransportError::Connect(io::ErrorKind::ConnectionAborted.into());
+                Err(fault.map_or_else(aborted, TransportError::Unanswered))
+            }
         }
     }
 
@@ -136,7 +143,7 @@ impl Transport {
         &self,
         mut sender: SendRequest<Body>,
         request: Request<Body>,
-    ) -> Result<Result<Response<Incoming>, Request<Body>>, TransportError> {
+    ) -> Result<Result<Response<Incoming>, Unsent>, TransportError> {
         match within(ANSWER_TIME, sender.try_send_request(request)).await {
             None => Err(TransportError::AnswerTimeout),
             Some(Ok(response)) => {
@@ -153,7 +160,7 @@ impl Transport {
             }
             Some(Err(mut error)) => {
                 if let Some(unsent) = error.take_message() {
-                    return Ok(Err(unsent));
+                    return Ok(Err((unsent, error.into_error())));
                 }
                 let error = error.into_error();
                 let fault = self.dialer.fault_of_answer(&error).await;
