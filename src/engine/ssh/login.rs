@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::task::JoinHandle;
 
+use super::process::piped;
 use super::{Target, Words, ssh};
 
 /// How long a login may take, with the time in which somebody types a passphrase.
@@ -133,15 +134,8 @@ impl Login {
             command.args(["-o", option]);
         }
         command.args(target.args());
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(hold), Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
+        // The child is left to itself: it ends when its input does.
+        let (_, hold, stdout, stderr) = piped(&mut command)?;
         let mut errors = tokio::spawn(listen(stderr, words.clone()));
         let directory = tokio::time::timeout(LOGIN_TIME, ready(stdout, &mut errors)).await??;
         Ok(Self {

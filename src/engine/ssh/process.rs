@@ -8,13 +8,26 @@ use std::task::{Context, Poll};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf,
 };
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::Words;
 use super::login::listen;
 
 /// How much a far end's shell may print of its own before it runs a command.
 const MOST_NOISE: u64 = 64 * 1024;
+
+/// Starts a program, with a pipe for each of its streams.
+pub(super) fn piped(command: &mut Command) -> io::Result<(Child, ChildStdin, ChildStdout, ChildStderr)> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+        (Some(stdin), Some(stdout), Some(stderr)) => Ok((child, stdin, stdout, stderr)),
+        _ => Err(io::ErrorKind::BrokenPipe.into()),
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -26,15 +39,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(super) fn spawn(mut command: Command, words: &Words) -> io::Result<Self> {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
+        let (child, stdin, stdout, stderr) = piped(&mut command)?;
         tokio::spawn(listen(stderr, words.clone()));
         Ok(Self {
             stdin: Some(stdin),
