@@ -111,7 +111,8 @@ impl Error {
     }
 
     /// Sets the words that `docker exec` has for this failure, where it has some.
-    pub(crate) fn with_docker_text(mut self, text: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn with_docker_text(mut self, text: impl Into<String>) -> Self {
         self.docker_text = Some(text.into());
         self
     }

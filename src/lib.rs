@@ -8,6 +8,7 @@ mod exec;
 mod outcome;
 mod request;
 mod response;
+mod terminal;
 mod text;
 
 pub use endpoint::{Address, Endpoint, EndpointOptions, Origin, Place, Tls};
@@ -18,5 +19,6 @@ pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};
 pub use outcome::{End, Outcome, Signal, StopCause};
 pub use request::{Request, RequestBuilder};
 pub use response::{Response, ResponseOptions};
+pub use terminal::{DetachKeys, Terminal, TerminalSize};
 pub use text::TextStream;
 pub use tokio_util::sync::CancellationToken;

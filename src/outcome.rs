@@ -46,6 +46,11 @@ pub enum End {
         /// The engine's id of it.
         exec_id: String,
     },
+    /// The detach keys of its terminal were typed, and it was left running.
+    Left {
+        /// The engine's id of it.
+        exec_id: String,
+    },
     /// The engine, the endpoint or the request is at fault; nothing was run.
     Refused(Error),
     /// It was stopped before its own end, because the caller asked for it or its output had nowhere to go.
@@ -116,7 +121,8 @@ impl End {
         match self {
             Self::Exited { code } | Self::NotStarted { code, .. } | Self::Lost { code, .. } => *code,
             Self::Detached { .. } => 0,
-            Self::Refused(_) => 1,
+            // What docker answers with when its detach keys were typed.
+            Self::Refused(_) | Self::Left { .. } => 1,
             Self::Stopped { cause, .. } => match cause {
                 // What timeout(1) answers with.
                 StopCause::Timeout => 124,
@@ -132,7 +138,7 @@ impl End {
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
-            Self::Exited { .. } | Self::Detached { .. } => None,
+            Self::Exited { .. } | Self::Detached { .. } | Self::Left { .. } => None,
             Self::NotStarted { error, .. } | Self::Refused(error) | Self::Lost { error, .. } => Some(error),
             Self::Stopped { error, .. } => error.as_ref(),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 
 use crate::error::Error;
+use crate::terminal::Terminal;
 
 /// Linux takes no argument and no environment entry of this size (`MAX_ARG_STRLEN`, with the final NUL).
 const STRING_LIMIT: usize = 128 * 1024;
@@ -48,6 +49,7 @@ pub(crate) struct Spec {
     pub(crate) groups: Vec<String>,
     pub(crate) is_privileged: bool,
     pub(crate) is_detached: bool,
+    pub(crate) terminal: Option<Terminal>,
 }
 
 impl Request {
@@ -69,6 +71,12 @@ impl Request {
             timeout: None,
             kill_after: KILL_AFTER,
         }
+    }
+
+    /// The container's name or id.
+    #[must_use]
+    pub fn container(&self) -> &str {
+        self.spec.container.as_str()
     }
 }
 
@@ -155,6 +163,12 @@ impl RequestBuilder {
     /// Sets the standard input, whose end reaches the command. Without it the command reads an end at once.
     pub fn stdin(mut self, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
         self.stdin = Some(Box::new(reader));
+        self
+    }
+
+    /// Gives the command a terminal of its own, where it would have pipes.
+    pub fn terminal(mut self, terminal: Terminal) -> Self {
+        self.spec.terminal = Some(terminal);
         self
     }
 

@@ -187,7 +187,7 @@ impl Response {
             exit_code,
             success: exit_code == 0,
             exec_id: match end {
-                End::Detached { exec_id } => Some(exec_id.clone()),
+                End::Detached { exec_id } | End::Left { exec_id } => Some(exec_id.clone()),
                 _ => None,
             },
             timed_out: matches!(

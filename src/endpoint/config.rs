@@ -1,4 +1,4 @@
-//! docker's `config.json`, as far as it says where the engine is and how to speak to it.
+//! docker's `config.json`, as far as it says where the engine is, how to speak to it, and how to leave a terminal.
 
 use std::io;
 use std::path::Path;
@@ -17,6 +17,8 @@ pub(super) struct Config {
     /// Empty where none is chosen.
     pub(super) current_context: String,
     pub(super) headers: Vec<(String, String)>,
+    /// Empty where none are configured.
+    pub(super) detach_keys: String,
     /// What is wrong with the file, in docker's words up to the reason.
     pub(super) warning: Option<String>,
 }
@@ -61,7 +63,10 @@ impl Config {
             self.headers = headers.unwrap_or_default().texts()?;
             Ok(())
         });
-        context.and(headers)
+        let keys = object.field::<String>("detachKeys").map(|keys| {
+            self.detach_keys = keys.unwrap_or_default();
+        });
+        context.and(headers).and(keys)
     }
 }
 

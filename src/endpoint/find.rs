@@ -68,6 +68,7 @@ pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -
         .map(api_version)
         .transpose()?;
     endpoint.connect_time = options.connect_timeout.unwrap_or(CONNECT_TIME);
+    endpoint.detach_keys = config.detach_keys;
     endpoint.warnings.extend(config.warning);
     Ok(endpoint)
 }

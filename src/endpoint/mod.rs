@@ -25,6 +25,7 @@ pub(crate) use tls::Pem;
 pub use tls::Tls;
 
 use crate::error::Error;
+use crate::terminal::DetachKeys;
 
 use surroundings::Surroundings;
 
@@ -54,6 +55,8 @@ pub struct Endpoint {
     connect_time: Duration,
     /// What was looked at, where nobody named an engine.
     places: Vec<Place>,
+    /// Empty where docker's `config.json` has none.
+    detach_keys: String,
     warnings: Vec<String>,
 }
 
@@ -118,6 +121,7 @@ impl Endpoint {
             api_version: None,
             connect_time: CONNECT_TIME,
             places: Vec::new(),
+            detach_keys: String::new(),
             warnings: Vec::new(),
         }
     }
@@ -145,6 +149,21 @@ impl Endpoint {
     #[must_use]
     pub fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// The keys that leave a terminal by docker's `config.json` (`detachKeys`); `None` where it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) where they can't be understood.
+    pub fn detach_keys(&self) -> Result<Option<DetachKeys>, Error> {
+        if self.detach_keys.is_empty() {
+            return Ok(None);
+        }
+        match DetachKeys::parse(&self.detach_keys) {
+            Ok(keys) => Ok(Some(keys)),
+            Err(error) => Err(error.with_hint("They are `detachKeys` of docker's config.json")),
+        }
     }
 
     /// What is wrong with docker's `config.json`, for whoever can mend it; one line each. docker prints the same behind

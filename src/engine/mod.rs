@@ -31,6 +31,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
+use crate::terminal::TerminalSize;
 
 pub use info::EngineInfo;
 use refusal::Refusal;
@@ -53,6 +54,11 @@ const LONGEST_NAME: usize = 255;
 const MOST_NAMES: usize = 10;
 
 const START: &str = "start the command";
+
+/// Detach keys for an engine that looks for some in what a terminal's user types, whether it is told to or not. dexec
+/// looks for its own, so that they work alike everywhere; nobody types these. The engine holds back what begins like
+/// them, so they begin with a key that hardly any program uses.
+const UNTYPED_KEYS: &str = "ctrl-^,ctrl-@,ctrl-^,ctrl-],ctrl-^,ctrl-@,ctrl-_,ctrl-^";
 
 const JSON: &str = "application/json";
 
@@ -187,6 +193,15 @@ impl Engine {
         self.transport.make()
     }
 
+    /// The same, for a caller that has to know it before the first answer.
+    async fn make_asked(&self, container: &ContainerName) -> Result<Make, Error> {
+        if self.make() == Make::Unknown {
+            let inspected = self.inspect_container(container).await;
+            self.or_refused("inspect the container", inspected, container).await?;
+        }
+        Ok(self.make())
+    }
+
     /// The commands that are being stopped on their own.
     pub(crate) fn stops(&self) -> &Stops {
         &self.stops
@@ -195,22 +210,39 @@ impl Engine {
     pub(crate) async fn create_exec(&self, spec: &Spec, attach_stdin: bool) -> Result<ExecId, Error> {
         let what = "create the command";
         let attach = !spec.is_detached;
+        let attach_stdin = attach && attach_stdin;
+        let mut detach_keys = None;
+        let mut console_size = None;
+        if let Some(terminal) = &spec.terminal {
+            if attach_stdin && Box::pin(self.make_asked(&spec.container)).await? != Make::Podman {
+                detach_keys = Some(UNTYPED_KEYS.to_owned());
+            }
+            let size = *terminal.sizes.borrow();
+            console_size = size.map(|size| vec![size.rows.into(), size.columns.into()]);
+        }
         let config = ExecConfig {
-            attach_stdin: Some(attach && attach_stdin),
+            attach_stdin: Some(attach_stdin),
             attach_stdout: Some(attach),
             attach_stderr: Some(attach),
-            tty: Some(false),
+            tty: Some(spec.terminal.is_some()),
+            console_size,
+            detach_keys,
             env: (!spec.env.is_empty()).then(|| spec.env.clone()),
             cmd: Some(spec.command.clone()),
             privileged: spec.is_privileged.then_some(true),
             user: spec.user.clone(),
             working_dir: spec.workdir.clone(),
-            ..ExecConfig::default()
         };
         let path = format!("/containers/{}/exec", spec.container);
         let created = self.post::<IdResponse>(&path, &config).await;
         let created = created.and_then(|created| ExecId::parse(created.id));
         self.or_refused(what, created, &spec.container).await
+    }
+
+    /// Sets the size of a running command's terminal. Docker waits 10 s for one that does not run yet.
+    pub(crate) async fn resize_exec(&self, id: &ExecId, size: TerminalSize) -> bool {
+        let path = format!("/exec/{}/resize?h={}&w={}", id.0, size.rows, size.columns);
+        self.call(Method::POST, &path, JSON, Bytes::new()).await.is_ok()
     }
 
     /// Sends a signal to a command's process group where the engine has a call for that. Podman has one since
@@ -241,13 +273,13 @@ impl Engine {
     }
 
     /// Starts a command and gives the connection over which its streams go.
-    pub(crate) async fn start_attached(&self, id: &ExecId, container: &ContainerName) -> Result<Attached, Error> {
+    pub(crate) async fn start_attached(&self, id: &ExecId, spec: &Spec) -> Result<Attached, Error> {
         let attached = within_time(async {
             let request = Request::post(format!("/exec/{}/start", id.0))
                 .header(CONTENT_TYPE, JSON)
                 .header(CONNECTION, "Upgrade")
                 .header(UPGRADE, "tcp")
-                .body(to_json(&start_config(false))?.into())
+                .body(to_json(&start_config(spec))?.into())
                 .map_err(broken)?;
             let response = self.transport.send(request).await?;
             match response.status() {
@@ -264,16 +296,16 @@ impl Engine {
             }
         })
         .await;
-        self.or_refused(START, attached, container).await
+        self.or_refused(START, attached, &spec.container).await
     }
 
-    pub(crate) async fn start_detached(&self, id: &ExecId, container: &ContainerName) -> Result<(), Error> {
+    pub(crate) async fn start_detached(&self, id: &ExecId, spec: &Spec) -> Result<(), Error> {
         let path = format!("/exec/{}/start", id.0);
-        let started = match to_json(&start_config(true)) {
+        let started = match to_json(&start_config(spec)) {
             Ok(body) => self.call(Method::POST, &path, JSON, body).await,
             Err(refusal) => Err(refusal),
         };
-        self.or_refused(START, started.map(drop), container).await
+        self.or_refused(START, started.map(drop), &spec.container).await
     }
 
     /// What the engine tells of a command; `None` when it does not know it any more.
@@ -434,10 +466,11 @@ impl ExecId {
     }
 }
 
-fn start_config(detach: bool) -> ExecStartConfig {
+fn start_config(spec: &Spec) -> ExecStartConfig {
     ExecStartConfig {
-        detach: Some(detach),
-        tty: Some(false),
+        detach: Some(spec.is_detached),
+        // Docker goes by what it is told here, not at the create, in how it sends the output.
+        tty: Some(spec.terminal.is_some()),
         ..ExecStartConfig::default()
     }
 }

@@ -17,7 +17,7 @@ use crate::request::{Spec, Stdin};
 
 use super::end::lost;
 use super::output::{Output, Stream};
-use super::pump::{Break, Seen, pump};
+use super::pump::{Break, Finish, Seen, pump};
 use super::stop::{Stopped, Target, stop};
 
 /// How long a cancelled command's start is waited for.
@@ -109,12 +109,12 @@ impl<'a> Command<'a> {
 
     /// There is no connection to a detached command.
     async fn send_start(&self) -> Result<Option<Attached>, Error> {
-        let (id, container) = (&self.target.exec, &self.spec.container);
-        if self.spec.is_detached {
-            self.engine.start_detached(id, container).await?;
+        let (id, spec) = (&self.target.exec, &self.spec);
+        if spec.is_detached {
+            self.engine.start_detached(id, spec).await?;
             Ok(None)
         } else {
-            self.engine.start_attached(id, container).await.map(Some)
+            self.engine.start_attached(id, spec).await.map(Some)
         }
     }
 
@@ -137,7 +137,8 @@ impl<'a> Command<'a> {
                 is_writing: &is_writing,
             };
             let whose = (self.engine, &self.target.exec);
-            let mut pumping = pin!(pump(attached, stdin, &mut output, &mut seen, whose));
+            let input = (stdin, self.spec.terminal.as_ref());
+            let mut pumping = pin!(pump(attached, input, &mut output, &mut seen, whose));
             let (cause, streamed) = tokio::select! {
                 biased;
                 streamed = &mut pumping => (output_cause(&streamed), Some(streamed)),
@@ -165,8 +166,11 @@ impl<'a> Command<'a> {
                 let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
                 ended_by(cause, stopped, is_stuck.then(stuck))
             }
+            (None, Some(Ok(Finish::Left))) => End::Left {
+                exec_id: self.target.exec.clone().into_string(),
+            },
             (_, streamed) => {
-                let streamed = streamed.unwrap_or(Ok(()));
+                let streamed = streamed.map_or(Ok(()), |streamed| streamed.map(drop));
                 let (spec, target) = (&self.spec, &self.target);
                 let id = &target.exec;
                 self.engine.conclude(spec, Some(target), id, streamed, &seen).await
@@ -178,9 +182,9 @@ impl<'a> Command<'a> {
     async fn stop(
         &self,
         cause: StopCause,
-        mut pumping: Pin<&mut impl Future<Output = Result<(), Break>>>,
-        mut streamed: Option<Result<(), Break>>,
-    ) -> (Stopped, Option<Result<(), Break>>) {
+        mut pumping: Pin<&mut impl Future<Output = Result<Finish, Break>>>,
+        mut streamed: Option<Result<Finish, Break>>,
+    ) -> (Stopped, Option<Result<Finish, Break>>) {
         // On the heap: few commands are stopped.
         let mut stopping = Box::pin(stop(self.engine, &self.target));
         let stopped = loop {
@@ -205,6 +209,10 @@ struct Watched<'a, O> {
 }
 
 impl<O: Output> Output for Watched<'_, O> {
+    fn started(&mut self) -> io::Result<()> {
+        self.output.started()
+    }
+
     async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
         self.is_writing.store(true, Ordering::Relaxed);
         let written = self.output.write(stream, bytes).await;
@@ -235,7 +243,7 @@ impl Drop for Command<'_> {
 }
 
 /// Why a command has to be stopped whose output was moved to this end.
-fn output_cause(streamed: &Result<(), Break>) -> Option<StopCause> {
+fn output_cause(streamed: &Result<Finish, Break>) -> Option<StopCause> {
     match streamed {
         Err(Break::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Some(StopCause::ReaderGone),
         Err(Break::Output(_)) => Some(StopCause::OutputFailed),

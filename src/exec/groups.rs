@@ -99,6 +99,7 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
         groups: Vec::new(),
         workdir: None,
         is_detached: false,
+        terminal: None,
         ..spec.clone()
     };
     let mut capture = Capture::with_limit(LONGEST_IDENTITY);
@@ -119,7 +120,9 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
             Err(unsupported(spec, &error.to_string()))
         }
         End::NotStarted { error, .. } | End::Lost { error, .. } | End::Refused(error) => Err(error),
-        End::Stopped { .. } | End::Detached { .. } => Err(unsupported(spec, "the question was not answered")),
+        End::Stopped { .. } | End::Detached { .. } | End::Left { .. } => {
+            Err(unsupported(spec, "the question was not answered"))
+        }
     }
 }
 

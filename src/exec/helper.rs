@@ -88,7 +88,7 @@ impl Helper {
             ..Spec::default()
         };
         let id = engine.create_exec(&spec, false).await?;
-        let mut socket = engine.start_attached(&id, &spec.container).await?.socket;
+        let mut socket = engine.start_attached(&id, &spec).await?.socket;
         // It ends in a moment; its output is empty.
         let mut output = tokio::io::sink();
         let ended = tokio::io::copy(&mut socket, &mut output);

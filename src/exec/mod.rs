@@ -94,7 +94,7 @@ impl Engine {
         let end = Box::pin(command.live(stdin, timeout, output, cancel)).await;
         let end = end.unwrap_or_else(End::Refused);
         if let Some(helper) = helper
-            && !matches!(end, End::Exited { .. } | End::Detached { .. })
+            && !matches!(end, End::Exited { .. } | End::Detached { .. } | End::Left { .. })
         {
             // It removes itself when it is started. What the end says is more than that it could not be done.
             let _ = Box::pin(helper.remove(self)).await;
@@ -128,10 +128,10 @@ impl Engine {
     /// Runs a command of dexec's own, which ends by itself. An error means that nothing was started.
     async fn run(&self, spec: &Spec, output: &mut Capture) -> Result<End, Error> {
         let id = self.create_exec(spec, false).await?;
-        let attached = self.start_attached(&id, &spec.container).await?;
+        let attached = self.start_attached(&id, spec).await?;
         let mut seen = Seen::default();
-        let streamed = pump(attached, None, output, &mut seen, (self, &id)).await;
-        Ok(self.conclude(spec, None, &id, streamed, &seen).await)
+        let streamed = pump(attached, (None, None), output, &mut seen, (self, &id)).await;
+        Ok(self.conclude(spec, None, &id, streamed.map(drop), &seen).await)
     }
 
     /// Waits for the commands whose futures were dropped before their end: each is being stopped.

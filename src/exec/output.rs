@@ -16,6 +16,15 @@ pub enum Stream {
 
 /// Takes a command's output while it comes.
 pub trait Output: Send {
+    /// Is told that the command was started, before any of its output is written and of its input read.
+    ///
+    /// # Errors
+    ///
+    /// The output can't be handed on: the command is stopped.
+    fn started(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Takes the next bytes of a stream, in the order in which the engine sent them.
     ///
     /// The engine is not read from until this is done: a slow output holds the command back.

@@ -1,5 +1,6 @@
 //! Moves a started command's bytes: its input in, its output out, until the output ends.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::time::Duration;
@@ -11,12 +12,16 @@ use tokio::time::sleep;
 
 use crate::engine::{Attached, Engine, ExecId, ExecState};
 use crate::request::Stdin;
+use crate::terminal::{Matcher, Terminal};
 
 use super::frames::{FrameError, Frames};
 use super::output::{Output, Stream};
 
 /// Four of Docker's largest frames.
 const BUFFER: usize = 128 * 1024;
+
+/// More than is typed at once, and less than what is pasted.
+const TYPED: usize = 4 * 1024;
 
 /// The runtime's words for a failed start, of which this is more than enough.
 const SEEN: usize = 4 * 1024;
@@ -26,6 +31,23 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// How far the pauses between two questions grow.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+
+/// How often the engine is told a terminal's size that it does not take: Podman 5 answers a start before there is a
+/// terminal. With pauses that grow from 10 ms to 500 ms these are some 8 s; a command that takes none has mostly ended.
+const MOST_RESIZES: u32 = 20;
+const LONGEST_RESIZE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Ctrl-D, by which a terminal's user tells the end of what is typed.
+const END_OF_TRANSMISSION: u8 = 0x04;
+
+/// Why nothing more is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// The output has ended.
+    Ended,
+    /// The terminal's detach keys were typed.
+    Left,
+}
 
 /// Why the output did not come to its proper end.
 #[derive(Debug, Error)]
@@ -64,20 +86,24 @@ impl Seen {
 /// An engine that does not end the output of a command which has ended is not waited for without end.
 pub(crate) async fn pump<O: Output>(
     attached: Attached,
-    stdin: Option<Stdin>,
+    (stdin, terminal): (Option<Stdin>, Option<&Terminal>),
     output: &mut O,
     seen: &mut Seen,
     (engine, id): (&Engine, &ExecId),
-) -> Result<(), Break> {
+) -> Result<Finish, Break> {
+    output.started().map_err(Break::Output)?;
     let takes_input = stdin.is_some();
     let (mut reader, writer) = tokio::io::split(attached.socket);
     let mut bytes = BytesMut::with_capacity(BUFFER);
     bytes.extend_from_slice(&attached.early);
 
     let deliver = async {
-        let mut frames = Frames::default();
+        let mut decoder = match terminal {
+            Some(_) => Decoder::Terminal,
+            None => Decoder::Frames(Frames::default()),
+        };
         loop {
-            while let Some((stream, piece)) = frames.next(&mut bytes)? {
+            while let Some((stream, piece)) = decoder.next(&mut bytes)? {
                 seen.note(stream, &piece);
                 output.write(stream, piece).await.map_err(Break::Output)?;
             }
@@ -90,11 +116,13 @@ pub(crate) async fn pump<O: Output>(
                 () = proven_end(engine, id) => Ok(0),
             };
             match read {
-                Ok(0) if frames.is_whole(&bytes) => return Ok(()),
+                Ok(0) if decoder.is_whole(&bytes) => return Ok(Finish::Ended),
                 Ok(0) => return Err(Break::CutFrame),
                 Ok(_) => {}
                 // An engine that closes the connection before it has read all of our input resets it.
-                Err(error) if takes_input && is_reset(&error) && frames.is_whole(&bytes) => return Ok(()),
+                Err(error) if takes_input && is_reset(&error) && decoder.is_whole(&bytes) => {
+                    return Ok(Finish::Ended);
+                }
                 Err(error) => return Err(Break::Read(error)),
             }
         }
@@ -102,7 +130,37 @@ pub(crate) async fn pump<O: Output>(
     tokio::select! {
         biased;
         delivered = deliver => delivered,
-        never = feed(stdin, writer) => match never {},
+        finish = feed(stdin, terminal, writer) => Ok(finish),
+        never = async {
+            match terminal {
+                Some(terminal) => Box::pin(follow_size(terminal, engine, id)).await,
+                None => pending().await,
+            }
+        } => match never {},
+    }
+}
+
+/// What the engine sends, taken apart as it comes.
+enum Decoder {
+    Frames(Frames),
+    /// A terminal's one stream is sent as it is: whatever its bytes are, they are no frame's header.
+    Terminal,
+}
+
+impl Decoder {
+    fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<(Stream, Bytes)>, FrameError> {
+        match self {
+            Self::Frames(frames) => frames.next(bytes),
+            Self::Terminal if bytes.is_empty() => Ok(None),
+            Self::Terminal => Ok(Some((Stream::Stdout, bytes.split().freeze()))),
+        }
+    }
+
+    fn is_whole(&self, rest: &BytesMut) -> bool {
+        match self {
+            Self::Frames(frames) => frames.is_whole(rest),
+            Self::Terminal => true,
+        }
     }
 }
 
@@ -137,14 +195,75 @@ fn is_reset(error: &io::Error) -> bool {
     )
 }
 
-/// Sends the input and then its end, and waits for ever: only the output's end is an end.
-async fn feed(stdin: Option<Stdin>, mut writer: impl AsyncWrite + Unpin) -> std::convert::Infallible {
-    if let Some(stdin) = stdin {
-        let mut stdin = BufReader::with_capacity(BUFFER, stdin);
-        // A command that has stopped reading is no fault: what it does next is told by its output and exit code.
-        // Input that can't be read has come to its end.
-        let _ = tokio::io::copy_buf(&mut stdin, &mut writer).await;
-        let _ = writer.shutdown().await;
+/// Sends the input and then its end. It comes when the input asks to leave the command, and never otherwise: the
+/// output's end is the only other end.
+async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: impl AsyncWrite + Unpin) -> Finish {
+    // A command that has stopped reading is no fault: what it does next is told by its output and exit code.
+    // Input that can't be read has come to its end.
+    match (stdin, terminal) {
+        (Some(stdin), Some(terminal)) => match Box::pin(type_in(stdin, terminal, &mut writer)).await {
+            Ok(Finish::Left) => Finish::Left,
+            _ => pending().await,
+        },
+        (Some(stdin), None) => {
+            let mut stdin = BufReader::with_capacity(BUFFER, stdin);
+            let _ = tokio::io::copy_buf(&mut stdin, &mut writer).await;
+            let _ = writer.shutdown().await;
+            pending().await
+        }
+        (None, _) => pending().await,
     }
-    pending().await
+}
+
+/// Sends what is typed, each key at once. A terminal's input is never shut down: Docker would end the output with it.
+async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<Finish> {
+    let mut matcher = terminal.detach_keys.as_ref().map(Matcher::new);
+    let mut typed = BytesMut::with_capacity(TYPED);
+    let mut passed = Vec::new();
+    let mut last = b'\n';
+    while stdin.read_buf(&mut typed).await.is_ok_and(|count| count > 0) {
+        let is_left = if let Some(matcher) = &mut matcher {
+            matcher.push(&typed, &mut passed)
+        } else {
+            passed.extend_from_slice(&typed);
+            false
+        };
+        last = passed.last().copied().unwrap_or(last);
+        writer.write_all(&passed).await?;
+        writer.flush().await?;
+        if is_left {
+            return Ok(Finish::Left);
+        }
+        typed.clear();
+        passed.clear();
+    }
+    passed = matcher.map(Matcher::finish).unwrap_or_default();
+    last = passed.last().copied().unwrap_or(last);
+    if !matches!(last, b'\n' | b'\r' | END_OF_TRANSMISSION) {
+        // Within a line the first one only hands the line on.
+        passed.push(END_OF_TRANSMISSION);
+    }
+    passed.push(END_OF_TRANSMISSION);
+    writer.write_all(&passed).await?;
+    writer.flush().await?;
+    Ok(Finish::Ended)
+}
+
+/// Tells the engine the size of the terminal, now and whenever it has changed.
+async fn follow_size(terminal: &Terminal, engine: &Engine, id: &ExecId) -> Infallible {
+    let mut sizes = terminal.sizes.clone();
+    loop {
+        for count in 0..MOST_RESIZES {
+            let size = *sizes.borrow_and_update();
+            match size {
+                Some(size) if !engine.resize_exec(id, size).await => {
+                    sleep(Duration::from_millis(10 << count).min(LONGEST_RESIZE_PAUSE)).await;
+                }
+                _ => break,
+            }
+        }
+        if sizes.changed().await.is_err() {
+            return pending().await;
+        }
+    }
 }

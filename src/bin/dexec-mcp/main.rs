@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, Error> {
-    let signals = Signals::listen();
+    let signals = Signals::listen(|| {});
     let (settings, http) = args.into_settings()?;
     for warning in endpoint_args::warnings(&settings.endpoint) {
         log!("{warning}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use dexec::{EndpointOptions, Error, ErrorKind, Request, ResponseOptions, read_env_file};
+use dexec::{DetachKeys, EndpointOptions, Error, Request, RequestBuilder, ResponseOptions, read_env_file};
 
 use crate::duration::duration;
 use crate::endpoint_args::{EndpointArgs, boolean, path, text};
@@ -53,13 +53,23 @@ struct Grammar {
     #[arg(short, long)]
     interactive: bool,
 
-    /// Allocate a terminal
-    #[arg(short, long, hide = true)]
+    /// Give the command a terminal; the answer is raw
+    ///
+    /// Give the command a terminal of its own. With -i it is yours: what you type goes to the command as it is, Ctrl-C
+    /// too, until it ends or the detach keys are typed. The answer is raw.
+    #[arg(short, long)]
     tty: bool,
 
     /// Start the command and leave it, without its output or exit code
     #[arg(short, long)]
     detach: bool,
+
+    /// The keys that leave the command of a terminal, which runs on [default: ctrl-p,ctrl-q]
+    ///
+    /// The keys that leave the command of a terminal, which runs on: characters, DEL, or ctrl- and one of a-z @ [ \\ ] ^ _,
+    /// separated by commas. The default is detachKeys of docker's config.json, else ctrl-p,ctrl-q. The exit code is 1.
+    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
+    detach_keys: Option<OsString>,
 
     /// Set an environment variable; a NAME alone takes its value from here
     ///
@@ -249,20 +259,32 @@ impl Args {
         options
     }
 
-    /// What to run, and what was said about where.
-    pub(crate) fn into_request(self) -> Result<(Request, EndpointOptions), Error> {
+    /// Whether the command gets a terminal.
+    pub(crate) fn has_terminal(&self) -> bool {
+        self.grammar.tty
+    }
+
+    /// Whether the user's own terminal becomes the command's.
+    pub(crate) fn takes_terminal(&self) -> bool {
+        self.grammar.tty && self.grammar.interactive && !self.grammar.detach
+    }
+
+    /// The keys that were given; docker takes empty ones for none.
+    pub(crate) fn detach_keys(&self) -> Result<Option<DetachKeys>, Error> {
+        let Some(keys) = self.grammar.detach_keys.as_ref().filter(|keys| !keys.is_empty()) else {
+            return Ok(None);
+        };
+        DetachKeys::parse(&keys.to_string_lossy()).map(Some)
+    }
+
+    /// What to run, to be completed and checked, and what was said about where.
+    pub(crate) fn into_request(self) -> Result<(RequestBuilder, EndpointOptions), Error> {
         let Self {
             grammar,
             container,
             command,
             ..
         } = self;
-        if grammar.tty {
-            return Err(Error::new(
-                ErrorKind::InvalidRequest,
-                "a terminal (-t) is not supported yet: leave it out, and run what needs none",
-            ));
-        }
         let mut env = Vec::new();
         for file in &grammar.env_file {
             let unreadable = Cell::new(None);
@@ -323,14 +345,21 @@ impl Args {
         if grammar.interactive && !grammar.detach {
             request = request.stdin(tokio::io::stdin());
         }
-        Ok((request.build()?, grammar.endpoint.into_options()?))
+        Ok((request, grammar.endpoint.into_options()?))
     }
 }
 
 impl Grammar {
     /// The mode that an option or `DEXEC_OUTPUT` names.
     fn chosen_mode(&self) -> Result<Option<Mode>, Stop> {
-        if self.raw {
+        let is_raw = self.output.is_none_or(|mode| mode == Mode::Raw);
+        // A terminal of a command that is left at once shows nothing to anybody.
+        if self.tty && !self.detach && !is_raw {
+            return Err(Stop::flag_error(
+                "-t, --tty goes with --output raw only: a terminal's output is no text",
+            ));
+        }
+        if self.raw || self.tty && !self.detach {
             return Ok(Some(Mode::Raw));
         }
         if self.output.is_some() {

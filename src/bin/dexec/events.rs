@@ -25,7 +25,7 @@ enum Event<'a> {
 impl Events {
     pub(crate) fn new() -> Self {
         Self {
-            writer: Writer::new(),
+            writer: Writer::new(false),
             stdout: TextStream::default(),
             stderr: TextStream::default(),
         }

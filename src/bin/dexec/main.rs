@@ -12,6 +12,7 @@ mod render;
 #[path = "../shared/signals.rs"]
 mod signals;
 mod stdio;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -59,7 +60,7 @@ fn process_code(code: i64) -> u8 {
 }
 
 async fn run(args: Args) -> i64 {
-    let signals = Signals::listen();
+    let signals = Signals::listen(terminal::give_back);
     match args.mode {
         Mode::Json => {
             let options = args.response_options();
@@ -77,7 +78,7 @@ async fn run(args: Args) -> i64 {
             last.write(output.finish(&end, response), &signals).await
         }
         Mode::Raw => {
-            let mut output = stdio::Writer::new();
+            let mut output = stdio::Writer::new(args.takes_terminal());
             let end = execute(args, &mut output, &signals).await;
             let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
             last.write(render::raw(output, &end), &signals).await
@@ -86,18 +87,33 @@ async fn run(args: Args) -> i64 {
 }
 
 async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End {
-    match prepare(args) {
+    match prepare(args).await {
         Ok((engine, request)) => engine.exec_to(request, output, signals.cancel()).await,
         Err(error) => End::Refused(error),
     }
 }
 
-/// Everything that can be refused before a request is made, in docker's order: env files first.
-fn prepare(args: Args) -> Result<(Engine, Request), Error> {
-    let (request, options) = args.into_request()?;
+/// Everything that can be refused before the command is created, in docker's order: env files first.
+async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
+    let (has_terminal, takes_terminal) = (args.has_terminal(), args.takes_terminal());
+    let given_keys = args.detach_keys()?;
+    let (mut request, options) = args.into_request()?;
     let endpoint = Endpoint::find(&options)?;
     warn(&endpoint);
-    Ok((Engine::connect(&endpoint), request))
+    let engine = Engine::connect(&endpoint);
+    if has_terminal {
+        let keys = match given_keys {
+            Some(keys) => keys,
+            None => endpoint.detach_keys()?.unwrap_or_default(),
+        };
+        request = request.terminal(terminal::for_command(keys));
+    }
+    let request = request.build()?;
+    if takes_terminal && !terminal::is_terminal() {
+        engine.container(request.container()).await?;
+        return Err(terminal::missing());
+    }
+    Ok((engine, request))
 }
 
 /// Says on standard error what is not as it should be about an endpoint.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::signals::Signals;
 use crate::stdio::{self, Writer};
+use crate::terminal;
 
 /// How long a dexec that is asked to end waits for the reader of its output.
 const LAST_WRITE: Duration = Duration::from_secs(1);
@@ -107,10 +108,13 @@ pub(crate) async fn json(response: impl Serialize + Send + 'static) -> io::Resul
 pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
     if let End::Stopped { orphaned: Some(_), .. } = end {
         // Before all that may have to be waited for.
+        terminal::give_back();
         eprint_line(&format!("dexec: {}", end.message().unwrap_or_default()));
     }
     let written = output.finish().await;
+    terminal::give_back();
     match end {
+        End::Left { .. } => eprint_line("read escape sequence"),
         End::Refused(error) => eprint_line(error.docker_text()),
         End::Lost { error, .. } if error.kind() == ErrorKind::ConnectionLost => eprint_line(&error.to_string()),
         _ => {}

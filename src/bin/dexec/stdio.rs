@@ -11,6 +11,8 @@ use dexec::{CancellationToken, Capture, End, Outcome, Output, Stream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::terminal;
+
 /// How long a silent command runs before the reader of our output is watched.
 const UNWATCHED_TIME: Duration = Duration::from_millis(100);
 
@@ -25,10 +27,12 @@ pub(crate) struct Writer {
     /// How the thread ended; taken when that is told.
     end: Option<oneshot::Receiver<io::Result<()>>>,
     reader: Reader,
+    /// The user's terminal is taken for the command.
+    takes_terminal: bool,
 }
 
 impl Writer {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(takes_terminal: bool) -> Self {
         let (queue, batches) = mpsc::channel(1);
         let (told, end) = oneshot::channel();
         // Where there is no thread to be had the output is found closed.
@@ -41,6 +45,7 @@ impl Writer {
             queue,
             end: Some(end),
             reader: Reader::new(),
+            takes_terminal,
         }
     }
 
@@ -55,6 +60,13 @@ impl Writer {
 }
 
 impl Output for Writer {
+    fn started(&mut self) -> io::Result<()> {
+        if self.takes_terminal {
+            terminal::take()?;
+        }
+        Ok(())
+    }
+
     async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
         self.batch.push((stream, bytes));
         Ok(())

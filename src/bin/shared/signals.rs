@@ -18,7 +18,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn listen() -> Self {
+    /// At the first signal `prepare` is called before anything is cancelled.
+    pub(crate) fn listen(prepare: fn()) -> Self {
         let signals = Self {
             cancel: CancellationToken::new(),
             first: Arc::default(),
@@ -28,6 +29,7 @@ impl Signals {
             // Without a listener the signals keep their usual effect.
             let Ok(mut source) = Source::new() else { return };
             first.store(source.next().await, Ordering::Relaxed);
+            prepare();
             cancel.cancel();
             // One wish to end often comes as several signals: from the terminal and from a supervisor, or as TERM and HUP.
             tokio::select! {
@@ -58,6 +60,7 @@ struct Source {
     interrupt: Listener,
     terminate: Listener,
     hangup: Listener,
+    quit: Listener,
 }
 
 /// `None` for a signal that dexec was started to ignore, as nohup(1) does.
@@ -78,6 +81,7 @@ impl Source {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup: listen(SignalKind::hangup())?,
+            quit: listen(SignalKind::quit())?,
         })
     }
 
@@ -92,6 +96,7 @@ impl Source {
             () = come(&mut self.interrupt) => 2,
             () = come(&mut self.terminate) => 15,
             () = come(&mut self.hangup) => 1,
+            () = come(&mut self.quit) => 3,
         }
     }
 }

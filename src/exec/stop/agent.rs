@@ -124,7 +124,7 @@ impl Agent {
             ..Spec::default()
         };
         let id = engine.create_exec(&spec, true).await.map_err(Unstarted::Failed)?;
-        let attached = match engine.start_attached(&id, &spec.container).await {
+        let attached = match engine.start_attached(&id, &spec).await {
             Ok(attached) => attached,
             Err(error) => return Err(Unstarted::Failed(error)),
         };

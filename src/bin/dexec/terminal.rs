@@ -1,0 +1,206 @@
+//! The user's own terminal: raw while a command has it, and given back as it was found on every way out.
+
+use std::io::{self, IsTerminal as _};
+
+use dexec::{DetachKeys, Error, Terminal};
+#[cfg(unix)]
+pub(crate) use unix::{give_back, take};
+
+/// docker's refusal of `-it` where nobody types.
+const NO_TERMINAL: &str = "the input device is not a TTY";
+
+/// Whether standard input is a terminal.
+pub(crate) fn is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// The error for a command that is to be typed to and has no terminal here to type on.
+pub(crate) fn missing() -> Error {
+    let reason = "a terminal was asked for (-it) and standard input is none: leave -t out to send what is piped in, \
+                  leave -i out for a command that reads nothing";
+    Error::new(dexec::ErrorKind::InvalidRequest, reason).with_docker_text(NO_TERMINAL)
+}
+
+/// A terminal for the command that has the size of standard output's, as long as it lasts.
+pub(crate) fn for_command(keys: DetachKeys) -> Terminal {
+    sized().detach_keys(keys)
+}
+
+#[cfg(unix)]
+fn sized() -> Terminal {
+    Terminal::following(unix::sizes())
+}
+
+#[cfg(not(unix))]
+fn sized() -> Terminal {
+    Terminal::new(None)
+}
+
+/// Nothing was taken that could be given back.
+#[cfg(not(unix))]
+pub(crate) fn give_back() {}
+
+#[cfg(not(unix))]
+pub(crate) fn take() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::io;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::panic;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use dexec::TerminalSize;
+    use rustix::process::{Signal, getpid, kill_process};
+    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::sync::watch;
+
+    /// Whether this process has changed its terminal. It has one, and takes it at most once.
+    static TAKEN: Mutex<Taken> = Mutex::new(Taken::NotYet);
+
+    enum Taken {
+        NotYet,
+        Raw {
+            terminal: OwnedFd,
+            found: Termios,
+        },
+        /// It is given back, or never to be taken.
+        Over,
+    }
+
+    /// Lets every key that is typed on standard input through as it is, until the terminal is given back.
+    pub(crate) fn take() -> io::Result<()> {
+        take_from(&io::stdin())
+    }
+
+    fn take_from(terminal: &impl AsFd) -> io::Result<()> {
+        let mut taken = lock();
+        if !matches!(*taken, Taken::NotYet) {
+            return Ok(());
+        }
+        let terminal = terminal.as_fd().try_clone_to_owned()?;
+        let found = tcgetattr(&terminal)?;
+        set_raw(&terminal, &found)?;
+        *taken = Taken::Raw { terminal, found };
+        drop(taken);
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            give_back();
+            usual(panic);
+        }));
+        Ok(())
+    }
+
+    /// Leaves the terminal as it was found. It is not taken any more.
+    pub(crate) fn give_back() {
+        let mut taken = lock();
+        if let Taken::Raw { terminal, found } = std::mem::replace(&mut *taken, Taken::Over) {
+            set(&terminal, &found);
+        }
+    }
+
+    fn set_raw(terminal: &OwnedFd, found: &Termios) -> io::Result<()> {
+        let mut raw = found.clone();
+        raw.make_raw();
+        Ok(tcsetattr(terminal, OptionalActions::Now, &raw)?)
+    }
+
+    fn set(terminal: &OwnedFd, modes: &Termios) {
+        // One that has hung up has no modes to be found by anybody.
+        let _ = tcsetattr(terminal, OptionalActions::Now, modes);
+    }
+
+    fn lock() -> MutexGuard<'static, Taken> {
+        // No code that holds the lock can leave it half changed.
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The size of standard output's terminal, kept up to date while it is looked at. A process that is suspended leaves
+    /// its terminal as it was found, and takes it again when it goes on.
+    pub(crate) fn sizes() -> watch::Receiver<Option<TerminalSize>> {
+        let (sizes, receiver) = watch::channel(size());
+        tokio::spawn(async move {
+            let signals = (
+                signal(SignalKind::window_change()),
+                signal(SignalKind::from_raw(Signal::TSTP.as_raw())),
+                signal(SignalKind::from_raw(Signal::CONT.as_raw())),
+            );
+            // Without a listener the signals keep their usual effect.
+            let (Ok(mut resized), Ok(mut suspended), Ok(mut continued)) = signals else {
+                return;
+            };
+            loop {
+                tokio::select! {
+                    _ = resized.recv() => {}
+                    _ = suspended.recv() => suspend(),
+                    _ = continued.recv() => go_on(),
+                }
+                let size = size();
+                sizes.send_if_modified(|known| std::mem::replace(known, size) != size);
+            }
+        });
+        receiver
+    }
+
+    fn size() -> Option<TerminalSize> {
+        let size = tcgetwinsize(io::stdout()).ok()?;
+        let size = TerminalSize {
+            rows: size.ws_row,
+            columns: size.ws_col,
+        };
+        // Some terminals don't tell theirs.
+        (size.rows > 0 || size.columns > 0).then_some(size)
+    }
+
+    fn suspend() {
+        if let Taken::Raw { terminal, found } = &*lock() {
+            set(terminal, found);
+        }
+        // Every process may send itself a signal.
+        let _ = kill_process(getpid(), Signal::STOP);
+    }
+
+    fn go_on() {
+        if let Taken::Raw { terminal, found } = &*lock() {
+            // One that has hung up is told by the next read.
+            let _ = set_raw(terminal, found);
+        }
+    }
+
+    #[cfg(test)]
+    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    mod tests {
+        use super::*;
+
+        /// Modes that differ between a terminal as it is found and a raw one.
+        fn modes(terminal: &impl AsFd) -> String {
+            let modes = tcgetattr(terminal).unwrap();
+            format!("{modes:?}")
+        }
+
+        #[test]
+        fn a_panic_gives_the_terminal_back() {
+            let controller =
+                rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
+            rustix::pty::grantpt(&controller).unwrap();
+            rustix::pty::unlockpt(&controller).unwrap();
+            let name = rustix::pty::ptsname(&controller, Vec::new()).unwrap();
+            let terminal = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(name.to_str().unwrap())
+                .unwrap();
+            let found = modes(&terminal);
+            take_from(&terminal).unwrap();
+            assert_ne!(modes(&terminal), found);
+            let panicked = std::thread::spawn(|| panic!("on purpose")).join();
+            assert!(panicked.is_err());
+            assert_eq!(modes(&terminal), found);
+            take_from(&terminal).unwrap();
+            assert_eq!(modes(&terminal), found, "it is not taken again");
+        }
+    }
+}
