@@ -2,6 +2,7 @@
 
 mod capture;
 mod command;
+mod detach;
 mod end;
 mod frames;
 mod groups;

@@ -12,8 +12,9 @@ use tokio::time::sleep;
 
 use crate::engine::{Attached, Engine, ExecId, ExecState};
 use crate::request::Stdin;
-use crate::terminal::{Matcher, Terminal};
+use crate::terminal::Terminal;
 
+use super::detach::Matcher;
 use super::frames::{FrameError, Frames};
 use super::output::{Output, Stream};
 
@@ -217,7 +218,7 @@ async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: imp
 
 /// Sends what is typed, each key at once. A terminal's input is never shut down: Docker would end the output with it.
 async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<Finish> {
-    let mut matcher = terminal.detach_keys.as_ref().map(Matcher::new);
+    let mut matcher = terminal.detach_keys.as_ref().map(|keys| Matcher::new(keys.as_bytes()));
     let mut typed = BytesMut::with_capacity(TYPED);
     let mut passed = Vec::new();
     let mut last = b'\n';

@@ -71,6 +71,21 @@ fn answer_when_engine_gets(signal: &str) -> Value {
 
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
+fn the_terminal_is_given_back_when_the_engine_is_killed() {
+    let mut session = dexec(["-it", "dexec-shell", "sh", "-c", "echo before; exec sleep 3"]).on_terminal();
+    session.wait_for("before");
+    session.wait_until_raw();
+    signal_engine("KILL");
+    let (code, shown) = session.end();
+    wait_for_end();
+    start_engine();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert_eq!(code, 255, "{shown}");
+    assert!(shown.contains("connection was lost"), "{shown}");
+}
+
+#[test]
+#[ignore = "ends the engine: script/test runs it last"]
 fn an_engine_that_is_killed_is_told() {
     let response = answer_when_engine_gets("KILL");
     assert_eq!(

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use dexec::{CancellationToken, Captured, End, Endpoint, Engine, ErrorKind, Request};
+use dexec::{CancellationToken, Captured, DetachKeys, End, Endpoint, Engine, ErrorKind, Request, Terminal};
 
 use crate::api;
 
@@ -76,6 +76,50 @@ async fn a_cancelled_command_has_an_outcome() {
     );
     assert_eq!(outcome.end.exit_code(), 130);
     assert_eq!(text(outcome.stdout), "so far\n");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_terminal_s_input_ends_with_ctrl_d() {
+    for (typed, shown) in [
+        ("", ""),
+        ("whole\n", "whole\r\nwhole\r\n"),
+        ("part", "partpart"),
+        ("whole\nand part", "whole\r\nand partwhole\r\nand part"),
+    ] {
+        let request = Request::new("dexec-shell", ["sh", "-c", "cat; echo after"])
+            .terminal(Terminal::new(None))
+            .stdin(typed.as_bytes())
+            .timeout(std::time::Duration::from_secs(30));
+        let request = request.build().expect("it is right");
+        let outcome = engine().exec(request, &CancellationToken::new()).await;
+        assert!(matches!(outcome.end, End::Exited { code: 0 }), "{:?}", outcome.end);
+        let stdout = text(outcome.stdout);
+        let stdout = stdout
+            .strip_suffix("after\r\n")
+            .expect("output after the end comes too");
+        // What is typed is shown when it comes, which may be in the middle of what the command writes.
+        let sorted = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.sort_unstable();
+            bytes
+        };
+        assert_eq!(sorted(stdout), sorted(shown), "{stdout:?}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn detach_keys_leave_the_command() {
+    let request = Request::new("dexec-shell", ["sleep", "2"])
+        .terminal(Terminal::new(None).detach_keys(DetachKeys::parse("x").expect("they are keys")))
+        .stdin(&b"abcx"[..]);
+    let request = request.build().expect("it is right");
+    let outcome = engine().exec(request, &CancellationToken::new()).await;
+    let End::Left { exec_id } = &outcome.end else {
+        panic!("{:?}", outcome.end);
+    };
+    let state = api::get(&format!("/exec/{exec_id}/json"));
+    assert_eq!(state["Running"], true, "{state}");
+    assert_eq!(outcome.end.exit_code(), 1);
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -1,5 +1,6 @@
 //! Commands with a terminal, on a terminal.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -105,22 +106,16 @@ fn a_detached_command_may_have_a_terminal() {
 
 #[test]
 fn the_size_is_right_and_follows() {
-    let script = format!("{SIZED}; trap 'stty size' WINCH; echo ready; while read line; do :; done");
-    let mut session = shell(&script);
-    session.wait_for("ready");
-    // ash runs a trap when its read is over.
+    let script = "while :; do size=$(stty size 2>/dev/null); [ \"$size\" = \"$before\" ] || echo $size; before=$size; \
+                  sleep 0.05; done";
+    let mut session = shell(script);
+    session.wait_for("33 77\r\n");
     for (rows, columns) in [(44, 99), (10, 200)] {
         session.resize((rows, columns));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let expected = format!("{rows} {columns}\r\n");
-        while !String::from_utf8_lossy(&session.shown()).contains(&expected) {
-            assert!(Instant::now() < deadline, "{}", session.shown().escape_ascii());
-            session.type_in("\r");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        session.wait_for(format!("{rows} {columns}\r\n"));
     }
-    session.type_in("\x04");
-    assert_eq!(session.end().0, 0);
+    session.type_in("\x03");
+    assert_eq!(session.end().0, 130);
 }
 
 #[test]
@@ -201,12 +196,12 @@ fn a_shell_suspends_its_own_commands() {
     session.wait_for("# ");
     session.type_in("sleep 600\r");
     session.wait_for("sleep 600\r\n");
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     session.type_in("\x1a");
     session.wait_for("Stopped");
     session.type_in("fg\r");
     session.wait_for("sleep 600\r\n");
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     session.type_in("\x03");
     session.wait_for("# ");
     session.type_in("exit 5\r");
@@ -217,34 +212,40 @@ fn a_shell_suspends_its_own_commands() {
 fn the_detach_keys_leave_the_command() {
     let directory = config("{\"detachKeys\":\"ctrl-x,y\"}");
     let directory = directory.path().to_str().expect("it is text");
-    let with_config = ["--config", directory];
-    for (name, options, keys) in [
+    let cases = [
         ("whole", &[][..], &[DETACH][..]),
         ("split", &[], &[b"\x10", b"\x11"]),
         ("twice", &[], &[b"\x10", b"\x10", b"\x11"]),
         ("with-more", &[], &[b"abc\x10\x11def"]),
-        ("own", &["--detach-keys", "ctrl-a,d"], &[b"\x10\x11", b"\x01", b"d"]),
-        ("configured", &with_config, &[b"\x10\x11", b"\x18y"]),
+        ("own", &["--detach-keys", "ctrl-a,d"], &[DETACH, b"\x01", b"d"]),
+        ("configured", &["--config", directory], &[DETACH, b"\x18y"]),
         (
             "own-and-configured",
             &["--config", directory, "--detach-keys=q"],
             &[b"\x18y", b"q"],
         ),
         ("empty", &["--detach-keys", ""], &[DETACH]),
-    ] {
-        let file = format!("/data/left-{name}");
-        let script = format!("stty raw -echo; echo begun; sleep 2; touch {file}");
-        let mut session = session(options, &["sh", "-c", &script]);
-        session.wait_for("begun");
-        for keys in keys {
-            session.type_in(keys);
-            std::thread::sleep(Duration::from_millis(20));
+    ];
+    thread::scope(|scope| {
+        for (name, options, keys) in cases {
+            scope.spawn(move || assert_left(name, options, keys));
         }
-        let (code, shown) = session.end();
-        let shown = String::from_utf8_lossy(&shown).into_owned();
-        assert_eq!((code, shown.as_str()), (1, "begun\nread escape sequence\r\n"), "{name}");
-        wait_for_file(&file);
+    });
+}
+
+fn assert_left(name: &str, options: &[&str], keys: &[&[u8]]) {
+    let file = format!("/data/left-{name}");
+    let script = format!("stty raw -echo; echo begun; sleep 2; touch {file}");
+    let mut session = session(options, &["sh", "-c", &script]);
+    session.wait_for("begun");
+    for keys in keys {
+        session.type_in(keys);
+        thread::sleep(Duration::from_millis(20));
     }
+    let (code, shown) = session.end();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert_eq!((code, shown.as_str()), (1, "begun\nread escape sequence\r\n"), "{name}");
+    wait_for_file(&file);
 }
 
 #[test]
@@ -254,7 +255,7 @@ fn what_begins_like_the_detach_keys_is_typed() {
     session.wait_for("begun");
     for keys in [&b"\x10"[..], b"x", b"\x10y", b"\x11", b"\x11\x10", b"z"] {
         session.type_in(keys);
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
     session.wait_for("020   x 020   y 021 021 020   z");
     assert_eq!(session.end().0, 0);
@@ -337,7 +338,7 @@ fn edit(mut session: Session) -> (String, String) {
     session.type_in("ihello from vi");
     session.wait_for_screen(|screen| screen.contains("hello from vi"));
     session.type_in("\x1b");
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     session.type_in("yyp");
     let edited = session.wait_for_screen(|screen| screen.matches("hello from vi").count() == 2);
     session.type_in(":wq\r");
@@ -383,23 +384,27 @@ fn the_terminal_is_given_back_after_every_end() {
 
 #[test]
 fn a_signal_gives_the_terminal_back_and_stops_the_command() {
-    for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130), ("QUIT", 131)] {
-        let container = Container::start(&format!("terminal-{}", signal.to_lowercase()), &["sleep", "1000000"]);
-        let script = "trap '' TERM; echo begun; while :; do sleep 0.1; done";
-        let args = ["--kill-after", "3", "-it", &container.name, "sh", "-c", script];
-        let mut session = dexec(args).on_terminal();
-        session.wait_for("begun");
-        session.wait_until_raw();
-        session.signal(signal);
-        session.wait_until(Session::is_as_found);
-        assert!(!session.has_ended(), "{signal}: the command has its grace");
-        assert_eq!(session.end().0, code, "{signal}");
-        let left: Vec<String> = container.processes();
-        assert!(
-            !left.iter().any(|process| process.contains("begun")),
-            "{signal}: {left:?}"
-        );
-    }
+    thread::scope(|scope| {
+        for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130), ("QUIT", 131)] {
+            scope.spawn(move || assert_stopped_by(signal, code));
+        }
+    });
+}
+
+fn assert_stopped_by(signal: &str, code: u32) {
+    let container = Container::start(&format!("terminal-{}", signal.to_lowercase()), &["sleep", "1000000"]);
+    let script = "trap '' TERM; echo begun; while :; do sleep 0.1; done";
+    let args = ["--kill-after", "3", "-it", &container.name, "sh", "-c", script];
+    let mut session = dexec(args).on_terminal();
+    session.wait_for("begun");
+    session.wait_until_raw();
+    session.signal(signal);
+    session.wait_until(Session::is_as_found);
+    assert!(!session.has_ended(), "{signal}: the command has its grace");
+    assert_eq!(session.end().0, code, "{signal}");
+    let left = container.processes();
+    let is_left = left.iter().any(|process| process.contains("begun"));
+    assert!(!is_left, "{signal}: {left:?}");
 }
 
 #[test]
@@ -418,7 +423,7 @@ fn a_terminal_that_hangs_up_stops_the_command() {
     let deadline = Instant::now() + Duration::from_secs(30);
     while container.processes().iter().any(|process| process.contains("begun")) {
         assert!(Instant::now() < deadline, "the command runs on");
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

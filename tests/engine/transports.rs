@@ -35,6 +35,21 @@ pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     assert!(done.stdout == bytes, "{} bytes came back", done.stdout.len());
 
+    // A terminal's bytes are no frames, whatever they look like.
+    let script = "stty raw -echo; printf '\\001\\000\\000\\000\\000\\000\\000\\003abc'; sleep 0.2; \
+                  printf '\\002\\000'; sleep 0.2; printf '\\000\\377'";
+    let done = dexec(&["-t", "dexec-shell", "sh", "-c", script]).run();
+    let bytes = b"\x01\0\0\0\0\0\0\x03abc\x02\0\0\xff";
+    assert!(done.code == 0 && done.stdout == bytes, "{}", done.stdout.escape_ascii());
+    let script = format!("{script}; exec head -c 4");
+    let mut session = dexec(&["-it", "dexec-shell", "sh", "-c", &script]).on_terminal();
+    session.wait_for(bytes);
+    for key in *b"\x00\x01\x02\xff" {
+        session.type_in([key]);
+        session.wait_for([key]);
+    }
+    assert_eq!(session.end().0, 0);
+
     let file = format!("/data/transport-{name}");
     let response = dexec(&["-d", "dexec-shell", "touch", &file]).response();
     assert!(response["execId"].is_string(), "{response}");

@@ -56,6 +56,7 @@ pub struct Script {
     pub version: Answer,
     pub archive: Answer,
     pub kill: Answer,
+    pub resize: Answer,
 }
 
 impl Default for Script {
@@ -73,6 +74,7 @@ impl Default for Script {
             version: json("200 OK", "{\"Arch\":\"amd64\"}").into(),
             archive: json("200 OK", "").into(),
             kill: refused(),
+            resize: json("200 OK", "").into(),
         }
     }
 }
@@ -83,6 +85,7 @@ impl Script {
         let is_own = request.contains(OWN_ID);
         match request {
             _ if request.contains("/kill?signal=") => &self.kill,
+            _ if request.contains("/resize?") => &self.resize,
             _ if request.contains("/start ") && is_own => &self.own_start,
             _ if request.contains("/start ") => &self.start,
             _ if request.starts_with("POST /containers/") && creates > 0 => &self.own_create,
@@ -126,6 +129,7 @@ pub struct Fake {
     connections: Arc<AtomicUsize>,
     /// The lines of each request's head.
     heads: Arc<Mutex<Vec<Vec<String>>>>,
+    bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
@@ -135,12 +139,13 @@ impl Fake {
         let listener = UnixListener::bind(&path).expect("it can be listened to");
         let connections = Arc::new(AtomicUsize::new(0));
         let heads: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
-        let (count, seen) = (Arc::clone(&connections), Arc::clone(&heads));
+        let bodies: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (count, seen, kept) = (Arc::clone(&connections), Arc::clone(&heads), Arc::clone(&bodies));
         thread::spawn(move || {
             for client in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
-                let (script, seen) = (script.clone(), Arc::clone(&seen));
-                thread::spawn(move || serve(client.expect("it can be accepted"), &script, &seen));
+                let (script, seen, kept) = (script.clone(), Arc::clone(&seen), Arc::clone(&kept));
+                thread::spawn(move || serve(client.expect("it can be accepted"), &script, &seen, &kept));
             }
         });
         Self {
@@ -148,6 +153,7 @@ impl Fake {
             _directory: directory,
             connections,
             heads,
+            bodies,
         }
     }
 
@@ -159,12 +165,17 @@ impl Fake {
         self.heads().into_iter().map(|head| head[0].clone()).collect()
     }
 
+    /// The body of each request, as text.
+    pub fn bodies(&self) -> Vec<String> {
+        self.bodies.lock().expect("nobody panics").clone()
+    }
+
     pub fn heads(&self) -> Vec<Vec<String>> {
         self.heads.lock().expect("nobody panics").clone()
     }
 }
 
-fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<Vec<String>>>) {
+fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<Vec<String>>>, kept: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(client.try_clone().expect("it can be shared"));
     let mut client = client;
     loop {
@@ -191,6 +202,9 @@ fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<Vec<String>>>) {
             let is_create = |head: &&Vec<String>| head[0].replace(VERSION, "").starts_with("POST /containers/");
             let creates = seen.iter().filter(is_create).count();
             seen.push(head);
+            kept.lock()
+                .expect("nobody panics")
+                .push(String::from_utf8_lossy(&body).into_owned());
             creates
         };
         let answer = script.answer(&request, creates);

@@ -13,5 +13,6 @@ mod hostile;
 mod info;
 mod refusals;
 mod secrets;
+mod terminal;
 mod tls;
 mod tls_server;

@@ -1,0 +1,117 @@
+//! The keys that leave a terminal, in what is typed on it.
+
+/// Looks for the detach keys in what is typed, however it is cut.
+#[derive(Debug)]
+pub(crate) struct Matcher {
+    keys: Vec<u8>,
+    /// For each number of keys that match: how many still do when the next one doesn't (the failure function of Knuth,
+    /// Morris and Pratt).
+    shorter: Vec<usize>,
+    /// How many of the keys were typed last. They are held back.
+    held: usize,
+}
+
+impl Matcher {
+    /// `keys` are not empty.
+    pub(crate) fn new(keys: &[u8]) -> Self {
+        let keys = keys.to_vec();
+        let mut shorter = vec![0; keys.len() + 1];
+        let mut matching = 0;
+        for index in 1..keys.len() {
+            while matching > 0 && keys[index] != keys[matching] {
+                matching = shorter[matching];
+            }
+            matching += usize::from(keys[index] == keys[matching]);
+            shorter[index + 1] = matching;
+        }
+        Self { keys, shorter, held: 0 }
+    }
+
+    /// Adds to `passed` what goes on to the command. True when the keys are complete: what is typed behind them is
+    /// dropped, and this is not called again.
+    pub(crate) fn push(&mut self, typed: &[u8], passed: &mut Vec<u8>) -> bool {
+        for &byte in typed {
+            while self.held > 0 && self.keys[self.held] != byte {
+                let held = self.shorter[self.held];
+                passed.extend_from_slice(&self.keys[..self.held - held]);
+                self.held = held;
+            }
+            if self.keys[self.held] == byte {
+                self.held += 1;
+                if self.held == self.keys.len() {
+                    return true;
+                }
+            } else {
+                passed.push(byte);
+            }
+        }
+        false
+    }
+
+    /// What is held back, when nothing more is typed.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        let mut held = self.keys;
+        held.truncate(self.held);
+        held
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What goes on to the command, and whether the keys were complete.
+    fn type_in(keys: &[u8], pieces: &[&[u8]]) -> (Vec<u8>, bool) {
+        let mut matcher = Matcher::new(keys);
+        let mut passed = Vec::new();
+        for piece in pieces {
+            if matcher.push(piece, &mut passed) {
+                return (passed, true);
+            }
+        }
+        passed.extend(matcher.finish());
+        (passed, false)
+    }
+
+    #[test]
+    fn the_keys_are_found_and_all_else_goes_on() {
+        for (pieces, passed, is_complete) in [
+            (&[&b"\x10\x11"[..]][..], &b""[..], true),
+            (&[b"\x10", b"\x11"], b"", true),
+            (&[b"ls\n\x10\x11rest"], b"ls\n", true),
+            (&[b"\x10", b"x"], b"\x10x", false),
+            (&[b"\x10", b"\x10", b"\x11"], b"\x10", true),
+            (&[b"\x10\x10\x10\x11"], b"\x10\x10", true),
+            (&[b"\x11\x10"], b"\x11\x10", false),
+        ] {
+            let expected = (passed.to_vec(), is_complete);
+            assert_eq!(type_in(b"\x10\x11", pieces), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_back_is_no_more_than_the_keys() {
+        let mut matcher = Matcher::new(b"aab");
+        let mut passed = Vec::new();
+        assert!(!matcher.push(b"aaa", &mut passed));
+        assert_eq!(
+            (passed.as_slice(), matcher.finish().as_slice()),
+            (&b"a"[..], &b"aa"[..])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_place_counts_however_it_is_cut(
+            keys in prop::collection::vec(0_u8..3, 1..6),
+            pieces in prop::collection::vec(prop::collection::vec(0_u8..3, 0..8), 0..8),
+        ) {
+            let typed = pieces.concat();
+            let place = typed.windows(keys.len()).position(|window| window == keys);
+            let expected = (typed[..place.unwrap_or(typed.len())].to_vec(), place.is_some());
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            prop_assert_eq!(type_in(&keys, &pieces), expected);
+        }
+    }
+}
