@@ -113,6 +113,9 @@ async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
         engine.container(request.container()).await?;
         return Err(terminal::missing());
     }
+    if takes_terminal && !cfg!(unix) {
+        return Err(terminal::unsupported());
+    }
     Ok((engine, request))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use dexec::{DetachKeys, Error, Terminal};
+use dexec::{DetachKeys, Error, ErrorKind, Terminal};
 #[cfg(unix)]
 pub(crate) use unix::{give_back, take};
 
@@ -18,7 +18,13 @@ pub(crate) fn is_terminal() -> bool {
 pub(crate) fn missing() -> Error {
     let reason = "a terminal was asked for (-it) and standard input is none: leave -t out to send what is piped in, \
                   leave -i out for a command that reads nothing";
-    Error::new(dexec::ErrorKind::InvalidRequest, reason).with_docker_text(NO_TERMINAL)
+    Error::new(ErrorKind::InvalidRequest, reason).with_docker_text(NO_TERMINAL)
+}
+
+/// The error for a system whose terminals dexec does not know.
+pub(crate) fn unsupported() -> Error {
+    let reason = "dexec can't make a terminal of this system raw: leave -i or -t out";
+    Error::new(ErrorKind::InvalidRequest, reason)
 }
 
 /// A terminal for the command that has the size of standard output's, as long as it lasts.
