@@ -154,6 +154,19 @@ fn every_byte_passes_both_ways() {
     assert_eq!(session.end().0, 0);
 }
 
+/// Docker's own search for detach keys doubles a byte where they are cut like this.
+#[test]
+fn a_small_number_passes_however_it_is_cut() {
+    let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 4 | od -An -tx1"];
+    let mut session = session(&[], &command);
+    session.wait_for("ready\n");
+    session.type_in(b"\x1e");
+    thread::sleep(Duration::from_millis(300));
+    session.type_in(b"\0ab");
+    session.wait_for("1e 00 61 62");
+    assert_eq!(session.end().0, 0);
+}
+
 #[test]
 fn each_key_is_sent_at_once() {
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec cat"];
