@@ -281,6 +281,17 @@ fn wrong_detach_keys_are_refused() {
         (done.code, done.stderr_text().as_str()),
         (1, "invalid detach keys (Ctrl-a): Unknown character: 'Ctrl-a'\n")
     );
+    let done = dexec([
+        "--detach-keys",
+        "foo",
+        "--env-file",
+        "/nope",
+        "-t",
+        "dexec-shell",
+        "true",
+    ])
+    .run();
+    assert_eq!(done.stderr_text(), "open /nope: no such file or directory\n");
     let response = dexec(["--detach-keys", "foo", "dexec-shell", "true"]).response();
     assert_eq!(response["errorKind"], "invalidRequest", "{response}");
     let directory = config("{\"detachKeys\":\"foo\"}");
