@@ -246,6 +246,26 @@ fn the_detach_keys_leave_the_command() {
     });
 }
 
+/// The output may wait for its reader; the user of the terminal has left.
+#[test]
+fn a_reader_that_stalls_does_not_keep_the_terminal() {
+    let file = "/data/stalled";
+    let script = format!("touch {file}; exec head -c 4000000 /dev/zero");
+    let line = "\"$0\" -it dexec-shell sh -c \"$1\" | sleep 600";
+    let mut session = program("sh")
+        .args(["-c", line, env!("CARGO_BIN_EXE_dexec"), &script])
+        .on_terminal();
+    wait_for_file(file);
+    session.wait_until_raw();
+    // By then nothing more can be written.
+    thread::sleep(Duration::from_secs(1));
+    session.type_in(DETACH);
+    session.wait_until(Session::is_as_found);
+    assert!(!session.has_ended());
+    session.type_in("\x03");
+    session.end();
+}
+
 fn assert_left(name: &str, options: &[&str], keys: &[&[u8]]) {
     let file = format!("/data/left-{name}");
     let script = format!("stty raw -echo; echo begun; sleep 2; touch {file}");
