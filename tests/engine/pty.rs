@@ -166,10 +166,7 @@ impl Session {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.pid().to_string()])
-            .status();
-        assert!(status.expect("kill can be run").success());
+        signal(self.pid(), name);
     }
 
     /// Sets modes of the terminal, as another program may.
@@ -232,6 +229,11 @@ impl Session {
         }
         (status.exit_code(), self.shown())
     }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(status.expect("kill can be run").success());
 }
 
 fn character_count(number: u16) -> NonZero<u16> {

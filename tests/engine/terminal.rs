@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::api::{self, Container};
-use crate::pty::{SIZE, Session};
+use crate::pty::{SIZE, Session, signal};
 use crate::support::{dexec, docker_clis, program};
 
 const DETACH: &[u8] = b"\x10\x11";
@@ -473,19 +473,36 @@ fn a_terminal_that_hangs_up_stops_the_command() {
 
 #[test]
 fn dexec_itself_can_be_suspended() {
-    let mut session = shell("stty raw -echo; echo begun; exec cat");
+    // A shell that goes on with it at each line that is typed.
+    let line =
+        "\"$0\" \"$@\"; code=$?; while [ $code -gt 140 ]; do echo suspended; read -r; fg; code=$?; done; exit $code";
+    let command = ["-it", "dexec-shell", "sh", "-c", "stty raw -echo; echo begun; exec cat"];
+    let mut session = program("bash")
+        .args(["-mc", line, env!("CARGO_BIN_EXE_dexec")])
+        .args(command)
+        .on_terminal();
     session.wait_for("begun");
     session.wait_until_raw();
+    let dexec = only_child(session.pid());
     for _ in 0..2 {
-        session.signal("TSTP");
-        session.wait_until(|session| is_stopped(session.pid()));
-        assert!(session.is_as_found());
-        session.signal("CONT");
+        signal(dexec, "TSTP");
+        session.wait_for("suspended");
+        assert!(is_stopped(dexec) && session.is_as_found());
+        session.type_in("\r");
         session.wait_until_raw();
         session.type_in("typed");
         session.wait_for("typed");
     }
-    // A shell that goes on with what SIGSTOP has stopped may have changed the modes.
+    session.type_in(DETACH);
+    assert_eq!(session.end().0, 1);
+}
+
+/// A shell that goes on with what SIGSTOP has stopped may have changed the modes.
+#[test]
+fn a_stopped_dexec_takes_the_terminal_again() {
+    let mut session = shell("stty raw -echo; echo begun; exec cat");
+    session.wait_for("begun");
+    session.wait_until_raw();
     session.signal("STOP");
     session.wait_until(|session| is_stopped(session.pid()));
     session.set_modes("sane");
@@ -493,6 +510,33 @@ fn dexec_itself_can_be_suspended() {
     session.wait_until_raw();
     session.type_in(DETACH);
     assert_eq!(session.end().0, 1);
+}
+
+/// Nobody could make it go on.
+#[test]
+fn without_a_shell_dexec_is_not_suspended() {
+    let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
+    session.wait_for("begun");
+    session.type_in("\x1a");
+    thread::sleep(Duration::from_millis(300));
+    session.type_in("\x03");
+    assert_eq!(session.end().0, 130);
+
+    let mut session = shell("stty raw -echo; echo begun; exec cat");
+    session.wait_for("begun");
+    session.wait_until_raw();
+    session.signal("TSTP");
+    thread::sleep(Duration::from_millis(300));
+    session.wait_until_raw();
+    session.type_in("typed");
+    session.wait_for("typed");
+    session.type_in(DETACH);
+    assert_eq!(session.end().0, 1);
+}
+
+fn only_child(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+    children.trim().parse().expect("it has one child")
 }
 
 fn is_stopped(pid: u32) -> bool {
