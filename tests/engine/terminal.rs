@@ -332,6 +332,20 @@ fn wrong_detach_keys_are_refused() {
     assert_eq!(configured(&[]).code, 0);
 }
 
+/// Node and many others set `O_NONBLOCK` on a terminal that they share with us.
+#[test]
+fn a_terminal_that_does_not_wait_is_waited_for() {
+    let script = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])";
+    let mut session = program("python3")
+        .args(["-c", script, env!("CARGO_BIN_EXE_dexec"), "-it", "dexec-shell", "cat"])
+        .on_terminal();
+    session.wait_until_raw();
+    session.type_in("typed\r");
+    session.wait_for("typed\r\ntyped\r\n");
+    session.type_in("\x04");
+    assert_eq!(session.end().0, 0);
+}
+
 /// docker looks at the container first, and creates nothing.
 #[test]
 fn without_a_terminal_here_it_is_refused() {
