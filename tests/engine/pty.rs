@@ -187,11 +187,12 @@ impl Session {
 
     #[track_caller]
     pub fn wait_until_raw(&self) {
-        self.wait_until(|session| !session.is_as_found());
-        let modes = modes(&self.name);
-        for off in ["-icanon", "-echo", "-isig", "-opost", "-ixon", "-icrnl"] {
-            assert!(modes.split_whitespace().any(|mode| mode == off), "no {off}: {modes}");
-        }
+        self.wait_until(|session| {
+            let modes = modes(&session.name);
+            ["-icanon", "-echo", "-isig", "-opost", "-ixon", "-icrnl"]
+                .iter()
+                .all(|off| modes.split_whitespace().any(|mode| mode == *off))
+        });
     }
 
     #[track_caller]

@@ -572,7 +572,7 @@ fn docker_s_screen_is_the_same() {
         );
         let (name, docker, dexec) = on("lines", &script);
         let screens = [docker, dexec].map(|mut session| {
-            session.wait_for("-echoprt");
+            session.wait_for("-extproc\r\n");
             session.type_in("a line\x15another\r");
             session.wait_for("[another]");
             session.type_in("caf\u{e9} \x7f\x7f!\r\x04");
