@@ -57,8 +57,9 @@ const START: &str = "start the command";
 
 /// Detach keys for an engine that looks for some in what a terminal's user types, whether it is told to or not. dexec
 /// looks for its own, so that they work alike everywhere; nobody types these. The engine holds back what begins like
-/// them, so they begin with a key that hardly any program uses.
-const UNTYPED_KEYS: &str = "ctrl-^,ctrl-@,ctrl-^,ctrl-],ctrl-^,ctrl-@,ctrl-_,ctrl-^";
+/// them, so they begin with a key that hardly any program uses. Docker doubles the second key where the first ended what
+/// it read before and a wrong third follows at once, so that the second must not be common behind the first, as NUL is.
+const UNTYPED_KEYS: &str = "ctrl-^,ctrl-],ctrl-^,ctrl-@,ctrl-^,ctrl-],ctrl-_,ctrl-^";
 
 const JSON: &str = "application/json";
 

@@ -166,10 +166,7 @@ impl Session {
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.pid().to_string()])
-            .status();
-        assert!(status.expect("kill can be run").success());
+        signal(self.pid(), name);
     }
 
     /// Sets modes of the terminal, as another program may.
@@ -190,11 +187,12 @@ impl Session {
 
     #[track_caller]
     pub fn wait_until_raw(&self) {
-        self.wait_until(|session| !session.is_as_found());
-        let modes = modes(&self.name);
-        for off in ["-icanon", "-echo", "-isig", "-opost", "-ixon", "-icrnl"] {
-            assert!(modes.split_whitespace().any(|mode| mode == off), "no {off}: {modes}");
-        }
+        self.wait_until(|session| {
+            let modes = modes(&session.name);
+            ["-icanon", "-echo", "-isig", "-opost", "-ixon", "-icrnl"]
+                .iter()
+                .all(|off| modes.split_whitespace().any(|mode| mode == *off))
+        });
     }
 
     #[track_caller]
@@ -232,6 +230,11 @@ impl Session {
         }
         (status.exit_code(), self.shown())
     }
+}
+
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    assert!(status.expect("kill can be run").success());
 }
 
 fn character_count(number: u16) -> NonZero<u16> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::api::{self, Container};
-use crate::pty::{SIZE, Session};
+use crate::pty::{SIZE, Session, signal};
 use crate::support::{dexec, docker_clis, program};
 
 const DETACH: &[u8] = b"\x10\x11";
@@ -154,6 +154,19 @@ fn every_byte_passes_both_ways() {
     assert_eq!(session.end().0, 0);
 }
 
+/// Docker's own search for detach keys doubles a byte where they are cut like this.
+#[test]
+fn a_small_number_passes_however_it_is_cut() {
+    let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 4 | od -An -tx1"];
+    let mut session = session(&[], &command);
+    session.wait_for("ready\n");
+    session.type_in(b"\x1e");
+    thread::sleep(Duration::from_millis(300));
+    session.type_in(b"\0ab");
+    session.wait_for("1e 00 61 62");
+    assert_eq!(session.end().0, 0);
+}
+
 #[test]
 fn each_key_is_sent_at_once() {
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec cat"];
@@ -233,6 +246,26 @@ fn the_detach_keys_leave_the_command() {
     });
 }
 
+/// The output may wait for its reader; the user of the terminal has left.
+#[test]
+fn a_reader_that_stalls_does_not_keep_the_terminal() {
+    let file = "/data/stalled";
+    let script = format!("touch {file}; exec head -c 4000000 /dev/zero");
+    let line = "\"$0\" -it dexec-shell sh -c \"$1\" | sleep 600";
+    let mut session = program("sh")
+        .args(["-c", line, env!("CARGO_BIN_EXE_dexec"), &script])
+        .on_terminal();
+    wait_for_file(file);
+    session.wait_until_raw();
+    // By then nothing more can be written.
+    thread::sleep(Duration::from_secs(1));
+    session.type_in(DETACH);
+    session.wait_until(Session::is_as_found);
+    assert!(!session.has_ended());
+    session.type_in("\x03");
+    session.end();
+}
+
 fn assert_left(name: &str, options: &[&str], keys: &[&[u8]]) {
     let file = format!("/data/left-{name}");
     let script = format!("stty raw -echo; echo begun; sleep 2; touch {file}");
@@ -268,6 +301,17 @@ fn wrong_detach_keys_are_refused() {
         (done.code, done.stderr_text().as_str()),
         (1, "invalid detach keys (Ctrl-a): Unknown character: 'Ctrl-a'\n")
     );
+    let done = dexec([
+        "--detach-keys",
+        "foo",
+        "--env-file",
+        "/nope",
+        "-t",
+        "dexec-shell",
+        "true",
+    ])
+    .run();
+    assert_eq!(done.stderr_text(), "open /nope: no such file or directory\n");
     let response = dexec(["--detach-keys", "foo", "dexec-shell", "true"]).response();
     assert_eq!(response["errorKind"], "invalidRequest", "{response}");
     let directory = config("{\"detachKeys\":\"foo\"}");
@@ -286,6 +330,20 @@ fn wrong_detach_keys_are_refused() {
     );
     // Without a terminal they are nobody's concern.
     assert_eq!(configured(&[]).code, 0);
+}
+
+/// Node and many others set `O_NONBLOCK` on a terminal that they share with us.
+#[test]
+fn a_terminal_that_does_not_wait_is_waited_for() {
+    let script = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])";
+    let mut session = program("python3")
+        .args(["-c", script, env!("CARGO_BIN_EXE_dexec"), "-it", "dexec-shell", "cat"])
+        .on_terminal();
+    session.wait_until_raw();
+    session.type_in("typed\r");
+    session.wait_for("typed\r\ntyped\r\n");
+    session.type_in("\x04");
+    assert_eq!(session.end().0, 0);
 }
 
 /// docker looks at the container first, and creates nothing.
@@ -429,19 +487,36 @@ fn a_terminal_that_hangs_up_stops_the_command() {
 
 #[test]
 fn dexec_itself_can_be_suspended() {
-    let mut session = shell("stty raw -echo; echo begun; exec cat");
+    // A shell that goes on with it at each line that is typed.
+    let line =
+        "\"$0\" \"$@\"; code=$?; while [ $code -gt 140 ]; do echo suspended; read -r; fg; code=$?; done; exit $code";
+    let command = ["-it", "dexec-shell", "sh", "-c", "stty raw -echo; echo begun; exec cat"];
+    let mut session = program("bash")
+        .args(["-mc", line, env!("CARGO_BIN_EXE_dexec")])
+        .args(command)
+        .on_terminal();
     session.wait_for("begun");
     session.wait_until_raw();
+    let dexec = only_child(session.pid());
     for _ in 0..2 {
-        session.signal("TSTP");
-        session.wait_until(|session| is_stopped(session.pid()));
-        assert!(session.is_as_found());
-        session.signal("CONT");
+        signal(dexec, "TSTP");
+        session.wait_for("suspended");
+        assert!(is_stopped(dexec) && session.is_as_found());
+        session.type_in("\r");
         session.wait_until_raw();
         session.type_in("typed");
         session.wait_for("typed");
     }
-    // A shell that goes on with what SIGSTOP has stopped may have changed the modes.
+    session.type_in(DETACH);
+    assert_eq!(session.end().0, 1);
+}
+
+/// A shell that goes on with what SIGSTOP has stopped may have changed the modes.
+#[test]
+fn a_stopped_dexec_takes_the_terminal_again() {
+    let mut session = shell("stty raw -echo; echo begun; exec cat");
+    session.wait_for("begun");
+    session.wait_until_raw();
     session.signal("STOP");
     session.wait_until(|session| is_stopped(session.pid()));
     session.set_modes("sane");
@@ -449,6 +524,33 @@ fn dexec_itself_can_be_suspended() {
     session.wait_until_raw();
     session.type_in(DETACH);
     assert_eq!(session.end().0, 1);
+}
+
+/// Nobody could make it go on.
+#[test]
+fn without_a_shell_dexec_is_not_suspended() {
+    let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
+    session.wait_for("begun");
+    session.type_in("\x1a");
+    thread::sleep(Duration::from_millis(300));
+    session.type_in("\x03");
+    assert_eq!(session.end().0, 130);
+
+    let mut session = shell("stty raw -echo; echo begun; exec cat");
+    session.wait_for("begun");
+    session.wait_until_raw();
+    session.signal("TSTP");
+    thread::sleep(Duration::from_millis(300));
+    session.wait_until_raw();
+    session.type_in("typed");
+    session.wait_for("typed");
+    session.type_in(DETACH);
+    assert_eq!(session.end().0, 1);
+}
+
+fn only_child(pid: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+    children.trim().parse().expect("it has one child")
 }
 
 fn is_stopped(pid: u32) -> bool {
@@ -472,7 +574,7 @@ fn docker_s_screen_is_the_same() {
         );
         let (name, docker, dexec) = on("lines", &script);
         let screens = [docker, dexec].map(|mut session| {
-            session.wait_for("-echoprt");
+            session.wait_for("-extproc\r\n");
             session.type_in("a line\x15another\r");
             session.wait_for("[another]");
             session.type_in("caf\u{e9} \x7f\x7f!\r\x04");

@@ -12,6 +12,7 @@ use dexec::{DetachKeys, EndpointOptions, Error, Request, RequestBuilder, Respons
 use crate::duration::duration;
 use crate::endpoint_args::{EndpointArgs, boolean, path, text};
 use crate::flag_error::Stop;
+use crate::stdio::Input;
 
 /// How the answer is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -343,7 +344,7 @@ impl Args {
             request = request.user(text(user, || "the user".to_owned())?);
         }
         if grammar.interactive && !grammar.detach {
-            request = request.stdin(tokio::io::stdin());
+            request = request.stdin(Input::new());
         }
         Ok((request, grammar.endpoint.into_options()?))
     }

@@ -96,8 +96,9 @@ async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End
 /// Everything that can be refused before the command is created, in docker's order: env files first.
 async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
     let (has_terminal, takes_terminal) = (args.has_terminal(), args.takes_terminal());
-    let given_keys = args.detach_keys()?;
+    let given_keys = args.detach_keys();
     let (mut request, options) = args.into_request()?;
+    let given_keys = given_keys?;
     let endpoint = Endpoint::find(&options)?;
     warn(&endpoint);
     let engine = Engine::connect(&endpoint);

@@ -106,9 +106,12 @@ pub(crate) async fn json(response: impl Serialize + Send + 'static) -> io::Resul
 
 /// Ends raw output: the rest is written, then an error to standard error as docker would print it.
 pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
+    if let End::Left { .. } | End::Stopped { .. } = end {
+        // Whoever reads the rest may keep us waiting, and Ctrl-C is no key of the command's any more.
+        terminal::give_back();
+    }
     if let End::Stopped { orphaned: Some(_), .. } = end {
         // Before all that may have to be waited for.
-        terminal::give_back();
         eprint_line(&format!("dexec: {}", end.message().unwrap_or_default()));
     }
     let written = output.finish().await;

@@ -1,14 +1,19 @@
-//! Standard output and error, written on a thread of their own: a slow reader must not keep signals waiting.
+//! Standard input; standard output and error, written on a thread of their own: a slow reader must not keep signals
+//! waiting.
 
 use std::borrow::Borrow;
 use std::fs::File;
 use std::future::pending;
 use std::io::{self, IoSlice, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dexec::{CancellationToken, Capture, End, Outcome, Output, Stream};
+use tokio::io::{AsyncRead, ReadBuf, Stdin};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::terminal;
@@ -18,6 +23,41 @@ const UNWATCHED_TIME: Duration = Duration::from_millis(100);
 
 /// What is written in one go.
 type Batch = Vec<(Stream, Bytes)>;
+
+/// Standard input, which waits for more where whoever shares it has set it not to wait.
+#[derive(Debug)]
+pub(crate) struct Input {
+    stdin: Stdin,
+    waiting: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Input {
+    pub(crate) fn new() -> Self {
+        Self {
+            stdin: tokio::io::stdin(),
+            waiting: None,
+        }
+    }
+}
+
+impl AsyncRead for Input {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let input = self.get_mut();
+        loop {
+            if let Some(waiting) = &mut input.waiting {
+                let waited = ready!(Pin::new(waiting).poll(context));
+                input.waiting = None;
+                waited??;
+            }
+            match ready!(Pin::new(&mut input.stdin).poll_read(context, buffer)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    input.waiting = Some(spawn_blocking(|| wait_for(&file(&io::stdin())?, Wait::Input)));
+                }
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+}
 
 /// Writes bytes in their order over both streams, as they come.
 #[derive(Debug)]
@@ -193,6 +233,8 @@ fn wait_for_reader_s_end() -> io::Result<()> {
 enum Wait {
     /// It takes more.
     Room,
+    /// It has more, or has come to its end.
+    Input,
     /// Nobody reads it any more. What has no reader, such as a file, keeps one waiting for ever.
     ReaderGone,
 }
@@ -203,6 +245,7 @@ fn wait_for(file: &File, event: Wait) -> io::Result<()> {
 
     let flags = match event {
         Wait::Room => PollFlags::OUT,
+        Wait::Input => PollFlags::IN,
         // An error or a hang-up is told without being asked for.
         Wait::ReaderGone => PollFlags::empty(),
     };

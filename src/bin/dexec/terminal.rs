@@ -64,6 +64,8 @@ mod unix {
     use tokio::signal::unix::{SignalKind, signal};
     use tokio::sync::watch;
 
+    use crate::signals::is_ignored;
+
     /// Whether this process has changed its terminal. It has one, and takes it at most once.
     static TAKEN: Mutex<Taken> = Mutex::new(Taken::NotYet);
 
@@ -128,6 +130,7 @@ mod unix {
     /// its terminal as it was found, and takes it again when it goes on.
     pub(crate) fn sizes() -> watch::Receiver<Option<TerminalSize>> {
         let (sizes, receiver) = watch::channel(size());
+        let is_suspendable = !is_ignored(SignalKind::from_raw(Signal::TSTP.as_raw()));
         tokio::spawn(async move {
             let signals = (
                 signal(SignalKind::window_change()),
@@ -141,7 +144,7 @@ mod unix {
             loop {
                 tokio::select! {
                     _ = resized.recv() => {}
-                    _ = suspended.recv() => suspend(),
+                    _ = suspended.recv(), if is_suspendable => suspend(),
                     _ = continued.recv() => go_on(),
                 }
                 let size = size();
@@ -165,8 +168,10 @@ mod unix {
         if let Taken::Raw { terminal, found } = &*lock() {
             set(terminal, found);
         }
-        // Every process may send itself a signal.
-        let _ = kill_process(getpid(), Signal::STOP);
+        // This one stops a process as SIGTSTP would that has no listener: not where no shell could make it go on. Every
+        // process may send itself a signal.
+        let _ = kill_process(getpid(), Signal::TTIN);
+        go_on();
     }
 
     fn go_on() {

@@ -72,10 +72,12 @@ impl Source {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
-        let ignored = ignored_signals();
         let listen = |kind: SignalKind| -> std::io::Result<Listener> {
-            let is_ignored = ignored >> (kind.as_raw_value() - 1) & 1 == 1;
-            if is_ignored { Ok(None) } else { signal(kind).map(Some) }
+            if is_ignored(kind) {
+                Ok(None)
+            } else {
+                signal(kind).map(Some)
+            }
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
@@ -101,14 +103,15 @@ impl Source {
     }
 }
 
-/// One bit for each signal that this process was started to ignore, from the lowest for signal 1; none where there is
-/// no `/proc`.
+/// Whether this process was started to ignore a signal for which it does not listen yet; not known where there is no
+/// `/proc`.
 #[cfg(unix)]
-fn ignored_signals() -> u64 {
+pub(crate) fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or_default()
+    // One bit for each signal, from the lowest for signal 1.
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.unwrap_or_default() >> (kind.as_raw_value() - 1) & 1 == 1
 }
 
 #[cfg(not(unix))]
