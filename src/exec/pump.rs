@@ -203,7 +203,7 @@ async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: imp
     // Input that can't be read has come to its end.
     match (stdin, terminal) {
         (Some(stdin), Some(terminal)) => match Box::pin(type_in(stdin, terminal, &mut writer)).await {
-            Ok(Finish::Left) => Finish::Left,
+            Ok(true) => Finish::Left,
             _ => pending().await,
         },
         (Some(stdin), None) => {
@@ -216,8 +216,9 @@ async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: imp
     }
 }
 
-/// Sends what is typed, each key at once. A terminal's input is never shut down: Docker would end the output with it.
-async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<Finish> {
+/// Sends what is typed, each key at once, to its end or to the detach keys; whether those came. A terminal's input is
+/// never shut down: Docker would end the output with it.
+async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<bool> {
     let mut matcher = terminal.detach_keys.as_ref().map(|keys| Matcher::new(keys.as_bytes()));
     let mut typed = BytesMut::with_capacity(TYPED);
     let mut passed = Vec::new();
@@ -233,7 +234,7 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
         writer.write_all(&passed).await?;
         writer.flush().await?;
         if is_left {
-            return Ok(Finish::Left);
+            return Ok(true);
         }
         typed.clear();
         passed.clear();
@@ -247,7 +248,7 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
     passed.push(END_OF_TRANSMISSION);
     writer.write_all(&passed).await?;
     writer.flush().await?;
-    Ok(Finish::Ended)
+    Ok(false)
 }
 
 /// Tells the engine the size of the terminal, now and whenever it has changed.

@@ -44,8 +44,9 @@ rootless Docker, Docker Desktop, Colima, Rancher Desktop, OrbStack and Podman. `
 unencrypted tcp connection to another machine is warned of, unless DEXEC_ALLOW_PLAIN_TCP is set.
 
 Exit codes: the command's own; 125 to 128 from the engine for a command that could not start; 1 when the engine or dexec
-refused; 124 when --timeout was over; 125 for a wrong option; 141 when the reader of standard output went away; 255 when the connection was lost
-before the exit code was known; 128+n when dexec was stopped by signal n.
+refused, and when the detach keys were typed; 124 when --timeout was over; 125 for a wrong option; 141 when the reader of
+standard output went away; 255 when the connection was lost before the exit code was known; 128+n when dexec was stopped
+by signal n.
 
 dexec runs arbitrary commands in the container: use it on trusted containers only."
 )]
@@ -56,8 +57,9 @@ struct Grammar {
 
     /// Give the command a terminal; the answer is raw
     ///
-    /// Give the command a terminal of its own. With -i it is yours: what you type goes to the command as it is, Ctrl-C
-    /// too, until it ends or the detach keys are typed. The answer is raw.
+    /// Give the command a terminal of its own, with the size of the one on standard output. With -i standard input has to
+    /// be a terminal, and what you type on it goes to the command as it is, Ctrl-C too, until it ends or the detach keys are
+    /// typed. The answer is raw, but with -d.
     #[arg(short, long)]
     tty: bool,
 
@@ -67,7 +69,7 @@ struct Grammar {
 
     /// The keys that leave the command of a terminal, which runs on [default: ctrl-p,ctrl-q]
     ///
-    /// The keys that leave the command of a terminal, which runs on: characters, DEL, or ctrl- and one of a-z @ [ \\ ] ^ _,
+    /// The keys that leave the command of a terminal, which runs on: characters, DEL, or ctrl- and one of a-z @ [ \ ] ^ _,
     /// separated by commas. The default is detachKeys of docker's config.json, else ctrl-p,ctrl-q. The exit code is 1.
     #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
     detach_keys: Option<OsString>,
@@ -238,7 +240,12 @@ impl Wish {
         if mode != Mode::Json
             && let Some(option) = grammar.json_only_option()
         {
-            return Err(Stop::flag_error(&format!("{option} goes with --output json only")));
+            let reason = if mode == Mode::Raw && grammar.tty {
+                format!("{option} does not go with -t, --tty, which gives the answer raw")
+            } else {
+                format!("{option} goes with --output json only")
+            };
+            return Err(Stop::flag_error(&reason));
         }
         Ok(Self::Run(Box::new(Args {
             mode,
@@ -357,7 +364,7 @@ impl Grammar {
         // A terminal of a command that is left at once shows nothing to anybody.
         if self.tty && !self.detach && !is_raw {
             return Err(Stop::flag_error(
-                "-t, --tty goes with --output raw only: a terminal's output is no text",
+                "-t, --tty gives the answer raw, whatever --output says: leave one of the two out",
             ));
         }
         if self.raw || self.tty && !self.detach {

@@ -114,8 +114,15 @@ pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
         // Before all that may have to be waited for.
         eprint_line(&format!("dexec: {}", end.message().unwrap_or_default()));
     }
+    let is_session = output.takes_terminal();
+    let ends_line = output.ends_line();
     let written = output.finish().await;
     terminal::give_back();
+    if is_session && let Some(words) = last_words(end) {
+        let separator = if ends_line { "" } else { "\n" };
+        eprint_line(&format!("{separator}dexec: {words}"));
+        return written;
+    }
     match end {
         End::Left { .. } => eprint_line("read escape sequence"),
         End::Refused(error) => eprint_line(error.docker_text()),
@@ -123,6 +130,19 @@ pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
         _ => {}
     }
     written
+}
+
+/// Why a session has ended that its user did not end, where that is not said yet. docker is silent.
+fn last_words(end: &End) -> Option<String> {
+    match end {
+        End::Stopped { orphaned: Some(_), .. } => None,
+        End::Stopped {
+            cause: StopCause::Timeout,
+            ..
+        } => Some("the time of --timeout was over. The command was stopped".to_owned()),
+        End::Stopped { .. } | End::Lost { .. } => end.message(),
+        _ => None,
+    }
 }
 
 /// Docker's words.

@@ -67,8 +67,8 @@ pub(crate) struct Writer {
     /// How the thread ended; taken when that is told.
     end: Option<oneshot::Receiver<io::Result<()>>>,
     reader: Reader,
-    /// The user's terminal is taken for the command.
     takes_terminal: bool,
+    ends_line: bool,
 }
 
 impl Writer {
@@ -86,7 +86,18 @@ impl Writer {
             end: Some(end),
             reader: Reader::new(),
             takes_terminal,
+            ends_line: true,
         }
+    }
+
+    /// Whether the user's terminal is taken for the command.
+    pub(crate) fn takes_terminal(&self) -> bool {
+        self.takes_terminal
+    }
+
+    /// Whether nothing was written behind the end of a line.
+    pub(crate) fn ends_line(&self) -> bool {
+        self.ends_line
     }
 
     /// Waits until everything is written.
@@ -108,6 +119,7 @@ impl Output for Writer {
     }
 
     async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+        self.ends_line = bytes.last().is_none_or(|last| *last == b'\n');
         self.batch.push((stream, bytes));
         Ok(())
     }

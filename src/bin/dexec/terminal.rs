@@ -64,7 +64,7 @@ mod unix {
     use tokio::signal::unix::{SignalKind, signal};
     use tokio::sync::watch;
 
-    use crate::signals::is_ignored;
+    use crate::signals::Ignored;
 
     /// Whether this process has changed its terminal. It has one, and takes it at most once.
     static TAKEN: Mutex<Taken> = Mutex::new(Taken::NotYet);
@@ -130,7 +130,7 @@ mod unix {
     /// its terminal as it was found, and takes it again when it goes on.
     pub(crate) fn sizes() -> watch::Receiver<Option<TerminalSize>> {
         let (sizes, receiver) = watch::channel(size());
-        let is_suspendable = !is_ignored(SignalKind::from_raw(Signal::TSTP.as_raw()));
+        let is_suspendable = !Ignored::at_start().has(SignalKind::from_raw(Signal::TSTP.as_raw()));
         tokio::spawn(async move {
             let signals = (
                 signal(SignalKind::window_change()),

@@ -1,10 +1,18 @@
 //! The signals that ask a program to end.
 
+#[cfg(unix)]
+use std::future::poll_fn;
+#[cfg(unix)]
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+#[cfg(unix)]
+use std::task::Poll;
 use std::time::Duration;
 
 use dexec::CancellationToken;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that come within this time of the first say no more than it.
 const ONE_WISH: Duration = Duration::from_secs(1);
@@ -55,63 +63,65 @@ impl Signals {
     }
 }
 
+/// The signals that end a program and that others send it, by kill(1) or by a terminal. The rest tell of the program's own
+/// faults.
 #[cfg(unix)]
-struct Source {
-    interrupt: Listener,
-    terminate: Listener,
-    hangup: Listener,
-    quit: Listener,
-}
+const ENDING: [SignalKind; 7] = [
+    SignalKind::interrupt(),
+    SignalKind::terminate(),
+    SignalKind::hangup(),
+    SignalKind::quit(),
+    SignalKind::alarm(),
+    SignalKind::user_defined1(),
+    SignalKind::user_defined2(),
+];
 
-/// `None` for a signal that dexec was started to ignore, as nohup(1) does.
 #[cfg(unix)]
-type Listener = Option<tokio::signal::unix::Signal>;
+struct Source(Vec<(SignalKind, Signal)>);
 
 #[cfg(unix)]
 impl Source {
     fn new() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let listen = |kind: SignalKind| -> std::io::Result<Listener> {
-            if is_ignored(kind) {
-                Ok(None)
-            } else {
-                signal(kind).map(Some)
-            }
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-            quit: listen(SignalKind::quit())?,
-        })
+        let ignored = Ignored::at_start();
+        let heard = ENDING.into_iter().filter(|kind| !ignored.has(*kind));
+        let listeners: std::io::Result<_> = heard.map(|kind| Ok((kind, signal(kind)?))).collect();
+        listeners.map(Self)
     }
 
     async fn next(&mut self) -> i64 {
-        async fn come(listener: &mut Listener) {
-            match listener {
-                Some(signal) => drop(signal.recv().await),
-                None => std::future::pending().await,
+        poll_fn(|context| {
+            for (kind, listener) in &mut self.0 {
+                if listener.poll_recv(context).is_ready() {
+                    return Poll::Ready(kind.as_raw_value().into());
+                }
             }
-        }
-        tokio::select! {
-            () = come(&mut self.interrupt) => 2,
-            () = come(&mut self.terminate) => 15,
-            () = come(&mut self.hangup) => 1,
-            () = come(&mut self.quit) => 3,
-        }
+            Poll::Pending
+        })
+        .await
     }
 }
 
-/// Whether this process was started to ignore a signal for which it does not listen yet; not known where there is no
-/// `/proc`.
+/// The signals that this process was started to ignore, as nohup(1) does; none where there is no `/proc`. Known until it
+/// listens for them.
 #[cfg(unix)]
-pub(crate) fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // One bit for each signal, from the lowest for signal 1.
-    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.unwrap_or_default() >> (kind.as_raw_value() - 1) & 1 == 1
+pub(crate) struct Ignored(u64);
+
+#[cfg(unix)]
+impl Ignored {
+    pub(crate) fn at_start() -> Self {
+        // It is shorter, and comes in one read.
+        let mut status = [0; 4096];
+        let read = std::fs::File::open("/proc/self/status").and_then(|mut file| file.read(&mut status));
+        let status = std::str::from_utf8(&status[..read.unwrap_or_default()]).unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Self(mask.unwrap_or_default())
+    }
+
+    pub(crate) fn has(&self, kind: SignalKind) -> bool {
+        // One bit for each signal, from the lowest for signal 1.
+        self.0 >> (kind.as_raw_value() - 1) & 1 == 1
+    }
 }
 
 #[cfg(not(unix))]
