@@ -9,14 +9,11 @@ use wait4::Wait4 as _;
 
 use crate::figures::{Samples, megabytes, milliseconds, table};
 use crate::proxy::Proxy;
-use crate::{CONTAINER, Engine, address, built};
+use crate::{CONTAINER, Engine, address, built, rounds_in_time};
 
 const MIB: u64 = 1024 * 1024;
 
 const GIB: u64 = 1024 * MIB;
-
-/// After this time no new round of a case is begun: Podman takes its time for a gigabyte.
-const CASE_TIME: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Client {
@@ -128,11 +125,7 @@ impl Case {
 
 fn in_turns<T>(clients: &[Client], rounds: usize, run: impl Fn(Client) -> T) -> Vec<Vec<T>> {
     let mut runs: Vec<Vec<T>> = clients.iter().map(|_| Vec::new()).collect();
-    let begun = Instant::now();
-    for round in 0..rounds {
-        if round > 0 && begun.elapsed() > CASE_TIME {
-            break;
-        }
+    for round in rounds_in_time(rounds) {
         // None has always the same one before it.
         for turn in 0..clients.len() {
             let number = (round + turn) % clients.len();
@@ -199,8 +192,8 @@ impl Rows {
 
     fn add_usage(&mut self, label: &str, runs: &[Vec<Run>]) {
         self.add(&format!("{label}: wall, ms"), runs, |run| milliseconds(run.wall));
-        self.add("CPU, ms", runs, |run| milliseconds(run.cpu));
-        self.add("peak memory, MB", runs, |run| megabytes(run.peak));
+        self.add(&format!("{label}: CPU, ms"), runs, |run| milliseconds(run.cpu));
+        self.add(&format!("{label}: peak memory, MB"), runs, |run| megabytes(run.peak));
     }
 
     fn add_counts(&mut self, engine: &Engine) {
@@ -261,10 +254,6 @@ pub(crate) fn compare(engine: &Engine) -> String {
         &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, socket),
     );
 
-    let crowds = in_turns(&clients, 3, |client| crowd(client, socket));
-    rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));
-    rows.add("CPU of all, ms", &crowds, |(_, cpu)| milliseconds(*cpu));
-
     let text = &[
         "sh",
         "-c",
@@ -275,6 +264,10 @@ pub(crate) fn compare(engine: &Engine) -> String {
     let mut runs = text.runs(&json_clients, socket);
     let json = runs.pop().unwrap_or_default();
     rows.add_usage("10 MiB of text out", &runs);
+
+    let crowds = in_turns(&clients, 3, |client| crowd(client, socket));
+    rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));
+    rows.add("50 in parallel: CPU of all, ms", &crowds, |(_, cpu)| milliseconds(*cpu));
 
     let mut head = vec!["", "runs"];
     head.extend(clients.iter().map(|client| client.name()));

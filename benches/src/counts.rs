@@ -21,7 +21,7 @@ const PARTS: [(&str, &str); 6] = [
 ];
 
 /// The parts that only compute; and, beside the bare client, the whole of one command.
-pub(crate) fn table_of(engine: Option<&Engine>) -> String {
+pub(crate) fn compare(engine: Option<&Engine>) -> String {
     let mut rows: Vec<Vec<String>> = PARTS
         .iter()
         .map(|(part, label)| {

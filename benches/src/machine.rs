@@ -8,8 +8,9 @@ use crate::figures::megabytes;
 const LEGEND: &str = "
 Every client is a process of its own, and the clients take turns. A figure is the median, behind it the quartiles; a ratio
 is one of medians. CPU is the user and system time of the client alone, without the engine; what `podman exec` leaves behind
-in other processes (conmon) is not in it. Peak memory is the client's resident set. Every client writes to a pipe that is
-read as fast as it fills. `bare` makes the three requests by hand, blocking: the floor.
+in other processes (conmon) is not in it. Peak memory is the client's resident set, and no less than what started it has
+itself, some 3 MB. Every client writes to a pipe that is read as fast as it fills. `bare` makes the three requests by hand,
+blocking: the floor.
 ";
 
 pub(crate) fn heading() -> String {

@@ -16,40 +16,48 @@ mod mcp;
 mod proxy;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use dexec_benches::Api;
 
 const CONTAINER: &str = "dexec-shell";
+
+/// After this time no new round of anything is begun: Podman takes 10 s for a gigabyte.
+const ROUNDS_TIME: Duration = Duration::from_secs(20);
 
 fn main() {
     let mut words = std::env::args().skip(1);
     let results = words.next().expect("usage: side-by-side RESULTS NAME SOCKET...");
     let mut report = machine::heading();
     tell(&report);
-    let mut engine = None;
-    while let (Some(name), Some(socket)) = (words.next(), words.next()) {
-        let engine = engine.insert(Engine {
-            name,
-            socket: socket.into(),
-        });
-        let title = format!("\n## {}\n", engine.title());
-        tell(&title);
-        report.push_str(&title);
-        for part in [clients::compare, mcp::compare] {
-            let part = part(engine);
-            tell(&part);
-            report.push_str(&part);
-        }
+    let words: Vec<String> = words.collect();
+    let engines: Vec<Engine> = words.chunks_exact(2).map(Engine::new).collect();
+    let mut add = |part: String| {
+        tell(&part);
+        report.push_str(&part);
+    };
+    // The clients first: they are told the memory of whoever starts them, which grows.
+    for engine in &engines {
+        add(format!("\n## On {}\n", engine.title()));
+        add(clients::compare(engine));
     }
-    let counted = counts::table_of(engine.as_ref());
-    tell(&counted);
-    report.push_str(&counted);
+    for engine in &engines {
+        add(format!("\n## dexec-mcp on {}\n", engine.title()));
+        add(mcp::compare(engine));
+    }
+    add(counts::compare(engines.first()));
     std::fs::write(&results, report).expect("the results can be written");
 }
 
 /// Whoever waits for minutes sees each part when it is there.
 fn tell(part: &str) {
     print!("{part}");
+}
+
+/// The numbers of the rounds: so many, or as many as there is time for, and one at least.
+fn rounds_in_time(rounds: usize) -> impl Iterator<Item = usize> {
+    let begun = Instant::now();
+    (0..rounds).take_while(move |round| *round == 0 || begun.elapsed() < ROUNDS_TIME)
 }
 
 /// A container engine at a unix socket.
@@ -59,6 +67,13 @@ struct Engine {
 }
 
 impl Engine {
+    fn new(words: &[String]) -> Self {
+        Self {
+            name: words[0].clone(),
+            socket: words[1].clone().into(),
+        }
+    }
+
     fn title(&self) -> String {
         let version = Api::connect(self.socket.clone()).version();
         let mut name = self.name.clone();

@@ -10,7 +10,7 @@ use dexec_benches::Api;
 use serde_json::{Value, json};
 
 use crate::figures::{Samples, megabytes, milliseconds, number, table};
-use crate::{CONTAINER, Engine, address, built};
+use crate::{CONTAINER, Engine, address, built, rounds_in_time};
 
 const STARTS: usize = 20;
 
@@ -19,7 +19,7 @@ const CALLS: usize = 300;
 const ROUNDS: usize = 3;
 
 /// How many calls are in flight, and how many of them make a round.
-const LOADS: [(usize, usize); 3] = [(1, 30), (8, 64), (32, 128)];
+const LOADS: [(usize, usize); 3] = [(1, 24), (8, 48), (32, 96)];
 
 pub(crate) fn compare(engine: &Engine) -> String {
     let socket = &engine.socket;
@@ -52,7 +52,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         ],
     ];
 
-    let calls = (0..CALLS).map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
+    let calls = rounds_in_time(CALLS).map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
     let (ours, floor): (Vec<f64>, Vec<f64>) = calls.unzip();
     let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
     for percent in [50, 95, 99] {
@@ -63,7 +63,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     }
 
     for (in_flight, calls) in LOADS {
-        let rounds = (0..ROUNDS).map(|_| (server.flood(in_flight, calls), flood(socket, in_flight, calls)));
+        let rounds = rounds_in_time(ROUNDS).map(|_| (server.flood(in_flight, calls), flood(socket, in_flight, calls)));
         let (ours, floor): (Vec<f64>, Vec<f64>) = rounds.unzip();
         let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
         let label = format!("calls a second, {in_flight} in flight");
