@@ -23,6 +23,10 @@ use crate::server::{Server, Settings};
 /// 2 s later: by then a few commands that ignore SIGTERM are gone.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 
+/// With so many bytes of output an answer is made aside; any other is not worth a thread, each of which has memory of its
+/// own.
+const LARGE: u64 = 256 * 1024;
+
 /// A call whose arguments are not checked yet.
 pub(crate) struct Call {
     pub(crate) server: Arc<Server>,
@@ -81,7 +85,10 @@ impl Call {
             };
             audit.write(begun.0, &entry);
         }
-        // A large answer takes its time, and other calls go on.
+        if self.progress.written.load(Ordering::Relaxed) < LARGE {
+            return shape.answer(outcome);
+        }
+        // It takes its time, and other calls go on.
         tokio::task::block_in_place(|| shape.answer(outcome))
     }
 }
@@ -127,9 +134,13 @@ impl Run<'_> {
     /// Everything of the request but its container.
     fn request(&self, input: &ExecInput) -> Result<impl FnOnce(&str) -> Result<Request, Error>, Error> {
         let settings = &self.server.settings;
-        // The file system may be slow, and other calls go on.
-        let environment =
-            tokio::task::block_in_place(|| environment(&input.env, input.env_file(), input.path(), &settings.policy))?;
+        let environment = || environment(&input.env, input.env_file(), input.path(), &settings.policy);
+        let environment = if input.env_file().is_some() || input.path().is_some() {
+            // The file system may be slow, and other calls go on.
+            tokio::task::block_in_place(environment)
+        } else {
+            environment()
+        }?;
         let timeout = input.timeout().or(settings.default_timeout);
         if input.detach && input.stdin.is_some() {
             let message = "a detached command has no standard input: leave `stdin` or `detach` out";

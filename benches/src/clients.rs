@@ -1,0 +1,292 @@
+//! One command by each client, each time a new process.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wait4::Wait4 as _;
+
+use crate::figures::{Samples, megabytes, milliseconds, table};
+use crate::proxy::Proxy;
+use crate::{CONTAINER, Engine, address, built, rounds_in_time};
+
+const MIB: u64 = 1024 * 1024;
+
+const GIB: u64 = 1024 * MIB;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Dexec,
+    DexecJson,
+    Docker,
+    Podman,
+    Bare,
+}
+
+impl Client {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dexec => "dexec --raw",
+            Self::DexecJson => "dexec",
+            Self::Docker => "docker exec",
+            Self::Podman => "podman exec",
+            Self::Bare => "bare",
+        }
+    }
+
+    fn command(self, socket: &Path, has_stdin: bool, words: &[&str]) -> Command {
+        let mut command = match self {
+            Self::Dexec | Self::DexecJson => {
+                let output = if self == Self::Dexec { "raw" } else { "json" };
+                let mut command = Command::new(built("dexec"));
+                command.args(["--host", &address(socket), "--output", output]);
+                command
+            }
+            Self::Docker => {
+                let mut command = Command::new("docker");
+                command.args(["--host", &address(socket), "exec"]);
+                command
+            }
+            Self::Podman => {
+                let mut command = Command::new("podman");
+                command.arg("exec");
+                command
+            }
+            Self::Bare => {
+                let mut command = Command::new(built("bare"));
+                command.arg(socket);
+                command
+            }
+        };
+        if has_stdin {
+            command.arg("-i");
+        }
+        command.arg(CONTAINER).args(words);
+        command
+    }
+}
+
+/// A command, and what of it is measured how often.
+struct Case {
+    words: &'static [&'static str],
+    /// How many bytes go in.
+    input: Option<u64>,
+    /// How many bytes come out, at least.
+    output: u64,
+    rounds: usize,
+}
+
+/// What one process took.
+struct Run {
+    wall: Duration,
+    /// From the start of the process to its first byte.
+    first: Option<Duration>,
+    cpu: Duration,
+    peak: u64,
+}
+
+impl Case {
+    fn run(&self, client: Client, socket: &Path) -> Run {
+        let mut command = client.command(socket, self.input.is_some(), self.words);
+        let stdin = self.input.map_or_else(Stdio::null, |_| Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped());
+        let begun = Instant::now();
+        let mut child = command.spawn().expect("the client can be started");
+        let feeding = child.stdin.take().zip(self.input);
+        let feeding = feeding.map(|(stdin, length)| std::thread::spawn(move || feed(stdin, length)));
+        let mut stdout = child.stdout.take().expect("it is a pipe");
+        let mut buffer = vec![0; 64 * 1024];
+        let (mut first, mut length) = (None, 0);
+        while let read @ 1.. = stdout.read(&mut buffer).expect("the client's output can be read") {
+            first.get_or_insert_with(|| begun.elapsed());
+            length += read as u64;
+        }
+        let ended = child.wait4().expect("the client can be waited for");
+        let wall = begun.elapsed();
+        if let Some(feeding) = feeding {
+            feeding.join().expect("the client reads its input");
+        }
+        assert!(ended.status.success(), "{}: {}", client.name(), ended.status);
+        assert!(length >= self.output, "{}: {length} bytes came", client.name());
+        Run {
+            wall,
+            first,
+            cpu: ended.rusage.utime + ended.rusage.stime,
+            peak: ended.rusage.maxrss,
+        }
+    }
+
+    /// The runs of each client, taken in turns.
+    fn runs(&self, clients: &[Client], socket: &Path) -> Vec<Vec<Run>> {
+        in_turns(clients, self.rounds, |client| self.run(client, socket))
+    }
+}
+
+fn in_turns<T>(clients: &[Client], rounds: usize, run: impl Fn(Client) -> T) -> Vec<Vec<T>> {
+    let mut runs: Vec<Vec<T>> = clients.iter().map(|_| Vec::new()).collect();
+    for round in rounds_in_time(rounds) {
+        // None has always the same one before it.
+        for turn in 0..clients.len() {
+            let number = (round + turn) % clients.len();
+            runs[number].push(run(clients[number]));
+        }
+    }
+    runs
+}
+
+fn feed(mut stdin: ChildStdin, length: u64) {
+    let buffer = vec![0; 64 * 1024];
+    let mut left = length;
+    while left > 0 {
+        let piece = left.min(buffer.len() as u64);
+        let piece = usize::try_from(piece).expect("it is no longer than the buffer");
+        stdin.write_all(&buffer[..piece]).expect("the client reads");
+        left -= piece as u64;
+    }
+}
+
+/// Fifty processes at the same time: how long until all have ended, and what they took together.
+fn crowd(client: Client, socket: &Path) -> (Duration, Duration) {
+    let begun = Instant::now();
+    let start = || {
+        let mut command = client.command(socket, false, &["true"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        child.expect("the client can be started")
+    };
+    let children: Vec<_> = (0..50).map(|_| start()).collect();
+    let cpu = children.into_iter().map(|mut child| {
+        let ended = child.wait4().expect("the client can be waited for");
+        assert!(ended.status.success(), "{}: {}", client.name(), ended.status);
+        ended.rusage.utime + ended.rusage.stime
+    });
+    let cpu = cpu.sum();
+    (begun.elapsed(), cpu)
+}
+
+/// The rows of the table.
+struct Rows {
+    clients: Vec<Client>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Rows {
+    fn add<T>(&mut self, label: &str, runs: &[Vec<T>], value: impl Fn(&T) -> f64) {
+        let samples: Vec<Samples> = runs.iter().map(|runs| runs.iter().map(&value).collect()).collect();
+        let of = |client| {
+            self.clients
+                .iter()
+                .position(|one| *one == client)
+                .map(|at| &samples[at])
+        };
+        let ratio = |other| match (of(Client::Dexec), of(other)) {
+            (Some(ours), Some(theirs)) => ours.over(theirs),
+            _ => "–".to_owned(),
+        };
+        let count = runs.iter().map(Vec::len).min().unwrap_or_default();
+        let mut row = vec![label.to_owned(), count.to_string()];
+        row.extend(samples.iter().map(Samples::shown));
+        row.extend([ratio(Client::Docker), ratio(Client::Bare)]);
+        self.rows.push(row);
+    }
+
+    fn add_usage(&mut self, label: &str, runs: &[Vec<Run>]) {
+        self.add(&format!("{label}: wall, ms"), runs, |run| milliseconds(run.wall));
+        self.add(&format!("{label}: CPU, ms"), runs, |run| milliseconds(run.cpu));
+        self.add(&format!("{label}: peak memory, MB"), runs, |run| megabytes(run.peak));
+    }
+
+    fn add_counts(&mut self, engine: &Engine) {
+        let proxy = Proxy::before(&engine.socket);
+        let case = Case {
+            words: &["true"],
+            input: None,
+            output: 0,
+            rounds: 1,
+        };
+        let count = |client: &Client| {
+            case.run(*client, proxy.socket());
+            // `podman exec` goes no way that could be watched.
+            Some(proxy.count()).filter(|_| *client != Client::Podman)
+        };
+        let counts: Vec<_> = self.clients.iter().map(count).collect();
+        for (label, number) in [
+            ("requests", (|(requests, _)| requests) as fn((usize, usize)) -> usize),
+            ("connections", |(_, connections)| connections),
+        ] {
+            let shown = |count: &Option<_>| count.map_or("–".to_owned(), |count| number(count).to_string());
+            let mut row = vec![label.to_owned(), "1".to_owned()];
+            row.extend(counts.iter().map(shown));
+            row.extend(["–".to_owned(), "–".to_owned()]);
+            self.rows.push(row);
+        }
+    }
+}
+
+pub(crate) fn compare(engine: &Engine) -> String {
+    let mut clients = vec![Client::Dexec, Client::Docker, Client::Bare];
+    if engine.name == "podman" {
+        clients.insert(2, Client::Podman);
+    }
+    let socket = &engine.socket;
+    let mut rows = Rows {
+        clients: clients.clone(),
+        rows: Vec::new(),
+    };
+
+    let case = |words, input, output, rounds| Case {
+        words,
+        input,
+        output,
+        rounds,
+    };
+    rows.add_usage("`true`", &case(&["true"], None, 0, 150).runs(&clients, socket));
+    rows.add_counts(engine);
+
+    // The command lives on, so that the end is no help.
+    let first = case(&["sh", "-c", "echo; exec sleep 0.05"], None, 1, 60).runs(&clients, socket);
+    rows.add("first byte, ms", &first, |run| run.first.map_or(f64::NAN, milliseconds));
+
+    let out = &["sh", "-c", "dd if=/dev/zero bs=64k count=16384 2>/dev/null"];
+    rows.add_usage("1 GiB out", &case(out, None, GIB, 5).runs(&clients, socket));
+    rows.add_usage(
+        "1 GiB in and back",
+        &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, socket),
+    );
+
+    let text = &[
+        "sh",
+        "-c",
+        "yes 'a line of output, as many commands write it' | head -c 10485760",
+    ];
+    let text = case(text, None, 10 * MIB, 15);
+    let json_clients: Vec<Client> = clients.iter().copied().chain([Client::DexecJson]).collect();
+    let mut runs = text.runs(&json_clients, socket);
+    let json = runs.pop().unwrap_or_default();
+    rows.add_usage("10 MiB of text out", &runs);
+
+    let crowds = in_turns(&clients, 3, |client| crowd(client, socket));
+    rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));
+    rows.add("50 in parallel: CPU of all, ms", &crowds, |(_, cpu)| milliseconds(*cpu));
+
+    let mut head = vec!["", "runs"];
+    head.extend(clients.iter().map(|client| client.name()));
+    head.extend(["dexec / docker", "dexec / bare"]);
+    let compared = table(&head, &rows.rows);
+
+    let raw = &runs[0];
+    let of = |value: fn(&Run) -> f64| -> [Samples; 2] {
+        [json.iter().map(value).collect(), raw.iter().map(value).collect()]
+    };
+    let rows = [
+        ("wall, ms", of(|run| milliseconds(run.wall))),
+        ("CPU, ms", of(|run| milliseconds(run.cpu))),
+        ("peak memory, MB", of(|run| megabytes(run.peak))),
+    ];
+    let rows = rows.map(|(label, [json, raw])| vec![label.to_owned(), json.shown(), raw.shown(), json.over(&raw)]);
+    let in_json = table(
+        &["10 MiB of text as a response", "dexec", "dexec --raw", "ratio"],
+        &rows,
+    );
+    compared + &in_json
+}
