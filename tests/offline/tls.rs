@@ -6,8 +6,8 @@ use std::process::Command;
 use std::thread;
 
 use rcgen::{
-    ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512,
-    PKCS_ED25519, PKCS_RSA_SHA256,
+    ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA256,
+    PKCS_ECDSA_P521_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -153,6 +153,25 @@ fn every_kind_of_key_is_taken_on_both_sides() {
             let server = Server::start_with(&of_server, Some(&ca), versions);
             answered(server.run(VERIFY, &files(&ca, Some(&of_client))));
         }
+    }
+}
+
+#[test]
+fn a_ca_with_every_kind_of_key_is_trusted() {
+    for algorithm in [
+        &PKCS_RSA_SHA256,
+        &PKCS_ECDSA_P256_SHA256,
+        &PKCS_ECDSA_P384_SHA384,
+        &PKCS_ECDSA_P521_SHA256,
+        &PKCS_ECDSA_P521_SHA384,
+        &PKCS_ECDSA_P521_SHA512,
+        &PKCS_ED25519,
+    ] {
+        let ca = Identity::authority_for(new_key(algorithm), "ca", &[]);
+        answered(Server::start(&ca.issue(plain)).run(VERIFY, &files(&ca, None)));
+        let namesake = Identity::authority_for(new_key(algorithm), "ca", &[]);
+        let server = Server::start(&namesake.issue(plain));
+        refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     }
 }
 

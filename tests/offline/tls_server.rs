@@ -32,13 +32,20 @@ pub struct Identity {
 impl Identity {
     /// One that signs others, and is signed by itself; with these names for a server.
     pub fn authority(name: &str, names: &[&str]) -> Self {
-        Self::self_signed(name, names, |params| {
+        Self::authority_for(new_key(&PKCS_ECDSA_P256_SHA256), name, names)
+    }
+
+    pub fn authority_for(key: KeyPair, name: &str, names: &[&str]) -> Self {
+        Self::self_signed_for(key, name, names, |params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         })
     }
 
     pub fn self_signed(name: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
-        let key = new_key(&PKCS_ECDSA_P256_SHA256);
+        Self::self_signed_for(new_key(&PKCS_ECDSA_P256_SHA256), name, names, change)
+    }
+
+    fn self_signed_for(key: KeyPair, name: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = params(name, names);
         change(&mut params);
         let certificate = params.self_signed(&key).expect("it can be signed");

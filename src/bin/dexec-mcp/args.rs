@@ -160,3 +160,6 @@ fn env_file_root(given: Option<&Path>) -> Result<Option<PathBuf>, Error> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ mod exec;
 mod handler;
 mod http;
 mod input;
+#[cfg(test)]
+#[path = "../shared/manual.rs"]
+mod manual;
 mod policy;
 mod schema;
 mod server;

@@ -8,6 +8,9 @@ mod endpoint_args;
 mod events;
 mod flag_error;
 mod info;
+#[cfg(test)]
+#[path = "../shared/manual.rs"]
+mod manual;
 mod render;
 #[path = "../shared/signals.rs"]
 mod signals;

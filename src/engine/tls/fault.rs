@@ -58,7 +58,7 @@ pub(super) fn of_identity(error: &Rustls, certificate: &Pem, key: &Pem) -> Error
             format!("the certificate in {} can't be used: {reason}", certificate.name)
         }
         _ => format!(
-            "the key in {} can't be used: it has to be RSA (2048 bits or more), ECDSA (P-256, P-384 or P-521) or Ed25519",
+            "the key in {} can't be used: it has to be RSA (2048 to 4096 bits), ECDSA (P-256, P-384 or P-521) or Ed25519",
             key.name
         ),
     })

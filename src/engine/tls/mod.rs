@@ -1,6 +1,7 @@
 //! TLS from files in memory to a connection.
 
 mod fault;
+mod provider;
 mod verifier;
 
 use std::io;
@@ -11,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::ServerCertVerifier;
-use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -20,6 +21,7 @@ use crate::endpoint::{Pem, Tls};
 use crate::error::{Error, ErrorKind};
 
 pub(super) use fault::fault_of_answer;
+use provider::provider;
 use verifier::{Pinning, Unchecked};
 
 /// Makes the TLS connection over an open one.
@@ -42,7 +44,7 @@ fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
 
 /// Everything that connections to one endpoint share: a later one resumes the session of the first.
 pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(provider());
     let verifier = verifier(tls, &provider)?;
     // TLS 1.2 and 1.3.
     let config = ClientConfig::builder_with_provider(provider)

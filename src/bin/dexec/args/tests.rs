@@ -244,3 +244,8 @@ fn a_bare_name_takes_its_value_from_here() {
     let shown = format!("{request:?}");
     assert!(shown.contains("env: 2") && !shown.contains(&path), "{shown}");
 }
+
+#[test]
+fn the_manual_can_be_made() {
+    crate::manual::write(Grammar::command());
+}
