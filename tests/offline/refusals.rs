@@ -137,7 +137,10 @@ fn bad_env_files_are_told_with_file_and_line() {
 fn options_that_cannot_be_meant_are_refused() {
     refused(&words(&["-w", "srv", "web", "pwd"]), "is relative");
     refused(&words(&["--group-add", "a,b", "web", "id"]), "can't be added");
-    refused(&words(&["-t", "web", "sh"]), "a terminal (-t) is not supported yet");
+    refused(
+        &words(&["--detach-keys", "foo", "web", "sh"]),
+        "invalid detach keys (foo)",
+    );
 }
 
 #[test]
