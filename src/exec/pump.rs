@@ -21,6 +21,12 @@ use super::output::{Output, Stream};
 /// Four of Docker's largest frames.
 const BUFFER: usize = 128 * 1024;
 
+/// More than is left of what was read: a part of a frame's header.
+const REST: usize = 64;
+
+/// How many buffers are kept, beside the one that is read into. A command's output holds those that are not written yet.
+const MOST_BUFFERS: usize = 3;
+
 /// More than is typed at once, and less than what is pasted.
 const TYPED: usize = 4 * 1024;
 
@@ -95,7 +101,8 @@ pub(crate) async fn pump<O: Output>(
     output.started().map_err(Break::Output)?;
     let takes_input = stdin.is_some();
     let (mut reader, writer) = tokio::io::split(attached.socket);
-    let mut bytes = BytesMut::with_capacity(BUFFER);
+    let mut buffers = Buffers::default();
+    let mut bytes = BytesMut::with_capacity(BUFFER + REST);
     bytes.extend_from_slice(&attached.early);
 
     let deliver = async {
@@ -109,7 +116,7 @@ pub(crate) async fn pump<O: Output>(
                 output.write(stream, piece).await.map_err(Break::Output)?;
             }
             output.flush().await.map_err(Break::Output)?;
-            bytes.reserve(BUFFER);
+            bytes = buffers.next(bytes);
             let read = tokio::select! {
                 biased;
                 read = reader.read_buf(&mut bytes) => read,
@@ -138,6 +145,30 @@ pub(crate) async fn pump<O: Output>(
                 None => pending().await,
             }
         } => match never {},
+    }
+}
+
+/// What was read into before. Memory of this size is dear: each new piece is asked of the system, which fills it with zeros.
+#[derive(Default)]
+struct Buffers(Vec<BytesMut>);
+
+impl Buffers {
+    /// A buffer with these bytes and room for a read: the same, or one of which nobody holds anything any more.
+    fn next(&mut self, mut bytes: BytesMut) -> BytesMut {
+        if bytes.try_reclaim(BUFFER) {
+            return bytes;
+        }
+        let free = self.0.iter_mut().position(|buffer| buffer.try_reclaim(BUFFER + REST));
+        let mut next = match free {
+            Some(free) => self.0.swap_remove(free),
+            None => BytesMut::with_capacity(BUFFER + REST),
+        };
+        next.extend_from_slice(&bytes);
+        if self.0.len() < MOST_BUFFERS {
+            bytes.clear();
+            self.0.push(bytes);
+        }
+        next
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use dexec::{End, Output, Response, Stream, TextStream};
 use serde::Serialize;
 
-use crate::stdio::Writer;
+use crate::writer::Writer;
 
 #[derive(Debug)]
 pub(crate) struct Events {

@@ -16,6 +16,7 @@ mod render;
 mod signals;
 mod stdio;
 mod terminal;
+mod writer;
 
 use std::process::ExitCode;
 
@@ -81,7 +82,7 @@ async fn run(args: Args) -> i64 {
             last.write(output.finish(&end, response), &signals).await
         }
         Mode::Raw => {
-            let mut output = stdio::Writer::new(args.takes_terminal());
+            let mut output = writer::Writer::new(args.takes_terminal());
             let end = execute(args, &mut output, &signals).await;
             let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
             last.write(render::raw(output, &end), &signals).await

@@ -10,8 +10,9 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::signals::Signals;
-use crate::stdio::{self, Writer};
+use crate::stdio;
 use crate::terminal;
+use crate::writer::Writer;
 
 /// How long a dexec that is asked to end waits for the reader of its output.
 const LAST_WRITE: Duration = Duration::from_secs(1);

@@ -1,10 +1,8 @@
-//! Standard input; standard output and error, written on a thread of their own: a slow reader must not keep signals
-//! waiting.
+//! Standard input, and who reads standard output.
 
 use std::borrow::Borrow;
 use std::fs::File;
-use std::future::pending;
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,17 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use dexec::{CancellationToken, Capture, End, Outcome, Output, Stream};
 use tokio::io::{AsyncRead, ReadBuf, Stdin};
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
-use crate::terminal;
-
 /// How long a silent command runs before the reader of our output is watched.
 const UNWATCHED_TIME: Duration = Duration::from_millis(100);
-
-/// What is written in one go.
-type Batch = Vec<(Stream, Bytes)>;
 
 /// Standard input, which waits for more where whoever shares it has set it not to wait.
 #[derive(Debug)]
@@ -56,102 +48,6 @@ impl AsyncRead for Input {
                 read => return Poll::Ready(read),
             }
         }
-    }
-}
-
-/// Writes bytes in their order over both streams, as they come.
-#[derive(Debug)]
-pub(crate) struct Writer {
-    batch: Batch,
-    queue: mpsc::Sender<Batch>,
-    /// How the thread ended; taken when that is told.
-    end: Option<oneshot::Receiver<io::Result<()>>>,
-    reader: Reader,
-    takes_terminal: bool,
-    ends_line: bool,
-}
-
-impl Writer {
-    pub(crate) fn new(takes_terminal: bool) -> Self {
-        let (queue, batches) = mpsc::channel(1);
-        let (told, end) = oneshot::channel();
-        // Where there is no thread to be had the output is found closed.
-        let _ = std::thread::Builder::new().spawn(move || {
-            // Nobody is left to be told when dexec is ending.
-            let _ = told.send(write_batches(batches));
-        });
-        Self {
-            batch: Batch::new(),
-            queue,
-            end: Some(end),
-            reader: Reader::new(),
-            takes_terminal,
-            ends_line: true,
-        }
-    }
-
-    /// Whether the user's terminal is taken for the command.
-    pub(crate) fn takes_terminal(&self) -> bool {
-        self.takes_terminal
-    }
-
-    /// Whether nothing was written behind the end of a line.
-    pub(crate) fn ends_line(&self) -> bool {
-        self.ends_line
-    }
-
-    /// Waits until everything is written.
-    pub(crate) async fn finish(self) -> io::Result<()> {
-        let Self { batch, queue, end, .. } = self;
-        // Where the thread has ended, it tells why.
-        let _ = queue.send(batch).await;
-        drop(queue);
-        told(end).await
-    }
-}
-
-impl Output for Writer {
-    fn started(&mut self) -> io::Result<()> {
-        if self.takes_terminal {
-            terminal::take()?;
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
-        self.ends_line = bytes.last().is_none_or(|last| *last == b'\n');
-        self.batch.push((stream, bytes));
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        self.reader.check()?;
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        // A batch is given away only when there is room for it: this wait may be dropped.
-        let Ok(place) = self.queue.reserve().await else {
-            return told(self.end.take()).await;
-        };
-        place.send(std::mem::take(&mut self.batch));
-        Ok(())
-    }
-
-    async fn closed(&mut self) -> io::Error {
-        let failed = async {
-            if let Some(end) = &mut self.end
-                && let Ok(Err(error)) = end.await
-            {
-                return error;
-            }
-            pending().await
-        };
-        let error = tokio::select! {
-            error = failed => error,
-            error = self.reader.gone() => return error,
-        };
-        self.end = None;
-        error
     }
 }
 
@@ -198,7 +94,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             begun: Instant::now(),
             gone: None,
@@ -206,7 +102,7 @@ impl Reader {
     }
 
     /// Comes when nobody reads any more.
-    async fn gone(&mut self) -> io::Error {
+    pub(crate) async fn gone(&mut self) -> io::Error {
         // Most commands have ended by then, and need no watch.
         tokio::time::sleep_until(self.begun + UNWATCHED_TIME).await;
         self.watch().cancelled().await;
@@ -214,7 +110,7 @@ impl Reader {
     }
 
     /// The same for a command that never leaves time to wait.
-    fn check(&mut self) -> io::Result<()> {
+    pub(crate) fn check(&mut self) -> io::Result<()> {
         if self.begun.elapsed() > UNWATCHED_TIME && self.watch().is_cancelled() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -242,7 +138,7 @@ fn wait_for_reader_s_end() -> io::Result<()> {
 
 /// What to wait for on a stream.
 #[derive(Clone, Copy)]
-enum Wait {
+pub(crate) enum Wait {
     /// It takes more.
     Room,
     /// It has more, or has come to its end.
@@ -252,7 +148,7 @@ enum Wait {
 }
 
 #[cfg(unix)]
-fn wait_for(file: &File, event: Wait) -> io::Result<()> {
+pub(crate) fn wait_for(file: &File, event: Wait) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, poll};
 
     let flags = match event {
@@ -271,41 +167,8 @@ fn wait_for(file: &File, event: Wait) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn wait_for(_: &File, _: Wait) -> io::Result<()> {
+pub(crate) fn wait_for(_: &File, _: Wait) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-async fn told(end: Option<oneshot::Receiver<io::Result<()>>>) -> io::Result<()> {
-    match end {
-        Some(end) => end.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())),
-        None => Ok(()),
-    }
-}
-
-fn write_batches(mut batches: mpsc::Receiver<Batch>) -> io::Result<()> {
-    let (mut stdout, mut stderr) = (stdout()?, file(&io::stderr())?);
-    while let Some(batch) = batches.blocking_recv() {
-        for run in batch.chunk_by(|(one, _), (next, _)| one == next) {
-            let mut slices: Vec<IoSlice<'_>> = run.iter().map(|(_, bytes)| IoSlice::new(bytes)).collect();
-            match run.first() {
-                Some((Stream::Stdout, _)) => write_all(&mut stdout, &mut slices)?,
-                _ => write_all(&mut stderr, &mut slices)?,
-            }
-        }
-    }
-    Ok(())
-}
-
-fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    while !slices.is_empty() {
-        match Patient(&*file).write_vectored(slices) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut slices, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Waits for room where whoever shares the stream has set it not to wait.
@@ -335,6 +198,11 @@ impl<F: Borrow<File>> io::Write for Patient<F> {
 /// Standard output without the line buffer of Rust's own.
 pub(crate) fn stdout() -> io::Result<File> {
     file(&io::stdout())
+}
+
+/// Standard error, the same.
+pub(crate) fn stderr() -> io::Result<File> {
+    file(&io::stderr())
 }
 
 #[cfg(unix)]

@@ -1,0 +1,290 @@
+//! Standard output and error as they come: a slow reader must not keep signals waiting.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::future::pending;
+use std::io::{self, IoSlice, Write as _};
+
+use bytes::Bytes;
+use dexec::{Output, Stream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::stdio::{self, Patient, Reader};
+use crate::terminal;
+
+/// What is to be written, in its order.
+type Batch = VecDeque<(Stream, Bytes)>;
+
+/// Writes bytes in their order over both streams, as they come.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    batch: Batch,
+    /// Chosen with the first output, which many commands have none of.
+    way: Option<Way>,
+    reader: Reader,
+    takes_terminal: bool,
+    ends_line: bool,
+}
+
+#[derive(Debug)]
+enum Way {
+    #[cfg(target_os = "linux")]
+    Direct(direct::Direct),
+    Thread(Thread),
+}
+
+impl Writer {
+    pub(crate) fn new(takes_terminal: bool) -> Self {
+        Self {
+            batch: Batch::new(),
+            way: None,
+            reader: Reader::new(),
+            takes_terminal,
+            ends_line: true,
+        }
+    }
+
+    /// Whether the user's terminal is taken for the command.
+    pub(crate) fn takes_terminal(&self) -> bool {
+        self.takes_terminal
+    }
+
+    /// Whether nothing was written behind the end of a line.
+    pub(crate) fn ends_line(&self) -> bool {
+        self.ends_line
+    }
+
+    /// Waits until everything is written.
+    pub(crate) async fn finish(mut self) -> io::Result<()> {
+        self.write_batch().await?;
+        match self.way {
+            Some(Way::Thread(Thread { queue, end })) => {
+                drop(queue);
+                told(end).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the batch, or gives it to whoever writes. Dropped, it leaves what is still to be written in the batch.
+    async fn write_batch(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let way = self.way.get_or_insert_with(Way::choose);
+        #[cfg(target_os = "linux")]
+        if let Way::Direct(direct) = way {
+            match direct.write(&mut self.batch).await {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => *way = Way::Thread(Thread::begin()),
+                written => return written,
+            }
+        }
+        #[cfg_attr(not(target_os = "linux"), expect(irrefutable_let_patterns))]
+        if let Way::Thread(thread) = way {
+            // A batch is given away only when there is room for it.
+            let Ok(place) = thread.queue.reserve().await else {
+                return told(thread.end.take()).await;
+            };
+            place.send(std::mem::take(&mut self.batch));
+        }
+        Ok(())
+    }
+}
+
+impl Output for Writer {
+    fn started(&mut self) -> io::Result<()> {
+        if self.takes_terminal {
+            terminal::take()?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
+        self.ends_line = bytes.last().is_none_or(|last| *last == b'\n');
+        self.batch.push_back((stream, bytes));
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.reader.check()?;
+        self.write_batch().await
+    }
+
+    async fn closed(&mut self) -> io::Error {
+        let failed = async {
+            if let Some(Way::Thread(thread)) = &mut self.way
+                && let Some(end) = &mut thread.end
+                && let Ok(Err(error)) = end.await
+            {
+                thread.end = None;
+                return error;
+            }
+            pending().await
+        };
+        tokio::select! {
+            error = failed => error,
+            error = self.reader.gone() => error,
+        }
+    }
+}
+
+impl Way {
+    fn choose() -> Self {
+        #[cfg(target_os = "linux")]
+        if let Ok(direct) = direct::Direct::new() {
+            return Self::Direct(direct);
+        }
+        Self::Thread(Thread::begin())
+    }
+}
+
+/// Writes batches on a thread of its own, where a write may have to wait.
+#[derive(Debug)]
+struct Thread {
+    queue: mpsc::Sender<Batch>,
+    /// How it ended; taken when that is told.
+    end: Option<oneshot::Receiver<io::Result<()>>>,
+}
+
+impl Thread {
+    fn begin() -> Self {
+        let (queue, batches) = mpsc::channel(1);
+        let (told, end) = oneshot::channel();
+        // Where there is no thread to be had the output is found closed.
+        let _ = std::thread::Builder::new().spawn(move || {
+            // Nobody is left to be told when dexec is ending.
+            let _ = told.send(write_batches(batches));
+        });
+        Self { queue, end: Some(end) }
+    }
+}
+
+async fn told(end: Option<oneshot::Receiver<io::Result<()>>>) -> io::Result<()> {
+    match end {
+        Some(end) => end.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())),
+        None => Ok(()),
+    }
+}
+
+fn write_batches(mut batches: mpsc::Receiver<Batch>) -> io::Result<()> {
+    let (mut stdout, mut stderr) = (stdio::stdout()?, stdio::stderr()?);
+    while let Some(mut batch) = batches.blocking_recv() {
+        for run in batch.make_contiguous().chunk_by(|(one, _), (next, _)| one == next) {
+            let mut slices: Vec<IoSlice<'_>> = run.iter().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+            match run.first() {
+                Some((Stream::Stdout, _)) => write_all(&mut stdout, &mut slices)?,
+                _ => write_all(&mut stderr, &mut slices)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    while !slices.is_empty() {
+        match Patient(&*file).write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes that do not wait: to pipes and sockets, and only the kernel knows to which. It spares handing each piece to
+/// another thread, which costs as much as writing it.
+#[cfg(target_os = "linux")]
+mod direct {
+    use std::fs::File;
+    use std::io::{self, IoSlice};
+    use std::os::unix::fs::FileTypeExt as _;
+    use std::sync::Arc;
+
+    use bytes::Buf as _;
+    use dexec::Stream;
+    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+    use tokio::task::spawn_blocking;
+
+    use super::Batch;
+    use crate::stdio::{self, Wait, wait_for};
+
+    /// More than one read brings.
+    const MOST_PIECES: usize = 64;
+
+    /// Where there is no position in a file.
+    const AS_IT_COMES: u64 = u64::MAX;
+
+    #[derive(Debug)]
+    pub(super) struct Direct {
+        stdout: Arc<File>,
+        /// Most commands write nothing to it, whatever it is.
+        stderr: Option<Arc<File>>,
+    }
+
+    impl Direct {
+        /// Fails where standard output can't be waited for: a file always says that it has room.
+        pub(super) fn new() -> io::Result<Self> {
+            Ok(Self {
+                stdout: waitable(stdio::stdout()?)?,
+                stderr: waitable(stdio::stderr()?).ok(),
+            })
+        }
+
+        /// Writes all, or what is not left in the batch when it fails or is dropped.
+        ///
+        /// # Errors
+        ///
+        /// [`io::ErrorKind::Unsupported`] where a write would have to wait; or the write's own.
+        pub(super) async fn write(&self, batch: &mut Batch) -> io::Result<()> {
+            while let Some(&(stream, _)) = batch.front() {
+                let file = match stream {
+                    Stream::Stdout => &self.stdout,
+                    Stream::Stderr => self.stderr.as_ref().ok_or(io::ErrorKind::Unsupported)?,
+                };
+                let run = batch.iter().take_while(|(of, _)| *of == stream).take(MOST_PIECES);
+                let slices: Vec<IoSlice<'_>> = run.map(|(_, bytes)| IoSlice::new(bytes)).collect();
+                match write_now(file, &slices) {
+                    Ok(written) => advance(batch, written),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let file = Arc::clone(file);
+                        spawn_blocking(move || wait_for(&file, Wait::Room)).await??;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn waitable(file: File) -> io::Result<Arc<File>> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_fifo() || kind.is_socket() {
+            Ok(Arc::new(file))
+        } else {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn write_now(file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match pwritev2(file, slices, AS_IT_COMES, ReadWriteFlags::NOWAIT) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(Errno::INTR) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Err(io::ErrorKind::Unsupported.into()),
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    fn advance(batch: &mut Batch, mut written: usize) {
+        while let Some((_, bytes)) = batch.front_mut() {
+            if written < bytes.len() {
+                bytes.advance(written);
+                return;
+            }
+            written -= bytes.len();
+            batch.pop_front();
+        }
+    }
+}
