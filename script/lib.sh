@@ -40,3 +40,21 @@ need_packages() {
 answers() {
   [ -S "$1" ] && [ "$(curl -s --max-time 5 --unix-socket "$1" http://engine/_ping 2>/dev/null)" = OK ]
 }
+
+# build_static TARGET OPTION...: cargo build for a static target, as it is released. No path of this machine gets into the
+# programs, in Rust or in C.
+build_static() {
+  local target=$1 compiler=${1%%-*}-linux-gnu-gcc name=${1//-/_} path
+  shift
+  local rust_flags=(-Clinker=rust-lld -Clink-arg=--icf=all -Clink-arg=--pack-dyn-relocs=relr) c_flags=()
+  need_packages gcc libc6-dev
+  rustup --quiet target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+  machine_paths=("$ROOT=/dexec" "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$(rustc --print sysroot)=/rust")
+  for path in "${machine_paths[@]}"; do
+    rust_flags+=("--remap-path-prefix=$path")
+    c_flags+=("-ffile-prefix-map=$path")
+  done
+  env CARGO_ENCODED_RUSTFLAGS="$(IFS=$'\x1f' && echo "${rust_flags[*]}")" DEXEC_REQUIRE_HELPER=1 \
+    "CC_$name=$compiler" "CFLAGS_$name=${c_flags[*]}" \
+    cargo build --quiet --locked --target "$target" "$@"
+}

@@ -18,8 +18,8 @@ use super::detach::Matcher;
 use super::frames::{FrameError, Frames};
 use super::output::{Output, Stream};
 
-/// Four of Docker's largest frames.
-const BUFFER: usize = 128 * 1024;
+/// Two of Docker's largest frames. More costs more: it leaves the cache before it is written.
+const BUFFER: usize = 64 * 1024;
 
 /// More than is left of what was read: a part of a frame's header.
 const REST: usize = 64;
