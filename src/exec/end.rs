@@ -97,10 +97,10 @@ impl Engine {
         let has_terminal = spec.terminal.is_some();
         let stderr = if has_terminal { &seen.stdout } else { &seen.stderr };
         let stderr = String::from_utf8_lossy(stderr);
-        let is_stdout_empty = has_terminal || seen.stdout.is_empty();
+        let is_stderr_alone = has_terminal || seen.stdout.is_empty();
         if !spec.groups.is_empty()
             && let 126 | 127 = code
-            && is_stdout_empty
+            && is_stderr_alone
             && let Some(kind) = groups::start_failure(&stderr)
         {
             let error = Error::new(kind, stderr.trim().to_owned());
@@ -108,7 +108,7 @@ impl Engine {
         }
         let stdout = String::from_utf8_lossy(&seen.stdout);
         // Podman forgets the process of every command that has ended, so that its words have to do.
-        let by_words = (125..=127).contains(&code) && is_stdout_empty && is_podman_start_failure(&stderr);
+        let by_words = (125..=127).contains(&code) && is_stderr_alone && is_podman_start_failure(&stderr);
         // Docker never made a process then.
         let by_process = (125..=128).contains(&code) && !has_pid;
         let words = match self.make() {

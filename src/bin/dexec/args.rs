@@ -360,14 +360,14 @@ impl Args {
 impl Grammar {
     /// The mode that an option or `DEXEC_OUTPUT` names.
     fn chosen_mode(&self) -> Result<Option<Mode>, Stop> {
-        let is_raw = self.output.is_none_or(|mode| mode == Mode::Raw);
         // A terminal of a command that is left at once shows nothing to anybody.
-        if self.tty && !self.detach && !is_raw {
+        let shows_terminal = self.tty && !self.detach;
+        if shows_terminal && self.output.is_some_and(|mode| mode != Mode::Raw) {
             return Err(Stop::flag_error(
                 "-t, --tty gives the answer raw, whatever --output says: leave one of the two out",
             ));
         }
-        if self.raw || self.tty && !self.detach {
+        if self.raw || shows_terminal {
             return Ok(Some(Mode::Raw));
         }
         if self.output.is_some() {
