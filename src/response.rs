@@ -1,7 +1,10 @@
 //! The small structured answer: an [`Outcome`] in the shape of Pare's docker `exec` tool.
 
+mod escape;
 mod fit;
 mod json;
+
+use std::io;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -209,6 +212,28 @@ impl Response {
             error_kind: end.error().map(Error::kind),
             ..Self::default()
         }
+    }
+
+    /// Writes the response as JSON on one line, as `serde_json` would, but long output several times faster. The line has
+    /// no end yet.
+    ///
+    /// # Errors
+    ///
+    /// The writer's own.
+    pub fn write_json(mut self, mut writer: impl io::Write) -> io::Result<()> {
+        let streams = [("stdout", self.stdout.take()), ("stderr", self.stderr.take())];
+        let rest = serde_json::to_vec(&self)?;
+        // The exit code, a number, stands before the streams.
+        let behind_code = rest.iter().position(|&byte| byte == b',').unwrap_or(rest.len());
+        let (code, rest) = rest.split_at(behind_code);
+        writer.write_all(code)?;
+        for (name, text) in streams {
+            if let Some(text) = text {
+                write!(writer, ",\"{name}\":")?;
+                escape::write_string(&mut writer, &text)?;
+            }
+        }
+        writer.write_all(rest)
     }
 
     /// How many characters the response has as JSON on one line.

@@ -13,21 +13,40 @@ pub(super) fn parse(text: &str) -> Result<Box<RawValue>, String> {
 
 /// `json` is valid, so quotes and backslashes tell what is in a string.
 fn without_white_space(json: &str) -> String {
-    let mut is_in_string = false;
-    let mut is_escaped = false;
-    json.chars()
-        .filter(|&character| {
-            if is_in_string {
-                let ends = character == '"' && !is_escaped;
-                is_escaped = character == '\\' && !is_escaped;
-                is_in_string = !ends;
-                true
-            } else {
-                is_in_string = character == '"';
-                !matches!(character, ' ' | '\t' | '\n' | '\r')
-            }
-        })
-        .collect()
+    let mut kept = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.bytes().position(|byte| byte == b'"' || is_white_space(byte)) {
+        let (before, from_here) = rest.split_at(at);
+        kept.push_str(before);
+        if from_here.starts_with('"') {
+            let (string, behind) = from_here.split_at(string_length(from_here.as_bytes()));
+            kept.push_str(string);
+            rest = behind;
+        } else {
+            let length = from_here.bytes().take_while(|&byte| is_white_space(byte)).count();
+            rest = &from_here[length..];
+        }
+    }
+    kept.push_str(rest);
+    kept
+}
+
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The length of the string with which `json` begins, with its quotes.
+fn string_length(json: &[u8]) -> usize {
+    let mut length = 1;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', &json[length..]) {
+        length += at + 1;
+        if json[length - 1] == b'"' {
+            break;
+        }
+        // What is escaped.
+        length += 1;
+    }
+    length
 }
 
 /// Counts the characters of UTF-8 that is written to it.

@@ -90,7 +90,7 @@ pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
     };
     let code = i64::from(!report.reachable);
     let written = if is_json {
-        render::json(report).await
+        render::report(report).await
     } else {
         report.print()
     };

@@ -1,6 +1,7 @@
 //! The last words: the response, or what docker would print.
 
 use std::error::Error as _;
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -88,17 +89,40 @@ pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     }
 }
 
-/// Prints a response or the like, on one line unless it is for a terminal.
-pub(crate) async fn json(response: impl Serialize + Send + 'static) -> io::Result<()> {
+/// Prints a response, on one line unless it is for a terminal.
+pub(crate) async fn response(response: Response) -> io::Result<()> {
+    line(move |stdout, is_terminal| {
+        if is_terminal {
+            serde_json::to_writer_pretty(stdout, &response)?;
+            return Ok(());
+        }
+        response.write_json(stdout)
+    })
+    .await
+}
+
+/// Prints a report, on one line unless it is for a terminal.
+pub(crate) async fn report(report: impl Serialize + Send + 'static) -> io::Result<()> {
+    line(move |stdout, is_terminal| {
+        let written = if is_terminal {
+            serde_json::to_writer_pretty(stdout, &report)
+        } else {
+            serde_json::to_writer(stdout, &report)
+        };
+        Ok(written?)
+    })
+    .await
+}
+
+/// Prints what `write` writes, which is told whether it is for a terminal, and the end of its line.
+async fn line(
+    write: impl FnOnce(&mut BufWriter<stdio::Patient<File>>, bool) -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
     let written = tokio::task::spawn_blocking(move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
         let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
-        if is_terminal {
-            serde_json::to_writer_pretty(&mut stdout, &response)?;
-        } else {
-            serde_json::to_writer(&mut stdout, &response)?;
-        }
+        write(&mut stdout, is_terminal)?;
         stdout.write_all(b"\n")?;
         stdout.flush()
     });
