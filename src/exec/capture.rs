@@ -12,6 +12,12 @@ use super::output::{Output, Stream};
 /// How many bytes of each stream a [`Capture`] keeps unless told otherwise: 64 MiB.
 pub const CAPTURE_LIMIT: usize = 64 * 1024 * 1024;
 
+/// Output that is longer is taken to go on: 1 MiB.
+const LONG: usize = 1024 * 1024;
+
+/// More than the line takes that a response puts between head and tail.
+const LINE: usize = 128;
+
 /// Keeps the first and the last bytes of both streams, and counts what it leaves out in between.
 #[derive(Debug)]
 pub struct Capture {
@@ -74,7 +80,7 @@ impl Stored {
 
     fn push(&mut self, bytes: &[u8]) {
         let (to_head, rest) = bytes.split_at(bytes.len().min(self.head_limit - self.head.len()));
-        self.head.extend_from_slice(to_head);
+        self.extend_head(to_head);
 
         let excess = (self.tail.len() + rest.len()).saturating_sub(self.tail_limit);
         if excess > 0 {
@@ -93,12 +99,30 @@ impl Stored {
         }
     }
 
+    /// Long output gets all its room at once, for the tail too and for a line between them, and is not moved again: memory
+    /// that nothing was written to costs nothing.
+    fn extend_head(&mut self, bytes: &[u8]) {
+        let length = self.head.len();
+        if length + bytes.len() > self.head.capacity().max(LONG) {
+            // Where there is not as much, there may be enough.
+            let _ = self
+                .head
+                .try_reserve_exact(self.head_limit + self.tail_limit + LINE - length);
+        }
+        self.head.extend_from_slice(bytes);
+    }
+
     /// Never grows beyond the limit: left to itself, the ring would take up to twice as much.
     fn extend_tail(&mut self, bytes: &[u8]) {
-        let needed = self.tail.len() + bytes.len();
+        let length = self.tail.len();
+        let needed = length + bytes.len();
         if needed > self.tail.capacity() {
-            let capacity = needed.max(self.tail.capacity() * 2).min(self.tail_limit);
-            self.tail.reserve_exact(capacity - self.tail.len());
+            let capacity = if needed > LONG {
+                self.tail_limit
+            } else {
+                needed.max(self.tail.capacity() * 2)
+            };
+            self.tail.reserve_exact(capacity.min(self.tail_limit) - length);
         }
         self.tail.extend(bytes);
     }

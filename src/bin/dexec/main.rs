@@ -25,6 +25,10 @@ use dexec::{End, Endpoint, Engine, Error, Output, Request, Response};
 use render::Last;
 use signals::Signals;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let wish = match Wish::from_command_line(std::env::args_os()) {
         Ok(wish) => wish,
@@ -72,7 +76,7 @@ async fn run(args: Args) -> i64 {
             let end = execute(args, &mut output, &signals).await;
             let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
             let response = render::noted(Response::new(output.into_outcome(end), &options), &signals);
-            last.write(render::json(response), &signals).await
+            last.write(render::response(response), &signals).await
         }
         Mode::Events => {
             let mut output = events::Events::new();
