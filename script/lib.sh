@@ -58,3 +58,9 @@ build_static() {
     "CC_$name=$compiler" "CFLAGS_$name=${c_flags[*]}" \
     cargo build --quiet --locked --target "$target" "$@"
 }
+
+# build_programs TARGET: both programs as they are released, each with what it needs alone.
+build_programs() {
+  build_static "$1" --profile small --no-default-features --features cli --bin dexec
+  build_static "$1" --release --no-default-features --features mcp --bin dexec-mcp
+}
