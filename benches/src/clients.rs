@@ -190,6 +190,13 @@ impl Rows {
         self.rows.push(row);
     }
 
+    fn table(&self) -> String {
+        let mut head = vec!["", "runs"];
+        head.extend(self.clients.iter().map(|client| client.name()));
+        head.extend(["dexec / docker", "dexec / bare"]);
+        table(&head, &self.rows)
+    }
+
     fn add_usage(&mut self, label: &str, runs: &[Vec<Run>]) {
         self.add(&format!("{label}: wall, ms"), runs, |run| milliseconds(run.wall));
         self.add(&format!("{label}: CPU, ms"), runs, |run| milliseconds(run.cpu));
@@ -223,6 +230,26 @@ impl Rows {
     }
 }
 
+/// One `true` before an engine that has its answers ready.
+pub(crate) fn compare_alone(ready: &Engine) -> String {
+    let clients = vec![Client::Dexec, Client::Docker, Client::Bare];
+    let case = Case {
+        words: &["true"],
+        input: None,
+        output: 1,
+        rounds: 500,
+    };
+    let runs = case.runs(&clients, &ready.socket);
+    let mut rows = Rows {
+        clients,
+        rows: Vec::new(),
+    };
+    rows.add("wall, ms", &runs, |run| milliseconds(run.wall));
+    rows.add("first byte, ms", &runs, |run| run.first.map_or(f64::NAN, milliseconds));
+    rows.add("CPU, ms", &runs, |run| milliseconds(run.cpu));
+    rows.table()
+}
+
 pub(crate) fn compare(engine: &Engine) -> String {
     let mut clients = vec![Client::Dexec, Client::Docker, Client::Bare];
     if engine.name == "podman" {
@@ -240,7 +267,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         output,
         rounds,
     };
-    rows.add_usage("`true`", &case(&["true"], None, 0, 150).runs(&clients, socket));
+    rows.add_usage("`true`", &case(&["true"], None, 0, 200).runs(&clients, socket));
     rows.add_counts(engine);
 
     // The command lives on, so that the end is no help.
@@ -248,7 +275,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     rows.add("first byte, ms", &first, |run| run.first.map_or(f64::NAN, milliseconds));
 
     let out = &["sh", "-c", "dd if=/dev/zero bs=64k count=16384 2>/dev/null"];
-    rows.add_usage("1 GiB out", &case(out, None, GIB, 5).runs(&clients, socket));
+    rows.add_usage("1 GiB out", &case(out, None, GIB, 7).runs(&clients, socket));
     rows.add_usage(
         "1 GiB in and back",
         &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, socket),
@@ -259,7 +286,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         "-c",
         "yes 'a line of output, as many commands write it' | head -c 10485760",
     ];
-    let text = case(text, None, 10 * MIB, 15);
+    let text = case(text, None, 10 * MIB, 25);
     let json_clients: Vec<Client> = clients.iter().copied().chain([Client::DexecJson]).collect();
     let mut runs = text.runs(&json_clients, socket);
     let json = runs.pop().unwrap_or_default();
@@ -269,10 +296,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));
     rows.add("50 in parallel: CPU of all, ms", &crowds, |(_, cpu)| milliseconds(*cpu));
 
-    let mut head = vec!["", "runs"];
-    head.extend(clients.iter().map(|client| client.name()));
-    head.extend(["dexec / docker", "dexec / bare"]);
-    let compared = table(&head, &rows.rows);
+    let compared = rows.table();
 
     let raw = &runs[0];
     let of = |value: fn(&Run) -> f64| -> [Samples; 2] {

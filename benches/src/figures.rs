@@ -40,12 +40,25 @@ impl Samples {
         )
     }
 
-    /// The ratio of the medians.
+    /// The ratio of the medians, and between what 90 of 100 such ratios lie when the same runs are drawn again.
     pub(crate) fn over(&self, other: &Self) -> String {
+        const DRAWN: usize = 1000;
         if self.is_empty() || other.is_empty() {
             return "–".to_owned();
         }
-        format!("{:.3}", self.median() / other.median())
+        let mut random = fastrand::Rng::with_seed(0);
+        let drawn: Self = (0..DRAWN)
+            .map(|_| self.drawn(&mut random).median() / other.drawn(&mut random).median())
+            .collect();
+        let ratio = self.median() / other.median();
+        format!("{ratio:.3} ({:.2}–{:.2})", drawn.at(5), drawn.at(95))
+    }
+
+    /// As many of its own measurements, some of them more than once.
+    fn drawn(&self, random: &mut fastrand::Rng) -> Self {
+        (0..self.0.len())
+            .map(|_| self.0[random.usize(..self.0.len())])
+            .collect()
     }
 }
 

@@ -7,10 +7,12 @@ use crate::figures::megabytes;
 
 const LEGEND: &str = "
 Every client is a process of its own, and the clients take turns. A figure is the median, behind it the quartiles; a ratio
-is one of medians. CPU is the user and system time of the client alone, without the engine; what `podman exec` leaves behind
+is one of medians, behind it the interval in which 90 of 100 ratios lie when the runs are drawn again from those that were made
+(a bootstrap). CPU is the user and system time of the client alone, without the engine; what `podman exec` leaves behind
 in other processes (conmon) is not in it. Peak memory is the client's resident set, and no less than what started it has
 itself, some 3 MB. Every client writes to a pipe that is read as fast as it fills. `bare` makes the three requests by hand,
-blocking: the floor.
+blocking: the floor. The engine that has its answers ready is a part of this program, which runs nothing: before it a client
+takes its own time alone.
 ";
 
 pub(crate) fn heading() -> String {

@@ -14,6 +14,7 @@ mod figures;
 mod machine;
 mod mcp;
 mod proxy;
+mod ready;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -41,10 +42,15 @@ fn main() {
         add(format!("\n## On {}\n", engine.title()));
         add(clients::compare(engine));
     }
+    let ready = ready::engine();
+    add("\n## `true` before an engine that has its answers ready\n".to_owned());
+    add(clients::compare_alone(&ready));
     for engine in &engines {
         add(format!("\n## dexec-mcp on {}\n", engine.title()));
         add(mcp::compare(engine));
     }
+    add("\n## dexec-mcp before an engine that has its answers ready\n".to_owned());
+    add(mcp::compare_alone(&ready));
     add(counts::compare(engines.first()));
     std::fs::write(&results, report).expect("the results can be written");
 }

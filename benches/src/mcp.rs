@@ -16,7 +16,9 @@ const STARTS: usize = 20;
 
 const CALLS: usize = 300;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
+
+const HEAD: [&str; 4] = ["", "dexec-mcp", "bare calls", "ratio"];
 
 /// How many calls are in flight, and how many of them make a round.
 const LOADS: [(usize, usize); 3] = [(1, 24), (8, 48), (32, 96)];
@@ -32,46 +34,84 @@ pub(crate) fn compare(engine: &Engine) -> String {
     });
     let starts: Samples = starts.collect();
 
-    let mut api = Api::connect(socket.clone());
     let mut server = Server::start(socket);
-    api.exec_true(CONTAINER);
     server.exec_true();
     let resident = server.memory("VmRSS:");
     let mut rows = vec![
-        vec![
-            "start to initialized, ms".to_owned(),
-            starts.shown(),
-            "–".to_owned(),
-            "–".to_owned(),
-        ],
-        vec![
-            "memory after one call, MB".to_owned(),
-            number(resident),
-            "–".to_owned(),
-            "–".to_owned(),
-        ],
+        row("start to initialized, ms", starts.shown()),
+        row("memory after one call, MB", number(resident)),
     ];
+    let compared = Compared {
+        server: &mut server,
+        socket,
+    };
+    rows.extend(compared.rows(CALLS, ROUNDS, 1));
+    rows.push(row("peak memory, MB", number(server.memory("VmHWM:"))));
+    table(&HEAD, &rows)
+}
 
-    let calls = rounds_in_time(CALLS).map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
-    let (ours, floor): (Vec<f64>, Vec<f64>) = calls.unzip();
-    let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
-    for percent in [50, 95, 99] {
-        let (ours, floor) = (ours.at(percent), floor.at(percent));
-        let ratio = format!("{:.3}", ours / floor);
-        let label = format!("`exec` of `true`: p{percent}, ms");
-        rows.push(vec![label, number(ours), number(floor), ratio]);
-    }
+/// The same before an engine that has its answers ready.
+pub(crate) fn compare_alone(ready: &Engine) -> String {
+    let mut server = Server::start(&ready.socket);
+    let compared = Compared {
+        server: &mut server,
+        socket: &ready.socket,
+    };
+    table(&HEAD, &compared.rows(10 * CALLS, ROUNDS, 50))
+}
 
-    for (in_flight, calls) in LOADS {
-        let rounds = rounds_in_time(ROUNDS).map(|_| (server.flood(in_flight, calls), flood(socket, in_flight, calls)));
-        let (ours, floor): (Vec<f64>, Vec<f64>) = rounds.unzip();
+/// A figure of the server that nothing else has.
+fn row(label: &str, figure: String) -> Vec<String> {
+    vec![label.to_owned(), figure, "–".to_owned(), "–".to_owned()]
+}
+
+struct Compared<'a> {
+    server: &'a mut Server,
+    socket: &'a Path,
+}
+
+impl Compared<'_> {
+    /// Calls one after the other; then rounds of many in flight, which are `times` as long as before a real engine.
+    fn rows(self, calls: usize, rounds: usize, times: usize) -> Vec<Vec<String>> {
+        let Self { server, socket } = self;
+        let mut api = Api::connect(socket.to_owned());
+        api.exec_true(CONTAINER);
+        let cpu = server.cpu();
+        let runs = rounds_in_time(calls).map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
+        let (ours, floor): (Vec<f64>, Vec<f64>) = runs.unzip();
+        let cpu = (server.cpu() - cpu) / f64::from(u32::try_from(ours.len()).unwrap_or(u32::MAX));
         let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
-        let label = format!("calls a second, {in_flight} in flight");
-        rows.push(vec![label, ours.shown(), floor.shown(), ours.over(&floor)]);
+        let mut rows = vec![vec![
+            "`exec` of `true`: p50, ms".to_owned(),
+            number(ours.median()),
+            number(floor.median()),
+            ours.over(&floor),
+        ]];
+        for percent in [95, 99] {
+            let (ours, floor) = (ours.at(percent), floor.at(percent));
+            let ratio = format!("{:.3}", ours / floor);
+            let label = format!("`exec` of `true`: p{percent}, ms");
+            rows.push(vec![label, number(ours), number(floor), ratio]);
+        }
+        rows.push(row("CPU of the server a call, ms", number(cpu)));
+        for (in_flight, calls) in LOADS {
+            let calls = calls * times;
+            let rounds = rounds_in_time(rounds).map(|round| {
+                // Neither has always the other before it.
+                if round % 2 == 0 {
+                    (server.flood(in_flight, calls), flood(socket, in_flight, calls))
+                } else {
+                    let floor = flood(socket, in_flight, calls);
+                    (server.flood(in_flight, calls), floor)
+                }
+            });
+            let (ours, floor): (Vec<f64>, Vec<f64>) = rounds.unzip();
+            let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
+            let label = format!("calls a second, {in_flight} in flight");
+            rows.push(vec![label, ours.shown(), floor.shown(), ours.over(&floor)]);
+        }
+        rows
     }
-    let peak = number(server.memory("VmHWM:"));
-    rows.push(vec!["peak memory, MB".to_owned(), peak, "–".to_owned(), "–".to_owned()]);
-    table(&["", "dexec-mcp", "bare calls", "ratio"], &rows)
 }
 
 fn timed(call: impl FnOnce()) -> f64 {
@@ -163,6 +203,16 @@ impl Server {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("the server answers");
         line
+    }
+
+    /// The CPU time that it took up to now, in milliseconds.
+    fn cpu(&self) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let nanoseconds = threads.flatten().filter_map(|thread| {
+            let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            times.split(' ').next()?.parse::<u64>().ok()
+        });
+        milliseconds(Duration::from_nanos(nanoseconds.sum()))
     }
 
     /// A figure of its memory, in megabytes.
