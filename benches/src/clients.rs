@@ -125,10 +125,13 @@ impl Case {
 
 fn in_turns<T>(clients: &[Client], rounds: usize, run: impl Fn(Client) -> T) -> Vec<Vec<T>> {
     let mut runs: Vec<Vec<T>> = clients.iter().map(|_| Vec::new()).collect();
-    for round in rounds_in_time(rounds) {
-        // None has always the same one before it.
-        for turn in 0..clients.len() {
-            let number = (round + turn) % clients.len();
+    let mut random = fastrand::Rng::with_seed(0);
+    let mut order: Vec<usize> = (0..clients.len()).collect();
+    for _ in rounds_in_time(rounds) {
+        // An engine still cleans up behind the one before, and longer behind one that ends soon: none has always the same
+        // one before it.
+        random.shuffle(&mut order);
+        for &number in &order {
             runs[number].push(run(clients[number]));
         }
     }

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
-use tokio::time::sleep;
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::engine::{Attached, Engine, ExecId, ExecState};
 use crate::request::Stdin;
@@ -104,6 +105,7 @@ pub(crate) async fn pump<O: Output>(
     let mut buffers = Buffers::default();
     let mut bytes = BytesMut::with_capacity(BUFFER + REST);
     bytes.extend_from_slice(&attached.early);
+    let mut alarm = pin!(sleep(SILENCE));
 
     let deliver = async {
         let mut decoder = match terminal {
@@ -121,7 +123,7 @@ pub(crate) async fn pump<O: Output>(
                 biased;
                 read = reader.read_buf(&mut bytes) => read,
                 error = output.closed() => return Err(Break::Output(error)),
-                () = proven_end(engine, id) => Ok(0),
+                () = proven_end(alarm.as_mut(), engine, id) => Ok(0),
             };
             match read {
                 Ok(0) if decoder.is_whole(&bytes) => return Ok(Finish::Ended),
@@ -198,25 +200,36 @@ impl Decoder {
 
 /// Comes when the output has been silent for long and the engine says, asked twice, that the command has ended.
 ///
-/// The time in which the output is written does not count: an engine that waits for its reader is silent too.
-async fn proven_end(engine: &Engine, id: &ExecId) {
+/// The time in which the output is written does not count: an engine that waits for its reader is silent too. The alarm is
+/// kept from one silence to the next, as to set one takes longer than most silences.
+async fn proven_end(mut alarm: Pin<&mut Sleep>, engine: &Engine, id: &ExecId) {
+    // It is set for an earlier silence.
+    let first = Instant::now() + SILENCE;
+    if alarm.deadline() > first {
+        alarm.as_mut().reset(first);
+    }
+    alarm.as_mut().await;
+    if alarm.deadline() < first {
+        alarm.as_mut().reset(first);
+    }
     let mut pause = SILENCE;
     let mut has_ended = false;
     loop {
-        sleep(pause).await;
+        alarm.as_mut().await;
         match engine.inspect_exec(id).await {
             Ok(Some(ExecState { is_running: true, .. })) => has_ended = false,
             Ok(_) if has_ended => return,
             // Its last output may be on the way.
             Ok(_) => {
                 has_ended = true;
-                pause = SILENCE;
+                alarm.as_mut().reset(Instant::now() + SILENCE);
                 continue;
             }
             // An engine that does not answer proves nothing.
             Err(_) => {}
         }
         pause = (pause * 2).min(LONGEST_SILENCE);
+        alarm.as_mut().reset(Instant::now() + pause);
     }
 }
 

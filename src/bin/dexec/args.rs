@@ -214,7 +214,7 @@ impl Wish {
         let line: Vec<OsString> = line.into_iter().collect();
         let mut grammar = command()
             .try_get_matches_from(&line)
-            .and_then(|matches| Grammar::from_arg_matches(&matches))
+            .and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches))
             .map_err(|error| Stop::from_clap(&error, &line, &command()))?;
         if grammar.info {
             if !grammar.words.is_empty() {

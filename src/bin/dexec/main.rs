@@ -18,6 +18,8 @@ mod stdio;
 mod terminal;
 mod writer;
 
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use args::{Args, Mode, Wish};
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // tokio panics where it finds no descriptors for its signals.
     #[cfg(unix)]
-    let _ = std::array::from_fn::<_, 4, _>(|_| std::os::unix::net::UnixStream::pair())
+    let _ = std::array::from_fn::<_, 8, _>(|_| std::io::stdin().as_fd().try_clone_to_owned())
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()

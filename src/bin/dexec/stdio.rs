@@ -103,8 +103,10 @@ impl Reader {
 
     /// Comes when nobody reads any more.
     pub(crate) async fn gone(&mut self) -> io::Error {
-        // Most commands have ended by then, and need no watch.
-        tokio::time::sleep_until(self.begun + UNWATCHED_TIME).await;
+        if self.gone.is_none() {
+            // Most commands have ended by then, and need no watch.
+            tokio::time::sleep_until(self.begun + UNWATCHED_TIME).await;
+        }
         self.watch().cancelled().await;
         io::ErrorKind::BrokenPipe.into()
     }
