@@ -81,9 +81,10 @@ impl Container {
     pub fn start_with(purpose: &str, settings: Value) -> Self {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
-        // The runtime's own process stands there for a moment.
-        let of_runtime = |line: &String| line.contains("runc init") || line.contains("crun ");
-        while container.processes().iter().any(of_runtime) {
+        // The runtime's own process stands there for a moment, and then for another one that has no arguments yet.
+        let is_of_runtime = |line: &String| line.contains("runc init") || line.contains("crun ");
+        let is_there = |processes: Vec<String>| !processes.is_empty() && !processes.iter().any(is_of_runtime);
+        while !is_there(container.processes()) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         container
