@@ -9,7 +9,7 @@ use wait4::Wait4 as _;
 
 use crate::figures::{Samples, megabytes, milliseconds, table};
 use crate::proxy::Proxy;
-use crate::{CONTAINER, Engine, address, built, rounds_in_time};
+use crate::{CONTAINER, Engine, ROUNDS_TIME, address, built, rounds_in_time};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -22,6 +22,8 @@ enum Client {
     Docker,
     Podman,
     Bare,
+    /// It keeps the output to the end.
+    BareKept,
 }
 
 impl Client {
@@ -32,6 +34,7 @@ impl Client {
             Self::Docker => "docker exec",
             Self::Podman => "podman exec",
             Self::Bare => "bare",
+            Self::BareKept => "bare that keeps",
         }
     }
 
@@ -53,9 +56,12 @@ impl Client {
                 command.arg("exec");
                 command
             }
-            Self::Bare => {
+            Self::Bare | Self::BareKept => {
                 let mut command = Command::new(built("bare"));
                 command.arg(socket);
+                if self == Self::BareKept {
+                    command.arg("-k");
+                }
                 command
             }
         };
@@ -75,6 +81,7 @@ struct Case {
     /// How many bytes come out, at least.
     output: u64,
     rounds: usize,
+    time: Duration,
 }
 
 /// What one process took.
@@ -119,15 +126,15 @@ impl Case {
 
     /// The runs of each client, taken in turns.
     fn runs(&self, clients: &[Client], socket: &Path) -> Vec<Vec<Run>> {
-        in_turns(clients, self.rounds, |client| self.run(client, socket))
+        in_turns(clients, self.rounds, self.time, |client| self.run(client, socket))
     }
 }
 
-fn in_turns<T>(clients: &[Client], rounds: usize, run: impl Fn(Client) -> T) -> Vec<Vec<T>> {
+fn in_turns<T>(clients: &[Client], rounds: usize, time: Duration, run: impl Fn(Client) -> T) -> Vec<Vec<T>> {
     let mut runs: Vec<Vec<T>> = clients.iter().map(|_| Vec::new()).collect();
     let mut random = fastrand::Rng::with_seed(0);
     let mut order: Vec<usize> = (0..clients.len()).collect();
-    for _ in rounds_in_time(rounds) {
+    for _ in rounds_in_time(rounds, time) {
         // An engine still cleans up behind the one before, and longer behind one that ends soon: none has always the same
         // one before it.
         random.shuffle(&mut order);
@@ -213,6 +220,7 @@ impl Rows {
             input: None,
             output: 0,
             rounds: 1,
+            time: ROUNDS_TIME,
         };
         let count = |client: &Client| {
             case.run(*client, proxy.socket());
@@ -241,6 +249,7 @@ pub(crate) fn compare_alone(ready: &Engine) -> String {
         input: None,
         output: 1,
         rounds: 500,
+        time: ROUNDS_TIME,
     };
     let runs = case.runs(&clients, &ready.socket);
     let mut rows = Rows {
@@ -269,6 +278,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         input,
         output,
         rounds,
+        time: ROUNDS_TIME,
     };
     rows.add_usage("`true`", &case(&["true"], None, 0, 200).runs(&clients, socket));
     rows.add_counts(engine);
@@ -278,7 +288,12 @@ pub(crate) fn compare(engine: &Engine) -> String {
     rows.add("first byte, ms", &first, |run| run.first.map_or(f64::NAN, milliseconds));
 
     let out = &["sh", "-c", "dd if=/dev/zero bs=64k count=16384 2>/dev/null"];
-    rows.add_usage("1 GiB out", &case(out, None, GIB, 7).runs(&clients, socket));
+    // Its figures differ most from run to run.
+    let out = Case {
+        time: 2 * ROUNDS_TIME,
+        ..case(out, None, GIB, 9)
+    };
+    rows.add_usage("1 GiB out", &out.runs(&clients, socket));
     rows.add_usage(
         "1 GiB in and back",
         &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, socket),
@@ -290,30 +305,38 @@ pub(crate) fn compare(engine: &Engine) -> String {
         "yes 'a line of output, as many commands write it' | head -c 10485760",
     ];
     let text = case(text, None, 10 * MIB, 25);
-    let json_clients: Vec<Client> = clients.iter().copied().chain([Client::DexecJson]).collect();
-    let mut runs = text.runs(&json_clients, socket);
-    let json = runs.pop().unwrap_or_default();
+    let with_kept = [&clients[..], &[Client::DexecJson, Client::BareKept]].concat();
+    let mut runs = text.runs(&with_kept, socket);
+    let kept = runs.split_off(clients.len());
     rows.add_usage("10 MiB of text out", &runs);
 
-    let crowds = in_turns(&clients, 3, |client| crowd(client, socket));
+    let crowds = in_turns(&clients, 3, ROUNDS_TIME, |client| crowd(client, socket));
     rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));
     rows.add("50 in parallel: CPU of all, ms", &crowds, |(_, cpu)| milliseconds(*cpu));
 
     let compared = rows.table();
 
-    let raw = &runs[0];
-    let of = |value: fn(&Run) -> f64| -> [Samples; 2] {
-        [json.iter().map(value).collect(), raw.iter().map(value).collect()]
+    let pairs = [[&kept[0], &runs[0]], [&kept[1], &runs[runs.len() - 1]]];
+    let row = |label: &str, value: fn(&Run) -> f64| {
+        let samples = pairs.map(|pair| pair.map(|runs| runs.iter().map(value).collect::<Samples>()));
+        let shown = samples
+            .iter()
+            .flat_map(|[kept, passed]| [kept.shown(), passed.shown(), kept.over(passed)]);
+        [label.to_owned()].into_iter().chain(shown).collect::<Vec<_>>()
     };
     let rows = [
-        ("wall, ms", of(|run| milliseconds(run.wall))),
-        ("CPU, ms", of(|run| milliseconds(run.cpu))),
-        ("peak memory, MB", of(|run| megabytes(run.peak))),
+        row("wall, ms", |run| milliseconds(run.wall)),
+        row("CPU, ms", |run| milliseconds(run.cpu)),
+        row("peak memory, MB", |run| megabytes(run.peak)),
     ];
-    let rows = rows.map(|(label, [json, raw])| vec![label.to_owned(), json.shown(), raw.shown(), json.over(&raw)]);
-    let in_json = table(
-        &["10 MiB of text as a response", "dexec", "dexec --raw", "ratio"],
-        &rows,
-    );
-    compared + &in_json
+    let head = [
+        "10 MiB of text as a response",
+        "dexec",
+        "dexec --raw",
+        "ratio",
+        "bare that keeps",
+        "bare",
+        "ratio",
+    ];
+    compared + &table(&head, &rows)
 }

@@ -10,7 +10,7 @@ use dexec_benches::Api;
 use serde_json::{Value, json};
 
 use crate::figures::{Samples, megabytes, milliseconds, number, table};
-use crate::{CONTAINER, Engine, address, built, rounds_in_time};
+use crate::{CONTAINER, Engine, ROUNDS_TIME, address, built, rounds_in_time};
 
 const STARTS: usize = 20;
 
@@ -77,7 +77,8 @@ impl Compared<'_> {
         let mut api = Api::connect(socket.to_owned());
         api.exec_true(CONTAINER);
         let cpu = server.cpu();
-        let runs = rounds_in_time(calls).map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
+        let runs = rounds_in_time(calls, ROUNDS_TIME)
+            .map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
         let (ours, floor): (Vec<f64>, Vec<f64>) = runs.unzip();
         let cpu = (server.cpu() - cpu) / f64::from(u32::try_from(ours.len()).unwrap_or(u32::MAX));
         let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
@@ -96,7 +97,7 @@ impl Compared<'_> {
         rows.push(row("CPU of the server a call, ms", number(cpu)));
         for (in_flight, calls) in LOADS {
             let calls = calls * times;
-            let rounds = rounds_in_time(rounds).map(|round| {
+            let rounds = rounds_in_time(rounds, ROUNDS_TIME).map(|round| {
                 // Neither has always the other before it.
                 if round % 2 == 0 {
                     (server.flood(in_flight, calls), flood(socket, in_flight, calls))

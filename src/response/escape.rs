@@ -44,14 +44,17 @@ pub(super) fn write_string(writer: &mut impl Write, text: &str) -> io::Result<()
 /// Escapes a block, and gives the length of what it became.
 fn escape(mut bytes: &[u8], escaped: &mut [u8; 6 * BLOCK + WORD]) -> usize {
     let mut length = 0;
-    while let Some(word) = bytes.first_chunk::<WORD>() {
+    while let Some((word, rest)) = bytes.split_first_chunk::<WORD>() {
         escaped[length..length + WORD].copy_from_slice(word);
         let plain = plain_bytes(*word);
-        length += plain;
-        bytes = &bytes[plain..];
-        if plain < WORD {
-            length += escape_byte(bytes[0], &mut escaped[length..]);
-            bytes = &bytes[1..];
+        // Apart, so that where the next word begins does not hang on the count, which the processor would have to wait for.
+        if plain == WORD {
+            length += WORD;
+            bytes = rest;
+        } else {
+            length += plain;
+            length += escape_byte(word[plain], &mut escaped[length..]);
+            bytes = &bytes[plain + 1..];
         }
     }
     for &byte in bytes {
