@@ -125,21 +125,26 @@ impl Case {
     }
 
     /// The runs of each client, taken in turns.
-    fn runs(&self, clients: &[Client], socket: &Path) -> Vec<Vec<Run>> {
-        in_turns(clients, self.rounds, self.time, |client| self.run(client, socket))
+    fn runs(&self, clients: &[Client], engine: &Engine) -> Vec<Vec<Run>> {
+        let run = |client| self.run(client, &engine.socket);
+        in_turns(clients, engine, (self.rounds, self.time), run)
     }
 }
 
-fn in_turns<T>(clients: &[Client], rounds: usize, time: Duration, run: impl Fn(Client) -> T) -> Vec<Vec<T>> {
+fn in_turns<T>(
+    clients: &[Client],
+    engine: &Engine,
+    (rounds, time): (usize, Duration),
+    run: impl Fn(Client) -> T,
+) -> Vec<Vec<T>> {
     let mut runs: Vec<Vec<T>> = clients.iter().map(|_| Vec::new()).collect();
     let mut random = fastrand::Rng::with_seed(0);
     let mut order: Vec<usize> = (0..clients.len()).collect();
     for _ in rounds_in_time(rounds, time) {
-        // An engine still cleans up behind the one before, and longer behind one that ends soon: none has always the same
-        // one before it.
         random.shuffle(&mut order);
         for &number in &order {
             runs[number].push(run(clients[number]));
+            std::thread::sleep(engine.pause);
         }
     }
     runs
@@ -248,10 +253,10 @@ pub(crate) fn compare_alone(ready: &Engine) -> String {
         words: &["true"],
         input: None,
         output: 1,
-        rounds: 500,
+        rounds: 300,
         time: ROUNDS_TIME,
     };
-    let runs = case.runs(&clients, &ready.socket);
+    let runs = case.runs(&clients, ready);
     let mut rows = Rows {
         clients,
         rows: Vec::new(),
@@ -267,7 +272,6 @@ pub(crate) fn compare(engine: &Engine) -> String {
     if engine.name == "podman" {
         clients.insert(2, Client::Podman);
     }
-    let socket = &engine.socket;
     let mut rows = Rows {
         clients: clients.clone(),
         rows: Vec::new(),
@@ -280,11 +284,11 @@ pub(crate) fn compare(engine: &Engine) -> String {
         rounds,
         time: ROUNDS_TIME,
     };
-    rows.add_usage("`true`", &case(&["true"], None, 0, 200).runs(&clients, socket));
+    rows.add_usage("`true`", &case(&["true"], None, 0, 200).runs(&clients, engine));
     rows.add_counts(engine);
 
     // The command lives on, so that the end is no help.
-    let first = case(&["sh", "-c", "echo; exec sleep 0.05"], None, 1, 60).runs(&clients, socket);
+    let first = case(&["sh", "-c", "echo; exec sleep 0.05"], None, 1, 60).runs(&clients, engine);
     rows.add("first byte, ms", &first, |run| run.first.map_or(f64::NAN, milliseconds));
 
     let out = &["sh", "-c", "dd if=/dev/zero bs=64k count=16384 2>/dev/null"];
@@ -293,10 +297,10 @@ pub(crate) fn compare(engine: &Engine) -> String {
         time: 2 * ROUNDS_TIME,
         ..case(out, None, GIB, 9)
     };
-    rows.add_usage("1 GiB out", &out.runs(&clients, socket));
+    rows.add_usage("1 GiB out", &out.runs(&clients, engine));
     rows.add_usage(
         "1 GiB in and back",
-        &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, socket),
+        &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, engine),
     );
 
     let text = &[
@@ -306,11 +310,13 @@ pub(crate) fn compare(engine: &Engine) -> String {
     ];
     let text = case(text, None, 10 * MIB, 25);
     let with_kept = [&clients[..], &[Client::DexecJson, Client::BareKept]].concat();
-    let mut runs = text.runs(&with_kept, socket);
+    let mut runs = text.runs(&with_kept, engine);
     let kept = runs.split_off(clients.len());
     rows.add_usage("10 MiB of text out", &runs);
 
-    let crowds = in_turns(&clients, 3, ROUNDS_TIME, |client| crowd(client, socket));
+    let crowds = in_turns(&clients, engine, (3, ROUNDS_TIME), |client| {
+        crowd(client, &engine.socket)
+    });
     rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));
     rows.add("50 in parallel: CPU of all, ms", &crowds, |(_, cpu)| milliseconds(*cpu));
 

@@ -6,7 +6,8 @@ use crate::built;
 use crate::figures::megabytes;
 
 const LEGEND: &str = "
-Every client is a process of its own, and the clients take turns. A figure is the median, behind it the quartiles; a ratio
+Every client is a process of its own. The clients take turns in a random order, with a pause of 30 ms behind each, in which the
+engine cleans up. A figure is the median, behind it the quartiles; a ratio
 is one of medians, behind it the interval in which 90 of 100 ratios lie when the runs are drawn again from those that were made
 (a bootstrap). CPU is the user and system time of the client alone, without the engine; what `podman exec` leaves behind
 in other processes (conmon) is not in it. Peak memory is the client's resident set, and no less than what started it has

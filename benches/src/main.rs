@@ -60,6 +60,9 @@ fn tell(part: &str) {
     print!("{part}");
 }
 
+/// How long an engine cleans up behind a command, which takes from the next client what it takes.
+const CLEANING_TIME: Duration = Duration::from_millis(30);
+
 /// The numbers of the rounds: so many, or as many as there is time for, and one at least.
 fn rounds_in_time(rounds: usize, time: Duration) -> impl Iterator<Item = usize> {
     let begun = Instant::now();
@@ -70,6 +73,8 @@ fn rounds_in_time(rounds: usize, time: Duration) -> impl Iterator<Item = usize> 
 struct Engine {
     name: String,
     socket: PathBuf,
+    /// How long it is left alone behind a client.
+    pause: Duration,
 }
 
 impl Engine {
@@ -77,6 +82,7 @@ impl Engine {
         Self {
             name: words[0].clone(),
             socket: words[1].clone().into(),
+            pause: CLEANING_TIME,
         }
     }
 

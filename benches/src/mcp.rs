@@ -43,7 +43,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     ];
     let compared = Compared {
         server: &mut server,
-        socket,
+        engine,
     };
     rows.extend(compared.rows(CALLS, ROUNDS, 1));
     rows.push(row("peak memory, MB", number(server.memory("VmHWM:"))));
@@ -55,9 +55,9 @@ pub(crate) fn compare_alone(ready: &Engine) -> String {
     let mut server = Server::start(&ready.socket);
     let compared = Compared {
         server: &mut server,
-        socket: &ready.socket,
+        engine: ready,
     };
-    table(&HEAD, &compared.rows(10 * CALLS, ROUNDS, 50))
+    table(&HEAD, &compared.rows(10 * CALLS, ROUNDS, 20))
 }
 
 /// A figure of the server that nothing else has.
@@ -67,13 +67,14 @@ fn row(label: &str, figure: String) -> Vec<String> {
 
 struct Compared<'a> {
     server: &'a mut Server,
-    socket: &'a Path,
+    engine: &'a Engine,
 }
 
 impl Compared<'_> {
     /// Calls one after the other; then rounds of many in flight, which are `times` as long as before a real engine.
     fn rows(self, calls: usize, rounds: usize, times: usize) -> Vec<Vec<String>> {
-        let Self { server, socket } = self;
+        let Self { server, engine } = self;
+        let socket = &engine.socket;
         let mut api = Api::connect(socket.to_owned());
         api.exec_true(CONTAINER);
         let cpu = server.cpu();
@@ -97,7 +98,7 @@ impl Compared<'_> {
         rows.push(row("CPU of the server a call, ms", number(cpu)));
         for (in_flight, calls) in LOADS {
             let calls = calls * times;
-            let rounds = rounds_in_time(rounds, ROUNDS_TIME).map(|round| {
+            let rounds = rounds_in_time(rounds, ROUNDS_TIME * 2 / 3).map(|round| {
                 // Neither has always the other before it.
                 if round % 2 == 0 {
                     (server.flood(in_flight, calls), flood(socket, in_flight, calls))

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::Engine;
 
@@ -29,6 +30,7 @@ pub(crate) fn engine() -> Engine {
     Engine {
         name: "ready".to_owned(),
         socket,
+        pause: Duration::ZERO,
     }
 }
 

@@ -12,8 +12,8 @@ use super::output::{Output, Stream};
 /// How many bytes of each stream a [`Capture`] keeps unless told otherwise: 64 MiB.
 pub const CAPTURE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Output that is longer is taken to go on: 1 MiB.
-const LONG: usize = 1024 * 1024;
+/// Output that is longer is taken to go on: 64 KiB.
+const LONG: usize = 64 * 1024;
 
 /// More than the line takes that a response puts between head and tail.
 const LINE: usize = 128;
