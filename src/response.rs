@@ -220,20 +220,10 @@ impl Response {
     /// # Errors
     ///
     /// The writer's own.
-    pub fn write_json(mut self, mut writer: impl io::Write) -> io::Result<()> {
+    pub fn write_json(mut self, writer: impl io::Write) -> io::Result<()> {
         let streams = [("stdout", self.stdout.take()), ("stderr", self.stderr.take())];
-        let rest = serde_json::to_vec(&self)?;
-        // The exit code, a number, stands before the streams.
-        let behind_code = rest.iter().position(|&byte| byte == b',').unwrap_or(rest.len());
-        let (code, rest) = rest.split_at(behind_code);
-        writer.write_all(code)?;
-        for (name, text) in streams {
-            if let Some(text) = text {
-                write!(writer, ",\"{name}\":")?;
-                escape::write_string(&mut writer, &text)?;
-            }
-        }
-        writer.write_all(rest)
+        let mut writer = escape::Inserting::new(writer, streams);
+        Ok(serde_json::to_writer(&mut writer, &self)?)
     }
 
     /// How many characters the response has as JSON on one line.
@@ -322,7 +312,7 @@ impl Rendered {
     fn bytes_in_json(&self, limit: Option<usize>) -> usize {
         let texts = [Some(&self.head), self.gap.as_ref().map(|(_, tail)| tail)];
         let bytes: usize = texts.into_iter().flatten().map(|text| fit::bytes_in_json(text)).sum();
-        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(fit::LONGEST_IN_JSON));
+        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(escape::LONGEST));
         (bytes + fit::LONGEST_MARKER).min(most)
     }
 

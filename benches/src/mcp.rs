@@ -41,11 +41,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         row("start to initialized, ms", starts.shown()),
         row("memory after one call, MB", number(resident)),
     ];
-    let compared = Compared {
-        server: &mut server,
-        engine,
-    };
-    rows.extend(compared.rows(CALLS, ROUNDS, 1));
+    rows.extend(compared(&mut server, engine, CALLS, 1));
     rows.push(row("peak memory, MB", number(server.memory("VmHWM:"))));
     table(&HEAD, &rows)
 }
@@ -53,11 +49,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
 /// The same before an engine that has its answers ready.
 pub(crate) fn compare_alone(ready: &Engine) -> String {
     let mut server = Server::start(&ready.socket);
-    let compared = Compared {
-        server: &mut server,
-        engine: ready,
-    };
-    table(&HEAD, &compared.rows(10 * CALLS, ROUNDS, 20))
+    table(&HEAD, &compared(&mut server, ready, 10 * CALLS, 20))
 }
 
 /// A figure of the server that nothing else has.
@@ -65,55 +57,52 @@ fn row(label: &str, figure: String) -> Vec<String> {
     vec![label.to_owned(), figure, "–".to_owned(), "–".to_owned()]
 }
 
-struct Compared<'a> {
-    server: &'a mut Server,
-    engine: &'a Engine,
-}
-
-impl Compared<'_> {
-    /// Calls one after the other; then rounds of many in flight, which are `times` as long as before a real engine.
-    fn rows(self, calls: usize, rounds: usize, times: usize) -> Vec<Vec<String>> {
-        let Self { server, engine } = self;
-        let socket = &engine.socket;
-        let mut api = Api::connect(socket.to_owned());
-        api.exec_true(CONTAINER);
-        let cpu = server.cpu();
-        let runs = rounds_in_time(calls, ROUNDS_TIME)
-            .map(|_| (timed(|| server.exec_true()), timed(|| api.exec_true(CONTAINER))));
-        let (ours, floor): (Vec<f64>, Vec<f64>) = runs.unzip();
-        let cpu = (server.cpu() - cpu) / f64::from(u32::try_from(ours.len()).unwrap_or(u32::MAX));
-        let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
-        let mut rows = vec![vec![
-            "`exec` of `true`: p50, ms".to_owned(),
-            number(ours.median()),
-            number(floor.median()),
-            ours.over(&floor),
-        ]];
-        for percent in [95, 99] {
-            let (ours, floor) = (ours.at(percent), floor.at(percent));
-            let ratio = format!("{:.3}", ours / floor);
-            let label = format!("`exec` of `true`: p{percent}, ms");
-            rows.push(vec![label, number(ours), number(floor), ratio]);
-        }
-        rows.push(row("CPU of the server a call, ms", number(cpu)));
-        for (in_flight, calls) in LOADS {
-            let calls = calls * times;
-            let rounds = rounds_in_time(rounds, ROUNDS_TIME * 2 / 3).map(|round| {
-                // Neither has always the other before it.
-                if round % 2 == 0 {
-                    (server.flood(in_flight, calls), flood(socket, in_flight, calls))
-                } else {
-                    let floor = flood(socket, in_flight, calls);
-                    (server.flood(in_flight, calls), floor)
-                }
-            });
-            let (ours, floor): (Vec<f64>, Vec<f64>) = rounds.unzip();
-            let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
-            let label = format!("calls a second, {in_flight} in flight");
-            rows.push(vec![label, ours.shown(), floor.shown(), ours.over(&floor)]);
-        }
-        rows
+/// Calls one after the other; then rounds of many in flight, which are `times` as long as before a real engine.
+fn compared(server: &mut Server, engine: &Engine, calls: usize, times: usize) -> Vec<Vec<String>> {
+    let socket = &engine.socket;
+    let mut api = Api::connect(socket.to_owned());
+    api.exec_true(CONTAINER);
+    let cpu = server.cpu();
+    let runs = rounds_in_time(calls, ROUNDS_TIME).map(|_| {
+        let ours = timed(|| server.exec_true());
+        std::thread::sleep(engine.pause);
+        let floor = timed(|| api.exec_true(CONTAINER));
+        std::thread::sleep(engine.pause);
+        (ours, floor)
+    });
+    let (ours, floor): (Vec<f64>, Vec<f64>) = runs.unzip();
+    let cpu = (server.cpu() - cpu) / f64::from(u32::try_from(ours.len()).unwrap_or(u32::MAX));
+    let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
+    let mut rows = vec![vec![
+        "`exec` of `true`: p50, ms".to_owned(),
+        number(ours.median()),
+        number(floor.median()),
+        ours.over(&floor),
+    ]];
+    for percent in [95, 99] {
+        let (ours, floor) = (ours.at(percent), floor.at(percent));
+        let ratio = format!("{:.3}", ours / floor);
+        let label = format!("`exec` of `true`: p{percent}, ms");
+        rows.push(vec![label, number(ours), number(floor), ratio]);
     }
+    rows.push(row("CPU of the server a call, ms", number(cpu)));
+    for (in_flight, calls) in LOADS {
+        let calls = calls * times;
+        let rounds = rounds_in_time(ROUNDS, ROUNDS_TIME * 2 / 3).map(|round| {
+            // Neither has always the other before it.
+            if round % 2 == 0 {
+                (server.flood(in_flight, calls), flood(socket, in_flight, calls))
+            } else {
+                let floor = flood(socket, in_flight, calls);
+                (server.flood(in_flight, calls), floor)
+            }
+        });
+        let (ours, floor): (Vec<f64>, Vec<f64>) = rounds.unzip();
+        let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
+        let label = format!("calls a second, {in_flight} in flight");
+        rows.push(vec![label, ours.shown(), floor.shown(), ours.over(&floor)]);
+    }
+    rows
 }
 
 fn timed(call: impl FnOnce()) -> f64 {
@@ -207,14 +196,17 @@ impl Server {
         line
     }
 
-    /// The CPU time that it took up to now, in milliseconds.
+    /// The CPU time that it took up to now, in milliseconds; its ended threads are in it.
     fn cpu(&self) -> f64 {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
-        let nanoseconds = threads.flatten().filter_map(|thread| {
-            let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            times.split(' ').next()?.parse::<u64>().ok()
-        });
-        milliseconds(Duration::from_nanos(nanoseconds.sum()))
+        const MILLISECONDS_A_TICK: f64 = 10.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // The first field behind the name is the third.
+        let behind_name = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = behind_name
+            .skip(14 - 3)
+            .take(2)
+            .map(|ticks| ticks.parse::<f64>().expect("it is a number"));
+        ticks.sum::<f64>() * MILLISECONDS_A_TICK
     }
 
     /// A figure of its memory, in megabytes.

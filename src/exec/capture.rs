@@ -99,15 +99,14 @@ impl Stored {
         }
     }
 
-    /// Long output gets all its room at once, for the tail too and for a line between them, and is not moved again: memory
-    /// that nothing was written to costs nothing.
+    /// Long output gets all its room at once, for the tail too and for a line between them, so that it need not be moved
+    /// when it grows: where nothing was written, it costs no more than addresses on most systems.
     fn extend_head(&mut self, bytes: &[u8]) {
         let length = self.head.len();
         if length + bytes.len() > self.head.capacity().max(LONG) {
             // Where there is not as much, there may be enough.
-            let _ = self
-                .head
-                .try_reserve_exact(self.head_limit + self.tail_limit + LINE - length);
+            let whole = (self.head_limit + self.tail_limit).saturating_add(LINE);
+            let _ = self.head.try_reserve_exact(whole - length);
         }
         self.head.extend_from_slice(bytes);
     }
@@ -117,12 +116,11 @@ impl Stored {
         let length = self.tail.len();
         let needed = length + bytes.len();
         if needed > self.tail.capacity() {
-            let capacity = if needed > LONG {
-                self.tail_limit
-            } else {
-                needed.max(self.tail.capacity() * 2)
-            };
-            self.tail.reserve_exact(capacity.min(self.tail_limit) - length);
+            let has_all = needed > LONG && self.tail.try_reserve_exact(self.tail_limit - length).is_ok();
+            if !has_all {
+                let capacity = needed.max(self.tail.capacity() * 2).min(self.tail_limit);
+                self.tail.reserve_exact(capacity - length);
+            }
         }
         self.tail.extend(bytes);
     }
@@ -133,6 +131,7 @@ impl Stored {
             self.head.extend_from_slice(first);
             self.head.extend_from_slice(second);
             self.tail = VecDeque::new();
+            self.head.shrink_to_fit();
         }
         Captured {
             head: self.head,
@@ -271,6 +270,24 @@ mod tests {
         assert_eq!(captured.head, b"a\xe2");
         assert_eq!(captured.tail, b"\xbc!");
         assert_eq!(captured.gap.map(|gap| gap.as_written.characters), Some(2));
+    }
+
+    #[test]
+    fn long_output_is_kept_as_far_as_the_limit_goes() {
+        let whole: Vec<u8> = (0..=250).cycle().take(5 * LONG).collect();
+        let pieces: Vec<&[u8]> = whole.chunks(10_000).collect();
+        for limit in [LONG, 3 * LONG, 4 * LONG + 1, 5 * LONG - 1, 5 * LONG, usize::MAX] {
+            let captured = store(limit, &pieces);
+            let left_out = whole.len().saturating_sub(limit);
+            assert_eq!(captured.left_out(), left_out as u64, "{limit}");
+            assert!(whole.starts_with(&captured.head), "{limit}");
+            assert!(whole.ends_with(&captured.tail), "{limit}");
+            assert_eq!(
+                captured.head.len() + captured.tail.len() + left_out,
+                whole.len(),
+                "{limit}"
+            );
+        }
     }
 
     proptest! {

@@ -203,33 +203,34 @@ impl Decoder {
 /// The time in which the output is written does not count: an engine that waits for its reader is silent too. The alarm is
 /// kept from one silence to the next, as to set one takes longer than most silences.
 async fn proven_end(mut alarm: Pin<&mut Sleep>, engine: &Engine, id: &ExecId) {
-    // It is set for an earlier silence.
-    let first = Instant::now() + SILENCE;
-    if alarm.deadline() > first {
-        alarm.as_mut().reset(first);
-    }
-    alarm.as_mut().await;
-    if alarm.deadline() < first {
-        alarm.as_mut().reset(first);
-    }
     let mut pause = SILENCE;
+    let mut question = Instant::now() + pause;
     let mut has_ended = false;
     loop {
+        // What it was set for may be an earlier silence.
+        if alarm.is_elapsed() || alarm.deadline() > question {
+            alarm.as_mut().reset(question);
+        }
         alarm.as_mut().await;
-        match engine.inspect_exec(id).await {
-            Ok(Some(ExecState { is_running: true, .. })) => has_ended = false,
+        if alarm.deadline() < question {
+            continue;
+        }
+        pause = match engine.inspect_exec(id).await {
+            Ok(Some(ExecState { is_running: true, .. })) => {
+                has_ended = false;
+                pause * 2
+            }
             Ok(_) if has_ended => return,
             // Its last output may be on the way.
             Ok(_) => {
                 has_ended = true;
-                alarm.as_mut().reset(Instant::now() + SILENCE);
-                continue;
+                SILENCE
             }
             // An engine that does not answer proves nothing.
-            Err(_) => {}
-        }
-        pause = (pause * 2).min(LONGEST_SILENCE);
-        alarm.as_mut().reset(Instant::now() + pause);
+            Err(_) => pause * 2,
+        };
+        pause = pause.min(LONGEST_SILENCE);
+        question = Instant::now() + pause;
     }
 }
 

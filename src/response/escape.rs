@@ -5,7 +5,10 @@ use std::io::{self, Write};
 /// How much text is escaped before it is written.
 const BLOCK: usize = 512;
 
-/// Every byte of a word the same.
+/// The most bytes that a character has within a JSON string: a control character is written as `\u0000`.
+pub(super) const LONGEST: usize = 6;
+
+/// A one in each byte of a word: times a byte, that byte in each.
 const ONES: u64 = u64::from_ne_bytes([1; WORD]);
 const HIGH_BITS: u64 = ONES << 7;
 const WORD: usize = size_of::<u64>();
@@ -29,10 +32,58 @@ const ESCAPES: [u8; 256] = {
     escapes
 };
 
+/// How many bytes a character of ASCII has within a JSON string.
+pub(super) fn width(character: u8) -> usize {
+    match ESCAPES[usize::from(character)] {
+        0 => 1,
+        b'u' => LONGEST,
+        _ => 2,
+    }
+}
+
+/// Puts texts behind the first field of an object, a number, while it is written.
+pub(super) struct Inserting<W> {
+    writer: W,
+    /// Each with its name; taken when they are written.
+    texts: Option<[(&'static str, Option<String>); 2]>,
+}
+
+impl<W: Write> Inserting<W> {
+    pub(super) fn new(writer: W, texts: [(&'static str, Option<String>); 2]) -> Self {
+        let texts = Some(texts);
+        Self { writer, texts }
+    }
+}
+
+impl<W: Write> Write for Inserting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(end) = bytes
+            .iter()
+            .position(|&byte| byte == b',')
+            .filter(|_| self.texts.is_some())
+        else {
+            return self.writer.write(bytes);
+        };
+        self.writer.write_all(&bytes[..end])?;
+        for (name, text) in self.texts.take().into_iter().flatten() {
+            if let Some(text) = text {
+                write!(self.writer, ",\"{name}\":")?;
+                write_string(&mut self.writer, &text)?;
+            }
+        }
+        self.writer.write_all(&bytes[end..])?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
 /// Writes `text` as a JSON string, quotes included, as `serde_json` does.
-pub(super) fn write_string(writer: &mut impl Write, text: &str) -> io::Result<()> {
-    // The longest escape has six bytes, and a whole word is copied before it is looked at.
-    let mut escaped = [0; 6 * BLOCK + WORD];
+fn write_string(writer: &mut impl Write, text: &str) -> io::Result<()> {
+    // A whole word is copied before it is looked at.
+    let mut escaped = [0; LONGEST * BLOCK + WORD];
     writer.write_all(b"\"")?;
     for block in text.as_bytes().chunks(BLOCK) {
         let length = escape(block, &mut escaped);
@@ -42,7 +93,7 @@ pub(super) fn write_string(writer: &mut impl Write, text: &str) -> io::Result<()
 }
 
 /// Escapes a block, and gives the length of what it became.
-fn escape(mut bytes: &[u8], escaped: &mut [u8; 6 * BLOCK + WORD]) -> usize {
+fn escape(mut bytes: &[u8], escaped: &mut [u8; LONGEST * BLOCK + WORD]) -> usize {
     let mut length = 0;
     while let Some((word, rest)) = bytes.split_first_chunk::<WORD>() {
         escaped[length..length + WORD].copy_from_slice(word);
@@ -82,8 +133,8 @@ fn escape_byte(byte: u8, escaped: &mut [u8]) -> usize {
         }
         b'u' => {
             let (high, low) = (usize::from(byte >> 4), usize::from(byte & 0xf));
-            escaped[..6].copy_from_slice(&[b'\\', b'u', b'0', b'0', HEX[high], HEX[low]]);
-            6
+            escaped[..LONGEST].copy_from_slice(&[b'\\', b'u', b'0', b'0', HEX[high], HEX[low]]);
+            LONGEST
         }
         letter => {
             escaped[..2].copy_from_slice(&[b'\\', letter]);

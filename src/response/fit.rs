@@ -1,10 +1,9 @@
 //! Text brought within a number of characters.
 
+use super::escape;
+
 /// Below this limit a line that says what is missing would take the place of what matters.
 const SMALLEST_WITH_MARKER: usize = 200;
-
-/// The most bytes that a character has within a JSON string: a control character is written as `\u0000`.
-pub(super) const LONGEST_IN_JSON: usize = 6;
 
 /// The most bytes that a marker has within a JSON string.
 pub(super) const LONGEST_MARKER: usize = 64;
@@ -68,9 +67,8 @@ pub(super) fn bytes_in_json(text: &str) -> usize {
 }
 
 fn character_in_json(character: char) -> usize {
-    match character {
-        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        '\0'..'\u{20}' => LONGEST_IN_JSON,
+    match u8::try_from(character) {
+        Ok(byte) if byte.is_ascii() => escape::width(byte),
         _ => character.len_utf8(),
     }
 }

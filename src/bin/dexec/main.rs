@@ -53,11 +53,14 @@ fn main() -> ExitCode {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    // tokio panics where it finds no descriptors for its signals.
+    // tokio panics where it finds no descriptors for its signals: it takes six, of which a pair is made anew.
     #[cfg(unix)]
-    let _ = std::array::from_fn::<_, 8, _>(|_| std::io::stdin().as_fd().try_clone_to_owned())
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
+    let _ = (
+        std::os::unix::net::UnixStream::pair()?,
+        std::array::from_fn::<_, 6, _>(|_| std::io::stdin().as_fd().try_clone_to_owned())
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?,
+    );
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 

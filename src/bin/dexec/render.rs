@@ -89,40 +89,32 @@ pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     }
 }
 
-/// Prints a response, on one line unless it is for a terminal.
+type Stdout = BufWriter<stdio::Patient<File>>;
+
+/// Prints a response.
 pub(crate) async fn response(response: Response) -> io::Result<()> {
-    line(move |stdout, is_terminal| {
-        if is_terminal {
-            serde_json::to_writer_pretty(stdout, &response)?;
-            return Ok(());
-        }
-        response.write_json(stdout)
-    })
-    .await
+    json(response, |response, stdout| response.write_json(stdout)).await
 }
 
-/// Prints a report, on one line unless it is for a terminal.
-pub(crate) async fn report(report: impl Serialize + Send + 'static) -> io::Result<()> {
-    line(move |stdout, is_terminal| {
-        let written = if is_terminal {
-            serde_json::to_writer_pretty(stdout, &report)
-        } else {
-            serde_json::to_writer(stdout, &report)
-        };
-        Ok(written?)
-    })
-    .await
+/// Prints a report.
+pub(crate) async fn report<T: Serialize + Send + 'static>(report: T) -> io::Result<()> {
+    json(report, |report, stdout| Ok(serde_json::to_writer(stdout, &report)?)).await
 }
 
-/// Prints what `write` writes, which is told whether it is for a terminal, and the end of its line.
-async fn line(
-    write: impl FnOnce(&mut BufWriter<stdio::Patient<File>>, bool) -> io::Result<()> + Send + 'static,
+/// Prints a value, by `on_one_line` unless it is for a terminal.
+async fn json<T: Serialize + Send + 'static>(
+    value: T,
+    on_one_line: fn(T, &mut Stdout) -> io::Result<()>,
 ) -> io::Result<()> {
     let written = tokio::task::spawn_blocking(move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
         let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
-        write(&mut stdout, is_terminal)?;
+        if is_terminal {
+            serde_json::to_writer_pretty(&mut stdout, &value)?;
+        } else {
+            on_one_line(value, &mut stdout)?;
+        }
         stdout.write_all(b"\n")?;
         stdout.flush()
     });
