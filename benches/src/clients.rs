@@ -94,6 +94,18 @@ struct Run {
 }
 
 impl Case {
+    /// With the time that each has.
+    fn new(words: &'static [&'static str], input: Option<u64>, output: u64, rounds: usize) -> Self {
+        let time = ROUNDS_TIME;
+        Self {
+            words,
+            input,
+            output,
+            rounds,
+            time,
+        }
+    }
+
     fn run(&self, client: Client, socket: &Path) -> Run {
         let mut command = client.command(socket, self.input.is_some(), self.words);
         let stdin = self.input.map_or_else(Stdio::null, |_| Stdio::piped());
@@ -220,13 +232,7 @@ impl Rows {
 
     fn add_counts(&mut self, engine: &Engine) {
         let proxy = Proxy::before(&engine.socket);
-        let case = Case {
-            words: &["true"],
-            input: None,
-            output: 0,
-            rounds: 1,
-            time: ROUNDS_TIME,
-        };
+        let case = Case::new(&["true"], None, 0, 1);
         let count = |client: &Client| {
             case.run(*client, proxy.socket());
             // `podman exec` goes no way that could be watched.
@@ -249,14 +255,7 @@ impl Rows {
 /// One `true` before an engine that has its answers ready.
 pub(crate) fn compare_alone(ready: &Engine) -> String {
     let clients = vec![Client::Dexec, Client::Docker, Client::Bare];
-    let case = Case {
-        words: &["true"],
-        input: None,
-        output: 1,
-        rounds: 300,
-        time: ROUNDS_TIME,
-    };
-    let runs = case.runs(&clients, ready);
+    let runs = Case::new(&["true"], None, 1, 300).runs(&clients, ready);
     let mut rows = Rows {
         clients,
         rows: Vec::new(),
@@ -277,30 +276,23 @@ pub(crate) fn compare(engine: &Engine) -> String {
         rows: Vec::new(),
     };
 
-    let case = |words, input, output, rounds| Case {
-        words,
-        input,
-        output,
-        rounds,
-        time: ROUNDS_TIME,
-    };
-    rows.add_usage("`true`", &case(&["true"], None, 0, 200).runs(&clients, engine));
+    rows.add_usage("`true`", &Case::new(&["true"], None, 0, 200).runs(&clients, engine));
     rows.add_counts(engine);
 
     // The command lives on, so that the end is no help.
-    let first = case(&["sh", "-c", "echo; exec sleep 0.05"], None, 1, 60).runs(&clients, engine);
+    let first = Case::new(&["sh", "-c", "echo; exec sleep 0.05"], None, 1, 60).runs(&clients, engine);
     rows.add("first byte, ms", &first, |run| run.first.map_or(f64::NAN, milliseconds));
 
     let out = &["sh", "-c", "dd if=/dev/zero bs=64k count=16384 2>/dev/null"];
     // Its figures differ most from run to run.
     let out = Case {
         time: 2 * ROUNDS_TIME,
-        ..case(out, None, GIB, 9)
+        ..Case::new(out, None, GIB, 9)
     };
     rows.add_usage("1 GiB out", &out.runs(&clients, engine));
     rows.add_usage(
         "1 GiB in and back",
-        &case(&["cat"], Some(GIB), GIB, 5).runs(&clients, engine),
+        &Case::new(&["cat"], Some(GIB), GIB, 5).runs(&clients, engine),
     );
 
     let text = &[
@@ -308,7 +300,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         "-c",
         "yes 'a line of output, as many commands write it' | head -c 10485760",
     ];
-    let text = case(text, None, 10 * MIB, 25);
+    let text = Case::new(text, None, 10 * MIB, 25);
     let with_kept = [&clients[..], &[Client::DexecJson, Client::BareKept]].concat();
     let mut runs = text.runs(&with_kept, engine);
     let kept = runs.split_off(clients.len());

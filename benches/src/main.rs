@@ -26,6 +26,9 @@ const CONTAINER: &str = "dexec-shell";
 /// After this time no new round of anything is begun: all of it is to take less than ten minutes.
 const ROUNDS_TIME: Duration = Duration::from_secs(15);
 
+/// How long an engine cleans up behind a command, which takes from the next client what it takes.
+const CLEANING_TIME: Duration = Duration::from_millis(30);
+
 fn main() {
     let mut words = std::env::args().skip(1);
     let results = words.next().expect("usage: side-by-side RESULTS NAME SOCKET...");
@@ -59,9 +62,6 @@ fn main() {
 fn tell(part: &str) {
     print!("{part}");
 }
-
-/// How long an engine cleans up behind a command, which takes from the next client what it takes.
-const CLEANING_TIME: Duration = Duration::from_millis(30);
 
 /// The numbers of the rounds: so many, or as many as there is time for, and one at least.
 fn rounds_in_time(rounds: usize, time: Duration) -> impl Iterator<Item = usize> {

@@ -57,11 +57,9 @@ impl<W: Write> Inserting<W> {
 
 impl<W: Write> Write for Inserting<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Some(end) = bytes
-            .iter()
-            .position(|&byte| byte == b',')
-            .filter(|_| self.texts.is_some())
-        else {
+        // Behind them may stand megabytes, in which nothing is looked for.
+        let first_end = self.texts.as_ref().and_then(|_| memchr::memchr(b',', bytes));
+        let Some(end) = first_end else {
             return self.writer.write(bytes);
         };
         self.writer.write_all(&bytes[..end])?;

@@ -53,7 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    // tokio panics where it finds no descriptors for its signals: it takes six, of which a pair is made anew.
+    // tokio panics where it finds no descriptors for its signals, of which it takes six; a connection takes more. Duplicates
+    // cost least, but only what is made anew, the pair, tells whether the whole system has room.
     #[cfg(unix)]
     let _ = (
         std::os::unix::net::UnixStream::pair()?,
