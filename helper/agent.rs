@@ -1,21 +1,35 @@
-//! Looks for a command's processes and sends signals to them, as the client asks line by line.
+//! Lists a container's processes, says which carry a command's marker, and sends signals, as the client asks line by
+//! line.
 
 use core::iter;
 
-use crate::environ::{self, Origin};
+use crate::environ::{self, Sign};
 use crate::lines::{Line, Lines};
 use crate::output::Output;
-use crate::proc::{self, Processes, Stat};
+use crate::own_file;
+use crate::proc::{self, Cgroup, Owner, Processes, Stat};
 use crate::start::Strings;
 use crate::sys::{self, Errno, File};
-use crate::text;
+use crate::text::{self, Path};
+
+/// The longest path that the kernel takes, with the zero that ends it.
+const LONGEST_PATH: usize = 4096;
 
 pub fn run(mut arguments: Strings) -> u8 {
     let Some(marker) = arguments.next().and_then(|marker| Marker::of(marker.to_bytes())) else {
         return crate::misused(b"agent NAME=VALUE");
     };
+    // The program runs on without its file, and whatever ends it, nothing is left behind.
+    let is_unlinked = own_file::unlink().is_ok();
     let mut output = Output::stdout();
-    output.bytes(b"ready ").number(sys::own_pid()).end_line();
+    output
+        .bytes(b"ready ")
+        .number(sys::own_pid())
+        .bytes(b" ")
+        .number(sys::effective_uid())
+        .bytes(if proc::can_act_as_others() { b" any" } else { b" own" })
+        .bytes(if is_unlinked { b" unlinked" } else { b" linked" })
+        .end_line();
     output.flush();
 
     let mut lines = Lines::of_stdin();
@@ -64,19 +78,32 @@ impl<'a> Marker<'a> {
 fn obey(line: &[u8], marker: &Marker<'_>, output: &mut Output) -> Option<Result<(), Errno>> {
     let mut words = line.split(|&byte| byte == b' ');
     match words.next()? {
-        b"list" if words.next().is_none() => return Some(list(marker, output)),
+        b"clock" if words.next().is_none() => output.number(sys::microseconds_since_boot()).end_line(),
+        b"list" => {
+            let since = text::number(words.next()?)?;
+            if words.next().is_some() {
+                return None;
+            }
+            return Some(list(since, marker, output));
+        }
         b"kill" => {
             let signal = text::small_number(words.next()?)?;
             check(targets(words.clone()))?;
             for (pid, start) in targets(words).flatten() {
-                send_signal(signal, pid, start);
+                send_signal(signal, pid, start, output);
             }
         }
         b"look" => {
+            let first = process(words.next()?)?;
             check(words.clone().map(process))?;
             for pid in words.filter_map(process) {
-                look(pid, marker, output);
+                look(pid, first, marker, output);
             }
+        }
+        b"unlink" => {
+            let path = Path::<LONGEST_PATH>::of(&[words.next()?])?;
+            // What comes of it is not told: nothing more can be done.
+            let _ = sys::unlink(path.as_c_str());
         }
         _ => return None,
     }
@@ -103,49 +130,61 @@ fn process(word: &[u8]) -> Option<u32> {
     text::small_number(word).filter(|&pid| pid > 0 && i32::try_from(pid).is_ok())
 }
 
-/// First the marked ones; then all, so that a marked one's relatives that came in between are there too.
-fn list(marker: &Marker<'_>, output: &mut Output) -> Result<(), Errno> {
-    let own_pid = sys::own_pid();
+/// A line `SIGN UID PLACE STAT` for each process. Of one that began before `since` only its stat line is read.
+fn list(since: u64, marker: &Marker<'_>, output: &mut Output) -> Result<(), Errno> {
+    let cgroup = Cgroup::own();
     let mut processes = Processes::all()?;
     while let Some(pid) = processes.next()? {
-        if pid != own_pid && environ::has_entry(pid, marker.entry).unwrap_or(false) {
-            output.bytes(b"/proc/").number(pid).bytes(b"/environ").end_line();
+        let Some(stat) = Stat::of(pid) else { continue };
+        if stat.start_time().is_some_and(|start| start >= since)
+            && let Some(owner) = Owner::of(pid)
+        {
+            let sign = Sign::of(pid, &owner, marker.entry, marker.variable);
+            output.bytes(sign.name()).bytes(b" ").number(owner.uid).bytes(b" ");
+            output.bytes(if cgroup.holds(pid) { b"in " } else { b"out " });
+        } else {
+            output.bytes(b"- - - ");
         }
-    }
-    let mut processes = Processes::all()?;
-    while let Some(pid) = processes.next()? {
-        if let Some(stat) = Stat::of(pid) {
-            output.in_line(stat.as_bytes()).end_line();
-        }
+        output.in_line(stat.as_bytes()).end_line();
     }
     Ok(())
 }
 
-/// What comes of it is not told: whether the process is gone, the next list shows.
-fn send_signal(signal: u32, pid: u32, start: u64) {
+/// Answers with a line `PID ERRNO` where it was refused. A process that is gone is no refusal.
+fn send_signal(signal: u32, pid: u32, start: u64, output: &mut Output) {
     let process = File::of_process(pid);
     if process.as_ref().err() == Some(&Errno::ESRCH) || Stat::of(pid).and_then(|stat| stat.start_time()) != Some(start)
     {
         return;
     }
-    // An old kernel does not have these calls, and a filter for calls can refuse them with any error.
-    if process
-        .and_then(|process| process.send_signal(signal))
-        .is_err_and(|errno| errno != Errno::ESRCH)
+    let send = || {
+        // An old kernel does not have these calls, and a filter for calls can refuse them with any error.
+        match process.as_ref().map(|process| process.send_signal(signal)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Errno::ESRCH)) => Err(Errno::ESRCH),
+            _ => sys::kill(pid, signal),
+        }
+    };
+    let mut sent = send();
+    if sent == Err(Errno::EPERM)
+        && let Some(owner) = Owner::of(pid)
     {
-        let _ = sys::kill(pid, signal);
+        // Without the capability to signal everybody's processes, root can still become the one who may.
+        sent = proc::as_user(owner.uid, send).unwrap_or(sent);
+    }
+    if let Err(errno) = sent
+        && errno != Errno::ESRCH
+    {
+        output.number(pid).bytes(b" ").number(errno.0).end_line();
     }
 }
 
-fn look(pid: u32, marker: &Marker<'_>, output: &mut Output) {
-    let origin = Origin::of(pid, marker.variable);
-    if let Some(user) = proc::user(pid) {
-        output
-            .number(pid)
-            .bytes(b" ")
-            .number(user)
-            .bytes(b" ")
-            .bytes(origin.name())
-            .end_line();
-    }
+/// Answers with a line `PID SIGN`, where the sign may also be `own`: begun by one of the container's own processes.
+fn look(pid: u32, first: u32, marker: &Marker<'_>, output: &mut Output) {
+    let Some(owner) = Owner::of(pid) else { return };
+    let sign = match Sign::of(pid, &owner, marker.entry, marker.variable) {
+        Sign::None if environ::has_all_of(pid, first).unwrap_or(false) => b"own",
+        sign => sign.name(),
+    };
+    output.number(pid).bytes(b" ").bytes(sign).end_line();
 }

@@ -1,6 +1,6 @@
 //! What processes were started with as their environment, of whatever length.
 
-use crate::proc;
+use crate::proc::{self, Owner};
 use crate::sys::{Errno, File};
 
 /// The kernel reads it page by page.
@@ -35,9 +35,18 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Opens a process's environment, as its owner where we may not.
+fn open(pid: u32, owner: &Owner) -> Result<File, Errno> {
+    match proc::open(pid, b"environ") {
+        Err(errno @ (Errno::EACCES | Errno::EPERM)) => {
+            proc::with_file_access_of(owner, || proc::open(pid, b"environ")).unwrap_or(Err(errno))
+        }
+        opened => opened,
+    }
+}
+
 /// Whether the environment has exactly this entry.
-pub fn has_entry(pid: u32, entry: &[u8]) -> Result<bool, Errno> {
-    let environ = proc::open(pid, b"environ")?;
+fn has_entry(environ: &File, entry: &[u8]) -> Result<bool, Errno> {
     let mut search = Search::of(entry);
     let mut chunk = [0; CHUNK];
     loop {
@@ -54,28 +63,70 @@ pub fn has_entry(pid: u32, entry: &[u8]) -> Result<bool, Errno> {
     }
 }
 
-/// Whether the environment has an entry that begins so.
-fn has_entry_with(environ: &File, beginning: &[u8]) -> Result<bool, Errno> {
-    let mut search = Search::of(beginning);
-    let mut chunk = [0; CHUNK];
-    loop {
-        let length = environ.read(&mut chunk)?;
-        if length == 0 {
-            return Ok(false);
+/// What a process's environment says about whose it is.
+#[derive(Clone, Copy)]
+pub enum Sign {
+    /// It has the command's marker.
+    Marked,
+    /// It has the marker of another command.
+    Foreign,
+    /// It has no marker. A process in the middle of an execve has none for a moment.
+    None,
+    /// Nobody whom we can act as may read it.
+    Unreadable,
+}
+
+impl Sign {
+    pub fn of(pid: u32, owner: &Owner, entry: &[u8], variable: &[u8]) -> Self {
+        match Self::read(pid, owner, entry, variable) {
+            Ok(sign) => sign,
+            Err(Errno::EACCES | Errno::EPERM) => Self::Unreadable,
+            Err(_) => Self::None,
         }
-        for &byte in &chunk[..length] {
-            search.take(byte);
-            if search.is_complete() {
-                return Ok(true);
+    }
+
+    fn read(pid: u32, owner: &Owner, entry: &[u8], variable: &[u8]) -> Result<Self, Errno> {
+        let environ = open(pid, owner)?;
+        let (mut own, mut any) = (Search::of(entry), Search::of(variable));
+        let mut is_foreign = false;
+        let mut chunk = [0; CHUNK];
+        loop {
+            let length = environ.read(&mut chunk)?;
+            for &byte in &chunk[..length] {
+                if byte == 0 && own.is_complete() {
+                    return Ok(Self::Marked);
+                }
+                own.take(byte);
+                any.take(byte);
+                is_foreign |= any.is_complete();
             }
+            if length == 0 {
+                return Ok(match (own.is_complete(), is_foreign) {
+                    (true, _) => Self::Marked,
+                    (false, true) => Self::Foreign,
+                    (false, false) => Self::None,
+                });
+            }
+        }
+    }
+
+    pub fn name(self) -> &'static [u8] {
+        match self {
+            Self::Marked => b"marked",
+            Self::Foreign => b"foreign",
+            Self::None => b"none",
+            Self::Unreadable => b"unreadable",
         }
     }
 }
 
-/// Whether the environment has every entry of the first process's, and that has some. An entry that is longer than
-/// `CHUNK` can't be compared.
-fn has_all_of_first(pid: u32) -> Result<bool, Errno> {
-    let first = proc::open(1, b"environ")?;
+/// Whether a process's environment has every entry of another one's, and that has some: what the container's first
+/// process has is handed on to all that it starts. An entry that is longer than `CHUNK` can't be compared.
+pub fn has_all_of(pid: u32, first: u32) -> Result<bool, Errno> {
+    let owner = |pid| Owner::of(pid).ok_or(Errno::ESRCH);
+    let (first_owner, owner) = (owner(first)?, owner(pid)?);
+    let has_entry = |entry: &[u8]| has_entry(&open(pid, &owner)?, entry);
+    let first = open(first, &first_owner)?;
     let mut chunk = [0; CHUNK];
     let mut entry = [0; CHUNK];
     let mut length = 0;
@@ -91,52 +142,14 @@ fn has_all_of_first(pid: u32) -> Result<bool, Errno> {
                 length += 1;
                 continue;
             }
-            if length > 0 && !has_entry(pid, &entry[..length])? {
+            if length > 0 && !has_entry(&entry[..length])? {
                 return Ok(false);
             }
             has_some |= length > 0;
             length = 0;
         }
         if read == 0 {
-            return Ok(has_some && (length == 0 || has_entry(pid, &entry[..length])?));
-        }
-    }
-}
-
-/// What an environment tells about where its process comes from.
-#[derive(Clone, Copy)]
-pub enum Origin {
-    /// We are not allowed to read it.
-    Unreadable,
-    /// It has the variable.
-    Other,
-    /// It has what that of the container's first process has, so one of the container's own began it.
-    Own,
-    Unknown,
-}
-
-impl Origin {
-    pub fn of(pid: u32, variable: &[u8]) -> Self {
-        Self::read(pid, variable).unwrap_or_else(|errno| match errno {
-            Errno::EACCES | Errno::EPERM => Self::Unreadable,
-            _ => Self::Unknown,
-        })
-    }
-
-    fn read(pid: u32, variable: &[u8]) -> Result<Self, Errno> {
-        if has_entry_with(&proc::open(pid, b"environ")?, variable)? {
-            return Ok(Self::Other);
-        }
-        let is_own = has_all_of_first(pid).unwrap_or(false);
-        Ok(if is_own { Self::Own } else { Self::Unknown })
-    }
-
-    pub fn name(self) -> &'static [u8] {
-        match self {
-            Self::Unreadable => b"unreadable",
-            Self::Other => b"other",
-            Self::Own => b"own",
-            Self::Unknown => b"unknown",
+            return Ok(has_some && (length == 0 || has_entry(&entry[..length])?));
         }
     }
 }

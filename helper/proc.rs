@@ -1,6 +1,6 @@
 //! What `/proc` tells about processes.
 
-use crate::sys::{Errno, File};
+use crate::sys::{self, Errno, File};
 use crate::text::{self, Digits, Path};
 
 /// Opens `/proc/PID/NAME`.
@@ -80,13 +80,90 @@ impl Stat {
     }
 }
 
-/// The real user of a process; None where there is no such process any more.
-pub fn user(pid: u32) -> Option<u32> {
-    const FIELD: &[u8] = b"\nUid:\t";
-    // The groups can make it much longer, but come later. The name comes before, with its line breaks escaped.
-    let mut status = [0; 2048];
-    let length = open(pid, b"status").ok()?.read_full(&mut status).ok()?;
-    let status = &status[..length];
-    let at = status.windows(FIELD.len()).position(|window| window == FIELD)? + FIELD.len();
-    text::small_number(status[at..].split(|&byte| byte == b'\t').next()?)
+/// Whose a process is.
+pub struct Owner {
+    /// The real one, by which a signal is allowed.
+    pub uid: u32,
+    gid: u32,
+}
+
+impl Owner {
+    /// None where there is no such process any more.
+    pub fn of(pid: u32) -> Option<Self> {
+        // The groups can make it much longer, but come later. The name comes before, with its line breaks escaped.
+        let mut status = [0; 2048];
+        let length = open(pid, b"status").ok()?.read_full(&mut status).ok()?;
+        let field = |name: &[u8]| {
+            let at = status[..length].windows(name.len()).position(|window| window == name)? + name.len();
+            text::small_number(status[at..length].split(|&byte| byte == b'\t').next()?)
+        };
+        Some(Self {
+            uid: field(b"\nUid:\t")?,
+            gid: field(b"\nGid:\t")?,
+        })
+    }
+}
+
+/// Whether we can act as other users, which takes capabilities that a container's root can lack.
+pub fn can_act_as_others() -> bool {
+    const NOBODY: Owner = Owner { uid: 65534, gid: 65534 };
+    sys::effective_uid() == 0 && with_file_access_of(&NOBODY, || ()).is_some()
+}
+
+/// Does something with the file access of a process's owner: `/proc/PID/environ` is for that one alone. None where we
+/// can't have it.
+pub fn with_file_access_of<T>(owner: &Owner, act: impl FnOnce() -> T) -> Option<T> {
+    let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
+    let is_owner = sys::set_file_gid(owner.gid) && sys::set_file_uid(owner.uid);
+    let done = is_owner.then(act);
+    sys::set_file_uid(uid);
+    sys::set_file_gid(gid);
+    done
+}
+
+/// Does something as another user. None where we can't become that one.
+pub fn as_user<T>(uid: u32, act: impl FnOnce() -> T) -> Option<T> {
+    let own = sys::effective_uid();
+    sys::set_effective_uid(uid).ok()?;
+    let done = act();
+    // The saved user is still ours, so this can't be refused.
+    let _ = sys::set_effective_uid(own);
+    Some(done)
+}
+
+/// In which cgroups we are, and so the container.
+pub struct Cgroup {
+    own: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl Cgroup {
+    /// A line for each of a dozen hierarchies.
+    const LONGEST: usize = 4096;
+
+    pub fn own() -> Self {
+        let mut own = [0; Self::LONGEST];
+        let length = Self::read(sys::own_pid(), &mut own).unwrap_or(0);
+        Self { own, length }
+    }
+
+    fn read(pid: u32, text: &mut [u8; Self::LONGEST]) -> Option<usize> {
+        open(pid, b"cgroup").ok()?.read_full(text).ok()
+    }
+
+    /// Whether a process is in our cgroups, or below them. Where that can't be told it counts as being there.
+    pub fn holds(&self, pid: u32) -> bool {
+        let mut text = [0; Self::LONGEST];
+        let Some(length) = Self::read(pid, &mut text) else {
+            return true;
+        };
+        let lines = |text| <[u8]>::split(text, |&byte| byte == b'\n');
+        lines(&self.own[..self.length])
+            .zip(lines(&text[..length]))
+            .all(|(own, other)| match other.strip_prefix(own) {
+                Some(below) if own.last() == Some(&b'/') => !below.starts_with(b".."),
+                Some(below) => below.is_empty() || own.is_empty() || below.first() == Some(&b'/'),
+                None => false,
+            })
+    }
 }

@@ -21,7 +21,10 @@ mod number {
     pub const SETGROUPS: usize = 116;
     pub const SETRESUID: usize = 117;
     pub const SETRESGID: usize = 119;
+    pub const SETFSUID: usize = 122;
+    pub const SETFSGID: usize = 123;
     pub const GETDENTS64: usize = 217;
+    pub const CLOCK_GETTIME: usize = 228;
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
     pub const UNLINKAT: usize = 263;
@@ -42,9 +45,12 @@ mod number {
     pub const PPOLL: usize = 73;
     pub const READLINKAT: usize = 78;
     pub const EXIT_GROUP: usize = 94;
+    pub const CLOCK_GETTIME: usize = 113;
     pub const KILL: usize = 129;
     pub const SETRESUID: usize = 147;
     pub const SETRESGID: usize = 149;
+    pub const SETFSUID: usize = 151;
+    pub const SETFSGID: usize = 152;
     pub const GETGROUPS: usize = 158;
     pub const SETGROUPS: usize = 159;
     pub const GETPID: usize = 172;
@@ -294,6 +300,42 @@ pub fn set_uid(uid: u32) -> Result<(), Errno> {
     let uid = uid as usize;
     // SAFETY: it takes numbers.
     unsafe { call(number::SETRESUID, [uid, uid, uid, 0, 0, 0]) }.map(drop)
+}
+
+/// Sets the effective one alone.
+pub fn set_effective_uid(uid: u32) -> Result<(), Errno> {
+    const AS_IT_IS: usize = u32::MAX as usize;
+    // SAFETY: it takes numbers.
+    unsafe { call(number::SETRESUID, [AS_IT_IS, uid as usize, AS_IT_IS, 0, 0, 0]) }.map(drop)
+}
+
+/// Sets the user whose access to files we have. False where it is refused, which the kernel does not say by itself.
+pub fn set_file_uid(uid: u32) -> bool {
+    set_file_id(number::SETFSUID, uid)
+}
+
+/// Sets the group whose access to files we have.
+pub fn set_file_gid(gid: u32) -> bool {
+    set_file_id(number::SETFSGID, gid)
+}
+
+fn set_file_id(number: usize, id: u32) -> bool {
+    // SAFETY: it takes a number. It gives the one that was set before, so the second call tells what the first did.
+    unsafe {
+        let _ = call(number, [id as usize, 0, 0, 0, 0, 0]);
+        call(number, [id as usize, 0, 0, 0, 0, 0]) == Ok(id as usize)
+    }
+}
+
+/// By the clock that counts on while the machine sleeps, in which the kernel gives processes' start times.
+pub fn microseconds_since_boot() -> u64 {
+    const CLOCK_BOOTTIME: usize = 7;
+    let mut time = [0_u64; 2];
+    let address = (&raw mut time).expose_provenance();
+    // SAFETY: the kernel writes two numbers there.
+    let _ = unsafe { call(number::CLOCK_GETTIME, [CLOCK_BOOTTIME, address, 0, 0, 0, 0]) };
+    let [seconds, nanoseconds] = time;
+    seconds * 1_000_000 + nanoseconds / 1000
 }
 
 /// Becomes another program, or returns why it could not.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use hyper::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 
@@ -22,6 +23,11 @@ pub(super) struct Inspected {
     pub(super) restart_count: i64,
     #[serde(default)]
     host_config: HostConfig,
+    #[serde(default)]
+    image: String,
+    /// Docker gives `null` for none.
+    #[serde(rename = "ExecIDs", default)]
+    exec_ids: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,7 +55,14 @@ struct RestartPolicy {
     name: String,
 }
 
+/// More execs are not asked about.
+const MOST_EXECS: usize = 200;
+
 impl State {
+    pub(super) fn is_paused(&self) -> bool {
+        self.status == "paused"
+    }
+
     pub(super) fn is_running(&self) -> bool {
         matches!(self.status.as_str(), "running" | "paused")
     }
@@ -58,6 +71,72 @@ impl State {
 impl Inspected {
     pub(super) fn has_restart_policy(&self) -> bool {
         !matches!(self.host_config.restart_policy.name.as_str(), "" | "no")
+    }
+
+    /// The id of its image, where it can stand in a request.
+    pub(super) fn image_id(&self) -> Option<&str> {
+        let digest = self.image.strip_prefix("sha256:").unwrap_or(&self.image);
+        let is_id = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some(self.image.as_str())
+    }
+
+    pub(super) fn exec_ids(self) -> impl Iterator<Item = String> {
+        self.exec_ids.into_iter().flatten().take(MOST_EXECS)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Image {
+    #[serde(default)]
+    pub(super) architecture: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Processes {
+    processes: Vec<Vec<String>>,
+    titles: Vec<String>,
+}
+
+impl Processes {
+    /// Its rows, with as many columns as there are titles: Docker cuts them at every white space.
+    pub(super) fn rows(self) -> Vec<Vec<String>> {
+        let columns = self.titles.len().max(1);
+        self.processes
+            .into_iter()
+            .map(|row| {
+                let words: Vec<&str> = row.iter().flat_map(|cell| cell.split_ascii_whitespace()).collect();
+                let (cells, last) = words.split_at(words.len().min(columns - 1));
+                cells
+                    .iter()
+                    .map(|cell| (*cell).to_owned())
+                    .chain([last.join(" ")])
+                    .collect()
+            })
+            .collect()
+    }
+}
+
+/// What an engine tells of a file in a container, in a header.
+#[derive(Debug, Deserialize)]
+pub(super) struct PathStat {
+    /// As Go has it.
+    mode: u32,
+}
+
+impl PathStat {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        use base64::Engine as _;
+
+        let header = headers.get("x-docker-container-path-stat")?;
+        let json = base64::engine::general_purpose::STANDARD.decode(header).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    pub(super) fn is_open_to_others(&self) -> bool {
+        const STICKY: u32 = 1 << 20;
+        self.mode & 0o022 != 0 && self.mode & STICKY == 0
     }
 }
 

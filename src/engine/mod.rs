@@ -13,6 +13,7 @@ mod tls;
 mod transport;
 mod unreachable;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,8 +129,10 @@ pub(crate) struct ExecId(String);
 pub(crate) struct ExecState {
     pub(crate) is_running: bool,
     pub(crate) exit_code: Option<i64>,
-    /// A process was made for it. Podman forgets that when the process ends.
-    pub(crate) has_pid: bool,
+    /// The process that was made for it, by its number on the engine's machine. Podman forgets it when the process ends.
+    pub(crate) pid: Option<u32>,
+    /// The container in which it runs, whatever its name is by now.
+    pub(crate) container: Option<ContainerName>,
 }
 
 /// The open connection to a started command.
@@ -144,6 +147,7 @@ pub(crate) struct Attached {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ContainerState {
     Running,
+    Paused,
     NotRunning,
     Gone,
 }
@@ -253,11 +257,74 @@ impl Engine {
         self.make() == Make::Podman && self.call(Method::POST, &path, JSON, Bytes::new()).await.is_ok()
     }
 
-    /// The name of the processor architecture that the engine's containers run on.
+    /// The name of the processor architecture that a container's image is for. The engine itself is asked only where the
+    /// image does not tell: Podman takes half a second for that.
     pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
+        let inspected = self.inspect_container(container).await;
+        let inspected = self.or_refused("inspect the container", inspected, container).await?;
+        let architecture = match inspected.image_id() {
+            Some(id) => self.get::<answers::Image>(&format!("/images/{id}/json")).await.ok(),
+            None => None,
+        };
+        let architecture = architecture.map(|image| image.architecture).unwrap_or_default();
+        if !architecture.is_empty() {
+            return Ok(shown(&architecture, LONGEST_NAME));
+        }
         let version = self.get::<answers::Versions>("/version").await;
         let version = self.or_refused("tell its version", version, container).await?;
         Ok(shown(&version.arch, LONGEST_NAME))
+    }
+
+    /// Whether others than its owner can put files of their own in the place of ours in this directory of the container.
+    pub(crate) async fn is_open_to_others(
+        &self,
+        container: &ContainerName,
+        directory: &'static str,
+    ) -> Result<bool, Error> {
+        let path = format!("/containers/{container}/archive?path={directory}");
+        let asked = within_time(async {
+            let request = Request::head(path).body(Bytes::new().into()).map_err(broken)?;
+            let response = self.transport.send(request).await?;
+            if !response.status().is_success() {
+                return Err(read_refusal(response).await);
+            }
+            answers::PathStat::of(response.headers())
+                .ok_or_else(|| Refusal::NotAnEngine("it does not describe the file".to_owned()))
+        })
+        .await;
+        let stat = self
+            .or_refused("describe a file of the container", asked, container)
+            .await?;
+        Ok(stat.is_open_to_others())
+    }
+
+    /// The engine's own list of a container's processes, with the columns that were asked for.
+    pub(crate) async fn processes(
+        &self,
+        container: &ContainerName,
+        columns: &'static str,
+    ) -> Result<Vec<Vec<String>>, Error> {
+        let path = format!("/containers/{container}/top?ps_args={columns}");
+        let listed = self.get::<answers::Processes>(&path).await;
+        let listed = self
+            .or_refused("list the container's processes", listed, container)
+            .await?;
+        Ok(listed.rows())
+    }
+
+    /// The engine's numbers of the processes that run as execs in a container.
+    pub(crate) async fn exec_pids(&self, container: &ContainerName) -> Result<HashSet<u32>, Error> {
+        let inspected = self.inspect_container(container).await;
+        let inspected = self.or_refused("inspect the container", inspected, container).await?;
+        let mut pids = HashSet::new();
+        for id in inspected.exec_ids() {
+            if let Ok(id) = ExecId::parse(id)
+                && let Ok(Some(ExecState { pid: Some(pid), .. })) = self.inspect_exec(&id).await
+            {
+                pids.insert(pid);
+            }
+        }
+        Ok(pids)
     }
 
     /// Unpacks a tar archive in a directory of the container, one that needs no encoding in a URL.
@@ -316,7 +383,11 @@ impl Engine {
                 // An answer without this field is no proof that the command has ended.
                 is_running: state.running.unwrap_or(true),
                 exit_code: state.exit_code,
-                has_pid: state.pid.is_some_and(|pid| pid != 0),
+                pid: state
+                    .pid
+                    .and_then(|pid| u32::try_from(pid).ok())
+                    .filter(|pid| *pid != 0),
+                container: state.container_id.and_then(|id| ContainerName::parse(&id).ok()),
             })),
             Err(refusal) => {
                 let error = refusal.into_error("inspect the command", self.endpoint(), None);
@@ -331,6 +402,7 @@ impl Engine {
 
     pub(crate) async fn container_state(&self, container: &ContainerName) -> Result<ContainerState, Error> {
         match self.inspect_container(container).await {
+            Ok(inspected) if inspected.state.is_paused() => Ok(ContainerState::Paused),
             Ok(inspected) if inspected.state.is_running() => Ok(ContainerState::Running),
             Ok(_) => Ok(ContainerState::NotRunning),
             Err(refusal) => {

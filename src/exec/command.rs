@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Attached, Engine};
@@ -25,6 +25,9 @@ const STARTING_TIME: Duration = Duration::from_secs(5);
 
 /// How long, beyond the grace, an engine that failed to answer a start may take to end the command all the same.
 const STOPPING_TIME: Duration = Duration::from_secs(30);
+
+/// How long after the end of the grace a stopped command's answer comes, whatever happens.
+const ANSWERING_TIME: Duration = Duration::from_secs(10);
 
 /// How long the rest of a stopped command's output is waited for.
 const DRAINING_TIME: Duration = Duration::from_secs(5);
@@ -169,11 +172,21 @@ impl<'a> Command<'a> {
             (None, Some(Ok(Finish::Left))) => End::Left {
                 exec_id: self.target.exec.clone().into_string(),
             },
-            (_, streamed) => {
+            (stopped, streamed) => {
                 let streamed = streamed.map_or(Ok(()), |streamed| streamed.map(drop));
                 let (spec, target) = (&self.spec, &self.target);
                 let id = &target.exec;
-                self.engine.conclude(spec, Some(target), id, streamed, &seen).await
+                let end = self.engine.conclude(spec, Some(target), id, streamed, &seen).await;
+                match (stopped, end) {
+                    // It had not ended by itself, as far as can be told: then the cause of the stop is what counts.
+                    (Some((cause, stopped)), End::Lost { error, may_run, .. })
+                        if error.kind() != ErrorKind::ContainerStopped =>
+                    {
+                        let orphaned = may_run.then(|| error.to_string());
+                        ended_by(cause, Stopped { orphaned, ..stopped }, None)
+                    }
+                    (_, end) => end,
+                }
             }
         }
     }
@@ -185,6 +198,7 @@ impl<'a> Command<'a> {
         mut pumping: Pin<&mut impl Future<Output = Result<Finish, Break>>>,
         mut streamed: Option<Result<Finish, Break>>,
     ) -> (Stopped, Option<Result<Finish, Break>>) {
+        let latest = Instant::now() + self.target.kill_after.saturating_add(ANSWERING_TIME);
         // On the heap: few commands are stopped.
         let mut stopping = Box::pin(stop(self.engine, &self.target));
         let stopped = loop {
@@ -196,7 +210,7 @@ impl<'a> Command<'a> {
         if streamed.is_none() {
             let is_short = stopped.orphaned.is_some() || cause == StopCause::Cancelled;
             let time = if is_short { SHORT_DRAINING_TIME } else { DRAINING_TIME };
-            streamed = timeout(time, pumping).await.ok();
+            streamed = timeout_at(latest.min(Instant::now() + time), pumping).await.ok();
         }
         (stopped, streamed)
     }

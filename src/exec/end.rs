@@ -53,11 +53,12 @@ impl Engine {
             (
                 Ok(Some(ExecState {
                     exit_code: Some(code),
-                    has_pid,
+                    pid,
+                    container,
                     ..
                 })),
                 Ok(()),
-            ) => self.ended(spec, code, has_pid, seen).await,
+            ) => self.ended(spec, container.as_ref(), (code, pid.is_some()), seen).await,
             (Ok(None), _) => self.forgotten(&spec.container, target).await,
             (Err(error), _) => lost(&error.to_string(), true),
         }
@@ -91,8 +92,15 @@ impl Engine {
         }
     }
 
-    /// The end of a command of which the engine says that it has ended with `code`.
-    async fn ended(&self, spec: &Spec, code: i64, has_pid: bool, seen: &Seen) -> End {
+    /// The end of a command of which the engine says that it has ended with `code`, in `container`: the name may be
+    /// another container's by now.
+    async fn ended(
+        &self,
+        spec: &Spec,
+        container: Option<&ContainerName>,
+        (code, has_pid): (i64, bool),
+        seen: &Seen,
+    ) -> End {
         let program = spec.command.first().map_or("", String::as_str);
         let has_terminal = spec.terminal.is_some();
         let stderr = if has_terminal { &seen.stdout } else { &seen.stderr };
@@ -122,7 +130,7 @@ impl Engine {
             return End::NotStarted { code, error };
         }
         if code == KILLED
-            && let Some(ContainerEnd::Ended(event)) = self.container_end(&spec.container).await
+            && let Some(ContainerEnd::Ended(event)) = self.container_end(container.unwrap_or(&spec.container)).await
         {
             return container_stopped(&spec.container, event, KILLED);
         }
@@ -139,7 +147,7 @@ impl Engine {
         for pause in looks {
             tokio::time::sleep(*pause).await;
             match self.container_state(container).await {
-                Ok(ContainerState::Running) => {}
+                Ok(ContainerState::Running | ContainerState::Paused) => {}
                 Ok(ContainerState::NotRunning) => return Some(ContainerEnd::Ended("stopped")),
                 Ok(ContainerState::Gone) => return Some(ContainerEnd::Ended("was removed")),
                 Err(_) => return None,

@@ -1,8 +1,11 @@
 //! Added groups, which the engines' exec has no field for.
 //!
-//! The command is started as root, and a tool in the container gives it its user, its groups and the added ones:
-//! util-linux's `setpriv` where the image has it, else dexec's own [helper](super::helper). What the user and its groups
-//! are is asked in the container first, so that the command finds all else as without the added groups.
+//! The command is started as root by dexec's own [helper](super::helper), which gives it its user, its groups and the
+//! added ones. What the user and its groups are is asked in the container first, as that user, so that the command finds
+//! all else as without the added groups.
+//!
+//! Nothing of the container's is run as root: its programs, its search path and its loader's variables can be the
+//! caller's. The helper is static, is called by its whole path, and reads of the environment only what it hands on.
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
@@ -11,9 +14,6 @@ use crate::request::Spec;
 
 use super::capture::Capture;
 use super::helper::Helper;
-
-/// Prints the user, the groups and the home directory that a command has.
-const IDENTITY: &str = r#"setpriv --dump && printf '%s\n' "home: $HOME""#;
 
 /// More than any identity is long.
 const LONGEST_IDENTITY: usize = 256 * 1024;
@@ -26,18 +26,16 @@ struct Identity {
     home: String,
 }
 
-/// The same command with the added groups; and the helper where one was put into the container, which removes itself
+/// The same command with the added groups; and the helper that was put into the container for it, which removes itself
 /// when the command is started.
-pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<(Spec, Option<Helper>), Error> {
-    let without = match by_setpriv(engine, spec.clone()).await {
-        Err(error) if error.kind() == ErrorKind::UnsupportedInContainer => error,
-        done => return done.map(|spec| (spec, None)),
-    };
-    let Ok(helper) = Helper::put(engine, &spec.container).await else {
-        return Err(without);
+pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<(Spec, Helper), Error> {
+    let helper = match Helper::put(engine, &spec.container).await {
+        Ok(helper) => helper,
+        Err(error) if is_of_the_place(error.kind()) => return Err(unsupported(&spec, &error.to_string())),
+        Err(error) => return Err(error),
     };
     match by_helper(engine, spec, helper.path()).await {
-        Ok(spec) => Ok((spec, Some(helper))),
+        Ok(spec) => Ok((spec, helper)),
         Err(error) => {
             // The error is what the caller has to know.
             let _ = helper.remove(engine).await;
@@ -46,23 +44,9 @@ pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<(Spec, Op
     }
 }
 
-async fn by_setpriv(engine: &Engine, spec: Spec) -> Result<Spec, Error> {
-    let asked = ask(engine, &spec, &["sh", "-c", IDENTITY]).await?;
-    let identity = Identity::parse(&asked)
-        .ok_or_else(|| unsupported(&spec, &format!("its setpriv answered `{}`", first_line(&asked))))?;
-    let groups = identity.and(&spec.groups);
-    let prefix = [
-        "setpriv",
-        "--reuid",
-        &identity.uid,
-        "--regid",
-        &identity.gid,
-        "--groups",
-        &groups,
-    ];
-    // Tried on setpriv itself first: its own complaints could not be told from those of the command.
-    let rehearsal = [&prefix[..], &["setpriv", "--dump"]].concat();
-    behind(engine, spec, &identity, &prefix, &rehearsal).await
+/// Whether it is the container's fault that the helper can't be put there.
+fn is_of_the_place(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::EngineError | ErrorKind::UnsupportedInContainer)
 }
 
 async fn by_helper(engine: &Engine, spec: Spec, helper: &str) -> Result<Spec, Error> {
@@ -71,22 +55,12 @@ async fn by_helper(engine: &Engine, spec: Spec, helper: &str) -> Result<Spec, Er
         .ok_or_else(|| unsupported(&spec, &format!("the helper answered `{}`", first_line(&asked))))?;
     let groups = identity.and(&spec.groups);
     let prefix = [helper, "groups", &identity.uid, &identity.gid, &groups];
-    behind(engine, spec, &identity, &prefix, &prefix).await
-}
-
-/// The command behind a tool that sets its groups, once a rehearsal has shown that the tool can.
-async fn behind(
-    engine: &Engine,
-    spec: Spec,
-    identity: &Identity,
-    prefix: &[&str],
-    rehearsal: &[&str],
-) -> Result<Spec, Error> {
     let mut spec = Spec {
-        user: Some("0".to_owned()),
+        user: Some("0:0".to_owned()),
         ..spec
     };
-    ask(engine, &spec, rehearsal).await?;
+    // A rehearsal: the helper's own complaints could not be told from those of the command.
+    ask(engine, &spec, &prefix).await?;
     spec.env.push(format!("HOME={}", identity.home));
     spec.command.splice(0..0, prefix.iter().map(|&word| word.to_owned()));
     Ok(spec)
@@ -97,7 +71,7 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
     let question = Spec {
         command: command.iter().map(|&word| word.to_owned()).collect(),
         groups: Vec::new(),
-        workdir: None,
+        workdir: Some("/".to_owned()),
         is_detached: false,
         terminal: None,
         ..spec.clone()
@@ -134,9 +108,8 @@ fn unsupported(spec: &Spec, reason: &str) -> Error {
     Error::new(
         ErrorKind::UnsupportedInContainer,
         format!(
-            "groups can't be added in the container `{}`: {reason}. It takes util-linux's setpriv in the container or \
-             a root directory that can be written, groups that it knows (or numbers), and root's capability to set \
-             groups; nothing was run",
+            "groups can't be added in the container `{}`: {reason}. It takes a root directory that only root can write \
+             to, groups that the container knows (or numbers), and root's capability to set groups; nothing was run",
             spec.container
         ),
     )
@@ -167,12 +140,9 @@ impl Identity {
     }
 }
 
-/// Why the tool could not execute the command, in its own words, where these are all that was written.
+/// Why the helper could not execute the command, in its own words, where these are all that was written.
 pub(super) fn start_failure(stderr: &str) -> Option<ErrorKind> {
-    let (tool, reason) = stderr.split_once(": failed to execute ")?;
-    let reason = reason
-        .strip_suffix('\n')
-        .filter(|_| matches!(tool, "setpriv" | "dexec"))?;
+    let reason = stderr.strip_prefix("dexec: failed to execute ")?.strip_suffix('\n')?;
     if reason.contains('\n') {
         None
     } else if reason.ends_with(": No such file or directory") {
@@ -187,11 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_is_read_from_setpriv_s_dump() {
-        let dump = "uid: 1000\neuid: 1000\ngid: 1001\negid: 1001\nSupplementary groups: 1001,2000\nno_new_privs: 0\n\
-                    home: /home/app\n";
+    fn an_identity_is_read() {
+        let said = "euid: 1000\negid: 1001\nSupplementary groups: 1001,2000\nhome: /home/app\n";
         assert_eq!(
-            Identity::parse(dump),
+            Identity::parse(said),
             Some(Identity {
                 uid: "1000".to_owned(),
                 gid: "1001".to_owned(),
@@ -199,18 +168,18 @@ mod tests {
                 home: "/home/app".to_owned(),
             })
         );
-        let without_groups = dump.replace("1001,2000", "[none]");
+        let without_groups = said.replace("1001,2000", "[none]");
         assert_eq!(
             Identity::parse(&without_groups).map(|identity| identity.groups),
             Some(vec![])
         );
-        assert_eq!(Identity::parse("uid: 1000\n"), None);
+        assert_eq!(Identity::parse("euid: 1000\n"), None);
     }
 
     #[test]
-    fn a_tool_s_own_failure_is_told_from_the_command_s() {
+    fn the_helper_s_own_failure_is_told_from_the_command_s() {
         assert_eq!(
-            start_failure("setpriv: failed to execute nosuch: No such file or directory\n"),
+            start_failure("dexec: failed to execute nosuch: No such file or directory\n"),
             Some(ErrorKind::CommandNotFound)
         );
         assert_eq!(
@@ -218,7 +187,7 @@ mod tests {
             Some(ErrorKind::CommandNotExecutable)
         );
         assert_eq!(
-            start_failure("setpriv: failed to execute a: No such file or directory\nmore\n"),
+            start_failure("dexec: failed to execute a: No such file or directory\nmore\n"),
             None
         );
         assert_eq!(start_failure("sh: nosuch: not found\n"), None);

@@ -41,20 +41,15 @@ pub(super) struct Helper {
 }
 
 impl Helper {
-    /// Puts the helper into a container, under a name that no other has.
+    /// Puts the helper into a container, under a name that no other has, where it may be run as root.
     pub(super) async fn put(engine: &Engine, container: &ContainerName) -> Result<Self, Error> {
         let architecture = engine.architecture(container).await?;
         let program = PROGRAMS
             .iter()
             .find(|(names, program)| names.contains(&architecture.as_str()) && !program.is_empty())
             .map(|(_, program)| *program)
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::UnsupportedInContainer,
-                    format!("this build of dexec has no helper for {architecture}"),
-                )
-            })?;
-        let name = format!(".dexec-{}", Marker::new().value());
+            .ok_or_else(|| unsupported(&format!("this build of dexec has no helper for {architecture}")))?;
+        let name = format!(".dexec-{}", Marker::new(None).value());
         let archive = archive(&name, program);
         let directories = if engine.make() == Make::Podman {
             PODMAN_DIRECTORIES
@@ -63,7 +58,7 @@ impl Helper {
         };
         let mut refused = None;
         for directory in directories {
-            match engine.put_archive(container, directory, archive.clone()).await {
+            match Self::put_to(engine, container, directory, &archive).await {
                 Ok(()) => {
                     let path = format!("{}/{name}", directory.trim_end_matches('/'));
                     let container = container.clone();
@@ -72,7 +67,22 @@ impl Helper {
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Err(refused.unwrap_or_else(|| Error::new(ErrorKind::UnsupportedInContainer, "there is no place for it")))
+        Err(refused.unwrap_or_else(|| unsupported("there is no place for it")))
+    }
+
+    async fn put_to(
+        engine: &Engine,
+        container: &ContainerName,
+        directory: &'static str,
+        archive: &Bytes,
+    ) -> Result<(), Error> {
+        if engine.is_open_to_others(container, directory).await? {
+            // What is run as root must be what was put there.
+            return Err(unsupported(&format!(
+                "users other than root can replace files in the container's directory {directory}"
+            )));
+        }
+        engine.put_archive(container, directory, archive.clone()).await
     }
 
     pub(super) fn path(&self) -> &str {
@@ -85,6 +95,7 @@ impl Helper {
             container: self.container,
             command: vec![self.path, "remove".to_owned()],
             user: Some("0:0".to_owned()),
+            workdir: Some("/".to_owned()),
             ..Spec::default()
         };
         let id = engine.create_exec(&spec, false).await?;
@@ -95,6 +106,10 @@ impl Helper {
         let _ = tokio::time::timeout(REMOVING_TIME, ended).await;
         Ok(())
     }
+}
+
+fn unsupported(reason: &str) -> Error {
+    Error::new(ErrorKind::UnsupportedInContainer, reason)
 }
 
 /// A tar archive of one program.

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::time::Duration;
 
 /// The one variable that dexec adds to a command's environment.
 const NAME: &str = "DEXEC_ID";
@@ -11,10 +12,13 @@ const NAME: &str = "DEXEC_ID";
 pub(super) struct Marker(String);
 
 impl Marker {
-    pub(super) fn new() -> Self {
+    /// The value ends with the command's grace in milliseconds, so that a dexec that is itself run by dexec can know in
+    /// what time it has to be done.
+    pub(super) fn new(grace: Option<Duration>) -> Self {
         // Every state has random keys: what it makes of nothing is a random number.
         let number = RandomState::new().build_hasher().finish();
-        Self(format!("{NAME}={number:016x}"))
+        let grace = grace.map_or(String::new(), |grace| format!("-{}", grace.as_millis()));
+        Self(format!("{NAME}={number:016x}{grace}"))
     }
 
     /// The whole entry of the environment.
@@ -33,9 +37,11 @@ mod tests {
 
     #[test]
     fn every_command_has_a_marker_of_its_own() {
-        let (one, other) = (Marker::new(), Marker::new());
+        let grace = Some(Duration::from_millis(2000));
+        let (one, other) = (Marker::new(grace), Marker::new(grace));
         assert_ne!(one.entry(), other.entry());
         assert_eq!(one.entry(), format!("DEXEC_ID={}", one.value()));
-        assert_eq!(one.value().len(), 16);
+        assert_eq!(one.value().len(), 16 + "-2000".len());
+        assert_eq!(Marker::new(None).value().len(), 16);
     }
 }

@@ -14,7 +14,6 @@ mod stop;
 
 use std::pin::pin;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, ExecId};
@@ -28,7 +27,7 @@ use helper::Helper;
 use marker::Marker;
 pub use output::{Output, Stream};
 use pump::{Seen, pump};
-use stop::Target;
+use stop::{Moment, Target};
 
 impl Engine {
     /// Runs a command and keeps what it writes, up to [`CAPTURE_LIMIT`] bytes of each stream.
@@ -60,7 +59,7 @@ impl Engine {
             kill_after,
         } = request;
         let user = spec.user.clone();
-        let marker = Marker::new();
+        let marker = Marker::new(Some(kill_after));
         let has_groups = !spec.groups.is_empty();
         let created = {
             let mut creating = pin!(self.create(spec, &marker, stdin.is_some()));
@@ -87,7 +86,7 @@ impl Engine {
             is_privileged: spec.is_privileged,
             marker,
             kill_after,
-            since: Instant::now(),
+            since: Moment::now(),
             is_answered: false,
         };
         let command = Command::new(self, spec, target);
@@ -111,7 +110,8 @@ impl Engine {
     ) -> Result<(Spec, Option<Helper>, ExecId), Error> {
         let mut helper = None;
         if !spec.groups.is_empty() {
-            (spec, helper) = Box::pin(groups::with_groups(self, spec)).await?;
+            let (with_groups, put) = Box::pin(groups::with_groups(self, spec)).await?;
+            (spec, helper) = (with_groups, Some(put));
         }
         spec.env.push(marker.entry().to_owned());
         match self.create_exec(&spec, has_stdin).await {

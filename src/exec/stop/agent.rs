@@ -1,29 +1,31 @@
 //! The program that looks at a container's processes from inside, and sends them signals.
 //!
-//! It is a script for the container's shell, or the [helper](super::super::helper) where there is no shell. Both
+//! It is the [helper](super::super::helper), or a script for the container's shell where the helper can't be put. Both
 //! understand the same lines on standard input, and answer each with lines of which the last is a dot.
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
-use crate::engine::{Engine, Socket, start_failure};
+use crate::engine::{Engine, ExecId, Socket, start_failure};
 use crate::error::{Error, ErrorKind};
 use crate::exec::frames::Frames;
-use crate::exec::helper::Helper;
 use crate::exec::output::Stream;
-use crate::request::Spec;
+use crate::request::{ContainerName, Spec};
 
-use super::Target;
-use super::processes::{Process, ProcessId, Table};
+use super::clock::{EngineClock, Moment};
+use super::processes::{Process, ProcessId, Sign};
 
 const SCRIPT: &str = include_str!("agent.sh");
 
-/// How long the agent may take to say that it is ready. Of two hundred at once some were seen to take 27 s.
-const HELLO_TIME: Duration = Duration::from_secs(60);
+/// Reads the script from standard input, up to a line with a dot, and runs it: as an argument it would stand in every
+/// list of processes. It starts no process for that.
+const LOADER: &str = "s=;while IFS= read -r l&&[ \"$l\" != . ];do s=\"$s$l\n\";done;eval \"$s\"";
+
+/// Where the shell finds what it runs, whatever the image's own setting is.
+const SHELL_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How long one answer may take.
 const REPLY_TIME: Duration = Duration::from_secs(20);
@@ -39,6 +41,12 @@ const LONGEST_COMPLAINT: usize = 4 * 1024;
 /// How many processes one line names: the agent's lines have an end.
 const BATCH: usize = 1000;
 
+/// How often the agent's clock is read: the quickest answer says most.
+const CLOCK_READINGS: u32 = 3;
+
+/// `EPERM`, in the agent's answers.
+pub(super) const NOT_PERMITTED: u16 = 1;
+
 pub(super) const TERM: u8 = 15;
 pub(super) const CONT: u8 = 18;
 pub(super) const STOP: u8 = 19;
@@ -53,81 +61,84 @@ pub(super) struct Agent {
     bytes: BytesMut,
     /// The beginning of what it wrote to standard error.
     complaint: Vec<u8>,
-    /// Its own process.
-    pub(super) pid: u32,
+    pub(super) exec: ExecId,
+    pub(super) hello: Hello,
 }
 
-/// What can be told of a process that carries no sign.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an agent says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hello {
+    /// Its own process.
+    pub(super) pid: u32,
+    /// Its user; `None` where it can't tell.
+    pub(super) user: Option<u32>,
+    /// Whether it can read and signal the processes of every user.
+    pub(super) acts_as_anyone: bool,
+    /// Whether the file it was started from is gone.
+    pub(super) is_unlinked: bool,
+}
+
+/// As whom and in what container an agent runs.
+#[derive(Clone, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) container: &'a ContainerName,
+    pub(super) user: Option<String>,
+    pub(super) is_privileged: bool,
+}
+
+/// What can be told of a process that has no sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
-    /// It can't be the command's: its environment is another exec's, or that of the container's first process.
+    /// It is not the command's: it is another command's, or has what the container's first process has.
     Cleared,
-    /// Its environment tells nothing.
+    /// It has turned out to be the command's.
+    Marked,
+    /// Nothing can be told.
     Unknown,
-    /// Its environment can't be read but by the user with this id.
-    Unreadable(u32),
 }
 
 /// Why there is no agent.
-enum Unstarted {
+#[derive(Debug)]
+pub(super) enum Unstarted {
     /// The container has not what it takes.
     Unfit(String),
     Failed(Error),
 }
 
 impl Agent {
-    /// Starts an agent as `user`; `helper` is what was put into the container for an earlier one, and is put there
-    /// now where the container's shell will not do.
-    pub(super) async fn start(
-        engine: &Engine,
-        target: &Target,
-        user: Option<String>,
-        helper: &mut Option<Helper>,
-    ) -> Result<Self, Error> {
-        let marker = target.marker.entry().to_owned();
-        if helper.is_none() {
-            let script = ["sh", "-c", SCRIPT, "dexec"].map(str::to_owned);
-            let command = script.into_iter().chain([marker.clone()]).collect();
-            match Self::run(engine, target, user.clone(), command).await {
-                Ok(agent) => return Ok(agent),
-                Err(Unstarted::Failed(error)) => return Err(error),
-                Err(Unstarted::Unfit(_)) => {
-                    let put = Helper::put(engine, &target.container).await;
-                    *helper = Some(put.map_err(|error| no_helper(&error))?);
-                }
-            }
-        }
-        let path = helper.as_ref().map_or("", Helper::path).to_owned();
-        let command = vec![path, "agent".to_owned(), marker];
-        Self::run(engine, target, user, command)
-            .await
-            .map_err(|error| match error {
-                Unstarted::Failed(error) => error,
-                Unstarted::Unfit(words) => Error::new(
-                    ErrorKind::UnsupportedInContainer,
-                    format!("dexec's helper does not run in the container: {words}"),
-                ),
-            })
+    /// Starts the helper that was put to `path`.
+    pub(super) async fn helper(place: Place<'_>, path: &str, marker: &str) -> Result<Self, Unstarted> {
+        let command = [path, "agent", marker].map(str::to_owned).into();
+        Self::run(place, command, Vec::new(), "").await
     }
 
-    async fn run(
-        engine: &Engine,
-        target: &Target,
-        user: Option<String>,
-        command: Vec<String>,
-    ) -> Result<Self, Unstarted> {
-        let spec = Spec {
-            container: target.container.clone(),
-            command,
+    /// Starts the script in the container's shell.
+    pub(super) async fn shell(place: Place<'_>, marker: &str) -> Result<Self, Unstarted> {
+        let command = ["/bin/sh", "-c", LOADER, "dexec", marker].map(str::to_owned).into();
+        let script = format!("{SCRIPT}.\n");
+        Self::run(place, command, vec![SHELL_PATH.to_owned()], &script).await
+    }
+
+    async fn run(place: Place<'_>, command: Vec<String>, env: Vec<String>, input: &str) -> Result<Self, Unstarted> {
+        let Place {
+            engine,
+            container,
             user,
-            is_privileged: target.is_privileged,
+            is_privileged,
+        } = place;
+        let spec = Spec {
+            container: container.clone(),
+            command,
+            env,
+            user,
+            is_privileged,
+            // The image's own may be gone.
+            workdir: Some("/".to_owned()),
             ..Spec::default()
         };
-        let id = engine.create_exec(&spec, true).await.map_err(Unstarted::Failed)?;
-        let attached = match engine.start_attached(&id, &spec).await {
-            Ok(attached) => attached,
-            Err(error) => return Err(Unstarted::Failed(error)),
-        };
+        let exec = engine.create_exec(&spec, true).await.map_err(Unstarted::Failed)?;
+        let attached = engine.start_attached(&exec, &spec).await.map_err(Unstarted::Failed)?;
         let (reader, writer) = tokio::io::split(attached.socket);
         let mut agent = Self {
             reader,
@@ -135,12 +146,15 @@ impl Agent {
             frames: Frames::default(),
             bytes: BytesMut::from(&attached.early[..]),
             complaint: Vec::new(),
-            pid: 0,
+            exec,
+            hello: Hello::default(),
         };
-        let hello = within(HELLO_TIME, agent.read_until(|text| text.ends_with(b"\n"))).await;
+        // What can't be sent shows in the answer that does not come.
+        let _ = agent.writer.write_all(input.as_bytes()).await;
+        let hello = agent.read_until(|text| text.ends_with(b"\n")).await;
         let hello = hello.map_err(Unstarted::Failed)?;
-        match hello.strip_prefix("ready ").and_then(|pid| pid.trim_end().parse().ok()) {
-            Some(pid) => agent.pid = pid,
+        match Hello::parse(&hello) {
+            Some(hello) => agent.hello = hello,
             None => return Err(agent.unstarted(&spec, &hello)),
         }
         Ok(agent)
@@ -159,42 +173,59 @@ impl Agent {
         }
     }
 
-    /// The container's processes.
-    pub(super) async fn list(&mut self) -> Result<Table, Error> {
-        let mut table = Table::default();
-        let mut marked = HashSet::new();
-        for line in self.ask("list").await?.lines() {
-            if let Some(path) = line.strip_prefix("/proc/") {
-                marked.extend(path.strip_suffix("/environ").and_then(|pid| pid.parse::<u32>().ok()));
-            } else {
-                table.processes.extend(Process::parse(line));
-            }
-        }
-        table.marked = marked;
-        Ok(table)
+    /// The processes that the agent sees. Of those that began before the tick `since` only what `/proc/PID/stat` has.
+    pub(super) async fn list(&mut self, since: u64) -> Result<Vec<Process>, Error> {
+        let text = self.ask(&format!("list {since}")).await?;
+        Ok(text.lines().filter_map(Process::parse).collect())
     }
 
-    /// Sends a signal to processes, as far as they are still the same.
-    pub(super) async fn kill(&mut self, signal: u8, processes: &[ProcessId]) -> Result<(), Error> {
+    /// Sends a signal to processes, as far as they are still the same. Gives those for which it was refused, with the
+    /// number of the error.
+    pub(super) async fn kill(&mut self, signal: u8, processes: &[ProcessId]) -> Result<Vec<(u32, u16)>, Error> {
+        let mut refused = Vec::new();
         for batch in processes.chunks(BATCH) {
             let words: Vec<String> = batch
                 .iter()
                 .map(|ProcessId { pid, start }| format!("{pid} {start}"))
                 .collect();
-            self.ask(&format!("kill {signal} {}", words.join(" "))).await?;
+            let text = self.ask(&format!("kill {signal} {}", words.join(" "))).await?;
+            refused.extend(text.lines().filter_map(|line| {
+                let (pid, errno) = line.split_once(' ')?;
+                Some((pid.parse().ok()?, errno.parse().ok()?))
+            }));
+        }
+        Ok(refused)
+    }
+
+    /// What can be told of these processes beside the container's first one; of those that have gone, nothing.
+    pub(super) async fn look(&mut self, first: u32, pids: &[u32]) -> Result<Vec<(u32, Look)>, Error> {
+        let mut looks = Vec::new();
+        for batch in pids.chunks(BATCH) {
+            let words: Vec<String> = batch.iter().map(u32::to_string).collect();
+            let text = self.ask(&format!("look {first} {}", words.join(" "))).await?;
+            looks.extend(text.lines().filter_map(parse_look));
+        }
+        Ok(looks)
+    }
+
+    /// Compares the agent's clock with ours.
+    pub(super) async fn read_clock(&mut self, clock: &mut EngineClock) -> Result<(), Error> {
+        for _ in 0..CLOCK_READINGS {
+            let asked = Moment::now();
+            let text = self.ask("clock").await?;
+            let reading = text.trim().parse();
+            clock.read(
+                asked,
+                Moment::now(),
+                reading.map_err(|_| failed("it does not tell the time"))?,
+            );
         }
         Ok(())
     }
 
-    /// What can be told of these processes; of those that have gone, nothing.
-    pub(super) async fn look(&mut self, pids: &[u32]) -> Result<Vec<(u32, Look)>, Error> {
-        let mut looks = Vec::new();
-        for batch in pids.chunks(BATCH) {
-            let words: Vec<String> = batch.iter().map(u32::to_string).collect();
-            let text = self.ask(&format!("look {}", words.join(" "))).await?;
-            looks.extend(text.lines().filter_map(parse_look));
-        }
-        Ok(looks)
+    /// Removes a file of another agent, which could not do so itself.
+    pub(super) async fn unlink(&mut self, path: &str) -> Result<(), Error> {
+        self.ask(&format!("unlink {path}")).await.map(drop)
     }
 
     /// Ends the agent, and waits until it has left the container.
@@ -269,13 +300,6 @@ async fn within<T>(time: Duration, reply: impl Future<Output = Result<T, Error>>
         .unwrap_or_else(|_| Err(failed(&format!("it gave no answer within {} s", time.as_secs()))))
 }
 
-fn no_helper(error: &Error) -> Error {
-    Error::new(
-        ErrorKind::UnsupportedInContainer,
-        format!("the container has no shell to look with, and dexec's helper can't be put there: {error}"),
-    )
-}
-
 fn failed(reason: &str) -> Error {
     Error::new(
         ErrorKind::ConnectionLost,
@@ -283,17 +307,28 @@ fn failed(reason: &str) -> Error {
     )
 }
 
-/// Reads a line `PID UID CLASS`.
+impl Hello {
+    /// Reads a line `ready PID UID any|own linked|unlinked`.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.strip_prefix("ready ")?.split_ascii_whitespace();
+        Some(Self {
+            pid: words.next()?.parse().ok()?,
+            user: words.next()?.parse().ok(),
+            acts_as_anyone: words.next()? == "any",
+            is_unlinked: words.next()? == "unlinked",
+        })
+    }
+}
+
+/// Reads a line `PID SIGN`.
 fn parse_look(line: &str) -> Option<(u32, Look)> {
-    let mut words = line.split_ascii_whitespace();
-    let pid = words.next()?.parse().ok()?;
-    let uid = words.next()?.parse().ok()?;
-    let look = match words.next()? {
-        "own" | "other" => Look::Cleared,
-        "unreadable" => Look::Unreadable(uid),
+    let (pid, sign) = line.split_once(' ')?;
+    let look = match (sign, Sign::parse(sign)) {
+        ("own", _) | (_, Sign::Foreign) => Look::Cleared,
+        (_, Sign::Marked) => Look::Marked,
         _ => Look::Unknown,
     };
-    Some((pid, look))
+    Some((pid.parse().ok()?, look))
 }
 
 #[cfg(test)]
@@ -302,10 +337,34 @@ mod tests {
 
     #[test]
     fn a_look_is_read() {
-        assert_eq!(parse_look("12 0 own"), Some((12, Look::Cleared)));
-        assert_eq!(parse_look("12 0 other"), Some((12, Look::Cleared)));
-        assert_eq!(parse_look("12 1000 unreadable"), Some((12, Look::Unreadable(1000))));
-        assert_eq!(parse_look("12 0 unknown"), Some((12, Look::Unknown)));
+        for (line, look) in [
+            ("12 own", Look::Cleared),
+            ("12 foreign", Look::Cleared),
+            ("12 marked", Look::Marked),
+            ("12 unreadable", Look::Unknown),
+            ("12 none", Look::Unknown),
+        ] {
+            assert_eq!(parse_look(line), Some((12, look)));
+        }
         assert_eq!(parse_look("?"), None);
+    }
+
+    #[test]
+    fn an_agent_s_first_line_is_read() {
+        assert_eq!(
+            Hello::parse("ready 12 0 any unlinked\n"),
+            Some(Hello {
+                pid: 12,
+                user: Some(0),
+                acts_as_anyone: true,
+                is_unlinked: true,
+            })
+        );
+        let shell = Hello::parse("ready 7 - own unlinked\n");
+        assert_eq!(
+            shell.map(|hello| (hello.user, hello.acts_as_anyone)),
+            Some((None, false))
+        );
+        assert_eq!(Hello::parse("sh: nothing\n"), None);
     }
 }

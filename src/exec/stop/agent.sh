@@ -1,21 +1,66 @@
-# Looks for processes and sends signals, as the client asks over standard input.
-# $1 is the marker, NAME=VALUE. Nothing but a POSIX shell and a grep that knows -z is needed.
-printf 'x\0' | grep -zxF x >/dev/null 2>&1 || exit 9
+# Lists processes and sends signals, as the client asks over standard input. $1 is the marker, NAME=VALUE.
+# It runs as the command's user. But for `own` it needs a POSIX shell alone and starts no process: a container may allow
+# no more of them.
 name=${1%%=*}
-echo "ready $$"
 
-# The first line of a stat file alone would do, but for programs with a line break in their names.
-stat_line() {
-  stat=
-  while IFS= read -r part; do stat="$stat${stat:+ }$part"; done
-} 2>/dev/null
+# Reads standard input whole, in `text`. The shell leaves NUL bytes out.
+read_text() {
+  text= line=
+  while IFS= read -r line || [ -n "$line" ]; do
+    text="$text${text:+ }$line"
+    line=
+  done
+}
+
+# The fields of a stat line behind the name; the 20th is the start.
+started() { start=${20}; }
+
+read_stat() {
+  text=
+  { read_text <"/proc/$1/stat"; } 2>/dev/null
+  [ -n "$text" ] && started ${text##*) }
+}
+
+sign_of() {
+  text=
+  if ! { read_text <"/proc/$1/environ"; } 2>/dev/null; then
+    sign=unreadable
+  else
+    case $text in
+      *"$marker"*) sign=marked ;;
+      *"$name="*) sign=foreign ;;
+      *) sign=none ;;
+    esac
+  fi
+}
+
+user_of() {
+  uid=-
+  { while read -r key value rest; do
+    [ "$key" != Uid: ] || uid=$value
+  done <"/proc/$1/status"; } 2>/dev/null
+}
 
 list() {
-  grep -lszxF "$1" /proc/[0-9]*/environ
+  since=$1
+  text=
+  { read_text </proc/$$/cgroup; } 2>/dev/null
+  cgroup=$text
   for directory in /proc/[0-9]*; do
-    stat=
-    { stat_line <"$directory/stat"; } 2>/dev/null
-    [ -z "$stat" ] || printf '%s\n' "$stat"
+    pid=${directory#/proc/}
+    read_stat "$pid" || continue
+    stat=$text
+    if [ "$start" -lt "$since" ]; then
+      printf -- '- - - %s\n' "$stat"
+      continue
+    fi
+    user_of "$pid"
+    sign_of "$pid"
+    place=out
+    text=
+    { read_text <"$directory/cgroup"; } 2>/dev/null
+    [ "$text" != "$cgroup" ] || place=in
+    printf '%s %s %s %s\n' "$sign" "$uid" "$place" "$stat"
   done
 }
 
@@ -23,19 +68,16 @@ send() {
   signal=$1
   shift
   while [ $# -gt 1 ]; do
-    pid=$1 start=$2
+    if read_stat "$1" && [ "$start" = "$2" ] && ! kill "-$signal" "$1" && read_stat "$1"; then
+      echo "$1 1"
+    fi
     shift 2
-    stat=
-    { stat_line <"/proc/$pid/stat"; } 2>/dev/null
-    has_started "$start" ${stat##*) } && kill "-$signal" "$pid"
   done 2>/dev/null
 }
 
-has_started() { [ "$1" = "${21}" ]; }
-
-# A process of the container's own has what the first process has in its environment.
+# A process that one of the container's own began has what the first process has in its environment.
 is_own() {
-  tr '\0' '\n' </proc/1/environ | (
+  tr '\0' '\n' <"/proc/$2/environ" | (
     found=
     while IFS= read -r entry; do
       [ -n "$entry" ] || continue
@@ -47,27 +89,28 @@ is_own() {
 }
 
 look() {
+  first=$1
+  shift
   for pid; do
-    uid=
-    { while read -r key value rest; do
-      [ "$key" != Uid: ] || uid=$value
-    done <"/proc/$pid/status"; } 2>/dev/null
-    [ -n "$uid" ] || continue
-    if ! { true <"/proc/$pid/environ"; } 2>/dev/null; then
-      echo "$pid $uid unreadable"
-    elif grep -qsz "^$name=" "/proc/$pid/environ"; then
-      echo "$pid $uid other"
-    elif is_own "$pid"; then
-      echo "$pid $uid own"
-    else
-      echo "$pid $uid unknown"
+    sign_of "$pid"
+    if [ "$sign" = none ] && is_own "$pid" "$first"; then
+      sign=own
     fi
+    [ ! -d "/proc/$pid" ] || echo "$pid $sign"
   done 2>/dev/null
 }
 
+clock() {
+  read -r uptime rest </proc/uptime
+  echo "${uptime%.*}${uptime#*.}0000"
+}
+
+marker=$1
+echo "ready $$ - own unlinked"
 while read -r verb words; do
   case $verb in
-    list) list "$1" ;;
+    clock) clock ;;
+    list) list $words ;;
     kill) send $words ;;
     look) look $words ;;
     *) echo '?' ;;

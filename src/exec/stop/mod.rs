@@ -1,38 +1,45 @@
 //! Ends a command that is running: the engines have no call for it.
 //!
-//! An [agent](agent) in the container finds the command's processes, asks them to end, kills those that don't, and
-//! looks until none is left. What can't be reached is said.
+//! An [agent](agent) in the container lists its processes. Which of them are the command's, [`processes`] decides; the
+//! [first](first) of them the engine knows. They are asked to end, and killed when they don't, until none is left. What
+//! can't be reached, or can't be told from others, is said.
 
 mod agent;
+mod agents;
+mod clock;
+mod first;
 mod processes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::engine::{Engine, ExecId, ExecState};
+use crate::engine::{Engine, ExecId, ExecState, Make};
 use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::ContainerName;
 
-use super::helper::Helper;
 use super::marker::Marker;
-use agent::{Agent, CONT, KILL, Look, STOP, TERM};
-use processes::{Family, Process, ProcessId, Table, milliseconds};
+use agent::{CONT, KILL, Look, STOP, TERM};
+use agents::Agents;
+pub(super) use clock::Moment;
+use first::First;
+use processes::{Family, INIT, Process, ProcessId, Table};
 
 /// How long a command may be called running while no process of it can be found: Docker and Podman answer a start
 /// before there is one.
-const APPEARING_TIME: Duration = Duration::from_secs(10);
+const APPEARING_TIME: Duration = Duration::from_secs(5);
 
 /// How long a start without an answer is thought to be under way.
 const UNANSWERED_TIME: Duration = Duration::from_secs(1);
 
+/// How long the runtime may take to become the command in the process that it made.
+const BECOMING_TIME: Duration = Duration::from_secs(2);
+
 /// How long killed processes may take to end. One that waits for a disk or a network file system can't be killed.
 const KILLING_TIME: Duration = Duration::from_secs(6);
-
-/// How long an engine under load may refuse to start the agent.
-const STARTING_TIME: Duration = Duration::from_secs(5);
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -40,22 +47,15 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How often new processes are stopped before all are killed: those that multiply faster are killed as they are.
 const MOST_FREEZES: u32 = 50;
 
-/// As how many further users processes are looked for.
-const MOST_USERS: usize = 8;
+/// How often a process without a sign is looked at: one in the middle of an execve has none for a moment.
+const SUSPECT_LOOKS: u32 = 4;
+const SUSPECT_PAUSE: Duration = Duration::from_millis(30);
 
 /// The kernel keeps fewer characters of a process's name.
 const LONGEST_NAME: usize = 64;
 
-/// How long a stop may take beyond the grace.
-const WHOLE_TIME: Duration = Duration::from_secs(120);
-
-/// After what time without a sign of the command other users are asked.
-const UNSEEN_TIME: Duration = Duration::from_millis(500);
-
-const ROOT: u32 = 0;
-
-/// The kind of [`left`]'s error, which another user may mend.
-const UNKILLABLE: ErrorKind = ErrorKind::PermissionDenied;
+/// How long a stop may take beyond the grace. What is left of ten seconds is for the answer.
+const WHOLE_TIME: Duration = Duration::from_secs(8);
 
 /// How many processes a message names.
 const MOST_NAMES: usize = 5;
@@ -64,14 +64,15 @@ const MOST_NAMES: usize = 5;
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) exec: ExecId,
+    /// As the caller named it.
     pub(super) container: ContainerName,
-    /// The user that was asked for, whose processes only the same user can look into.
+    /// The user that was asked for.
     pub(super) user: Option<String>,
     pub(super) is_privileged: bool,
     pub(super) marker: Marker,
     pub(super) kill_after: Duration,
     /// When the start was sent.
-    pub(super) since: Instant,
+    pub(super) since: Moment,
     /// Whether the engine has answered the start.
     pub(super) is_answered: bool,
 }
@@ -92,188 +93,162 @@ impl Stopped {
     }
 }
 
+/// Why a command can't be ended for certain.
+#[derive(Debug, Error)]
+enum StopError {
+    /// Then nothing of the command is left.
+    #[error("the container has ended")]
+    ContainerEnded,
+    #[error("the container is paused, and nothing can be run in it: unpause it first")]
+    Paused,
+    #[error("{0}")]
+    NoAgent(String),
+    #[error("{0} could not be ended")]
+    Left(String),
+    #[error("{0} may not be signalled by any user that dexec can run as in the container")]
+    NotPermitted(String),
+    #[error("the engine calls the command running, and no process of it can be found in the container")]
+    Unseen,
+    #[error("the look at the container's processes takes too long")]
+    Late,
+    #[error("{0}")]
+    Api(Error),
+}
+
+impl From<Error> for StopError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::ContainerNotFound | ErrorKind::ContainerNotRunning | ErrorKind::ContainerRestarting => {
+                Self::ContainerEnded
+            }
+            _ => Self::Api(error),
+        }
+    }
+}
+
 /// Ends all processes of a command: TERM, a time of grace, KILL, and a look that nothing is left.
 pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
-    let mut search = Search {
-        engine,
-        target,
-        helper: None,
-        family: Family::default(),
-        signal: None,
-        cleared: HashSet::new(),
-        doubts: Vec::new(),
-        unread_leaders: Vec::new(),
-    };
-    let time = target.kill_after.saturating_add(WHOLE_TIME);
-    let searched = timeout(time, search.as_every_user())
+    let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIME);
+    let mut signal = None;
+    let searched = timeout_at(deadline, Search::run(engine, target, &mut signal))
         .await
-        .unwrap_or_else(|_| Err(endless()));
-    remove(search.helper.take(), engine).await;
+        .unwrap_or(Err(StopError::Late));
     let orphaned = match searched {
-        Ok(()) if !target.is_answered && search.signal.is_none() => {
+        Ok(_) if !target.is_answered && signal.is_none() => {
             Some("the engine has not answered its start, and may still carry it out".to_owned())
         }
-        Ok(()) => search.doubt(),
-        Err(error) if is_container_s_end(&error) => None,
+        Ok(doubt) => doubt,
+        Err(StopError::ContainerEnded) => None,
         Err(error) => {
-            if let Some(signal) = kill_by_engine(engine, target).await {
-                search.signal = Some(signal);
-            }
+            // It is cut at the deadline.
+            let _ = timeout_at(deadline, kill_by_engine(engine, target, &mut signal)).await;
             Some(error.to_string())
         }
     };
-    Stopped {
-        signal: search.signal,
-        orphaned,
-    }
+    Stopped { signal, orphaned }
 }
 
 /// Whether a process of the command may be running, as far as a look at the container can tell.
 pub(super) async fn may_live(engine: &Engine, target: &Target) -> bool {
-    let mut helper = None;
     let looked = async {
-        let mut agent = Agent::start(engine, target, target.user.clone(), &mut helper).await?;
-        let table = agent.list().await?;
-        let living = Family::default().living(&table, agent.pid);
-        agent.leave().await;
-        Ok::<_, Error>(!living.is_empty())
-    }
-    .await;
-    remove(helper, engine).await;
-    looked.unwrap_or(true)
-}
-
-async fn remove(helper: Option<Helper>, engine: &Engine) {
-    if let Some(helper) = helper {
-        // A container in which nothing can be run any more keeps the file, which is all that can be done about it.
-        let _ = helper.remove(engine).await;
+        let mut agents = Agents::start(engine, target, target.container.clone()).await?;
+        let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
+        let table = agents.list(family.begun()).await?;
+        let living = family.living(&table);
+        agents.leave().await;
+        Ok::<_, StopError>(!living.is_empty())
+    };
+    match timeout(WHOLE_TIME, looked).await {
+        Ok(Err(StopError::ContainerEnded)) => false,
+        Ok(Ok(may_live)) => may_live,
+        _ => true,
     }
 }
 
 struct Search<'a> {
     engine: &'a Engine,
     target: &'a Target,
-    helper: Option<Helper>,
+    agents: Agents<'a>,
     family: Family,
-    signal: Option<Signal>,
-    /// The suspects that some user's look has cleared.
-    cleared: HashSet<ProcessId>,
-    /// The suspects that the last look has left.
-    doubts: Vec<(Process, Look)>,
-    /// The users of execs that nobody else can look into, while the command runs and no process of it was found.
-    unread_leaders: Vec<u32>,
+    signal: &'a mut Option<Signal>,
+    begun: Instant,
+    /// Once the engine did not list the command's first process.
+    is_unlisted: bool,
 }
 
-impl Search<'_> {
-    /// Looks as the command's user first, then as whoever can see what that one can't.
-    async fn as_every_user(&mut self) -> Result<(), Error> {
-        let mut asked = HashSet::new();
-        let mut result = self.as_user(self.target.user.clone()).await;
-        if result.as_ref().is_err_and(|error| error.kind() == UNKILLABLE) && asked.insert(ROOT) {
-            // What a setuid program has made root's, only root can signal.
-            result = self.as_user(Some(ROOT.to_string())).await;
-        }
-        while let Some(uid) = self.unread_user(&asked)
-            && result.is_ok()
-            && asked.len() < MOST_USERS
-        {
-            asked.insert(uid);
-            // Where nothing can be run as this user, the doubt stays.
-            if self.as_user(Some(uid.to_string())).await.is_ok() {
-                self.unread_leaders.clear();
+impl<'a> Search<'a> {
+    /// Ends what is found. Gives what is to be said of processes that may be the command's and were left alone.
+    async fn run(
+        engine: &'a Engine,
+        target: &'a Target,
+        signal: &'a mut Option<Signal>,
+    ) -> Result<Option<String>, StopError> {
+        let container = match engine.inspect_exec(&target.exec).await {
+            Ok(Some(ExecState {
+                container: Some(container),
+                ..
+            })) => container,
+            _ => target.container.clone(),
+        };
+        let agents = Agents::start(engine, target, container).await?;
+        let family = Family::new(agents.clock.earliest(target.since, Moment::now()));
+        let mut search = Self {
+            engine,
+            target,
+            agents,
+            family,
+            signal,
+            begun: Instant::now(),
+            is_unlisted: false,
+        };
+        let found = loop {
+            if let Err(error) = search.end_all().await {
+                break Err(error);
             }
-        }
-        result?;
-        if self.unread_leaders.is_empty() {
-            return Ok(());
-        }
-        Err(unseen())
-    }
-
-    fn unread_user(&self, asked: &HashSet<u32>) -> Option<u32> {
-        let of_doubts = self.doubts.iter().filter_map(|(_, look)| match look {
-            Look::Unreadable(uid) => Some(*uid),
-            _ => None,
-        });
-        let mut users = self.unread_leaders.iter().copied().chain(of_doubts);
-        users.find(|uid| !asked.contains(uid))
-    }
-
-    async fn as_user(&mut self, user: Option<String>) -> Result<(), Error> {
-        let mut agent = self.start_agent(user).await?;
-        let table = self.end_all(&mut agent).await?;
-        let age = milliseconds(self.target.since.elapsed());
-        let suspects: Vec<&Process> = self
-            .family
-            .suspects(&table, agent.pid, age)
-            .into_iter()
-            .filter(|suspect| !self.cleared.contains(&suspect.id))
-            .collect();
-        let mut doubts = Vec::new();
-        if !suspects.is_empty() {
-            let pids: Vec<u32> = suspects.iter().map(|suspect| suspect.id.pid).collect();
-            let by_pid: HashMap<u32, &Process> = suspects.iter().map(|suspect| (suspect.id.pid, *suspect)).collect();
-            let before: HashMap<ProcessId, &Look> =
-                self.doubts.iter().map(|(process, look)| (process.id, look)).collect();
-            for (pid, look) in agent.look(&pids).await? {
-                let Some(suspect) = by_pid.get(&pid) else { continue };
-                match (look, before.get(&suspect.id)) {
-                    (Look::Cleared, _) => drop(self.cleared.insert(suspect.id)),
-                    // Another user has read it, and found no sign.
-                    (_, Some(Look::Unknown)) => doubts.push(((*suspect).clone(), Look::Unknown)),
-                    (look, _) => doubts.push(((*suspect).clone(), look)),
-                }
+            match search.doubt().await {
+                Ok(Doubt::NotAnyMore) => {}
+                Ok(Doubt::None) => break Ok(None),
+                Ok(Doubt::Of(names)) => break Ok(Some(names)),
+                Err(error) => break Err(error),
             }
-        }
-        self.doubts = doubts;
-        agent.leave().await;
-        Ok(())
+        };
+        search.agents.leave().await;
+        found
     }
 
-    async fn start_agent(&mut self, user: Option<String>) -> Result<Agent, Error> {
-        let deadline = Instant::now() + STARTING_TIME;
-        loop {
-            match Agent::start(self.engine, self.target, user.clone(), &mut self.helper).await {
-                Err(error) if error.kind() == ErrorKind::EngineError && Instant::now() < deadline => {
-                    sleep(LONGEST_PAUSE).await;
-                }
-                started => return started,
-            }
-        }
-    }
-
-    /// Ends every process that is found, and gives the table in which none was.
-    async fn end_all(&mut self, agent: &mut Agent) -> Result<Table, Error> {
-        let begun = Instant::now();
+    /// Ends every process that is found, until none is.
+    async fn end_all(&mut self) -> Result<(), StopError> {
         let mut frozen: HashSet<ProcessId> = HashSet::new();
         let mut freezes = 0;
         let mut grace_ends = None;
         let mut pause = SHORTEST_PAUSE;
         let mut was_empty = false;
         loop {
-            let table = agent.list().await?;
-            let living = self.family.living(&table, agent.pid);
+            let table = self.agents.list(self.family.begun()).await?;
+            let living = self.family.living(&table);
             let now = Instant::now();
             if living.is_empty() {
                 // A process in the middle of its execve has no environment for a moment, so one look is no proof.
-                if was_empty && !self.may_appear(begun).await? {
-                    return Ok(table);
+                if was_empty && !self.may_appear(&table).await? {
+                    return Ok(());
                 }
                 was_empty = true;
-                if begun.elapsed() > UNSEEN_TIME && self.look_at_leaders(agent, &table).await? {
-                    return Ok(table);
-                }
                 sleep(SHORTEST_PAUSE).await;
                 continue;
             }
             was_empty = false;
+            if self.is_becoming(&table) {
+                sleep(SHORTEST_PAUSE).await;
+                continue;
+            }
+            let mut refused = Vec::new();
             if grace_ends.is_none() {
                 // Only once: what is begun from here on may be the clean-up of those that were asked to end.
                 self.signal.get_or_insert(Signal::Term);
-                agent.kill(TERM, &living).await?;
+                self.agents.kill(TERM, &living, &table).await?;
                 // A stopped process would get the signal only when it goes on.
-                agent.kill(CONT, &living).await?;
-                grace_ends = Some(Instant::now() + self.target.kill_after);
+                self.agents.kill(CONT, &living, &table).await?;
+                grace_ends = Some(now + self.target.kill_after);
             } else if grace_ends.is_some_and(|end| now < end) {
                 // They are ending.
             } else {
@@ -281,14 +256,14 @@ impl Search<'_> {
                 if !new.is_empty() && freezes < MOST_FREEZES {
                     freezes += 1;
                     // A process that is stopped has no more children, and stays the parent of those it has.
-                    agent.kill(STOP, &new).await?;
+                    self.agents.kill(STOP, &new, &table).await?;
                     continue;
                 }
-                if grace_ends.is_some_and(|end| now > end + KILLING_TIME) {
-                    return Err(left(&table, &living));
-                }
-                self.signal = Some(Signal::Kill);
-                agent.kill(KILL, &living).await?;
+                *self.signal = Some(Signal::Kill);
+                refused = self.agents.kill(KILL, &living, &table).await?;
+            }
+            if grace_ends.is_some_and(|end| now > end + KILLING_TIME) || refused.len() == living.len() {
+                return Err(left(&table, &living, &refused));
             }
             let rest = grace_ends.map_or(pause, |end| end.saturating_duration_since(Instant::now()));
             sleep(pause.min(rest.max(SHORTEST_PAUSE))).await;
@@ -296,76 +271,142 @@ impl Search<'_> {
         }
     }
 
-    /// Whether there are execs that may be the command, and that another user has to look into.
-    async fn look_at_leaders(&mut self, agent: &mut Agent, table: &Table) -> Result<bool, Error> {
-        let age = milliseconds(self.target.since.elapsed());
-        let leaders = self.family.leaders(table, agent.pid, age);
-        let pids: Vec<u32> = leaders.iter().map(|leader| leader.id.pid).collect();
-        if !pids.is_empty() {
-            let looks = agent.look(&pids).await?;
-            self.unread_leaders = looks
-                .into_iter()
-                .filter_map(|(_, look)| match look {
-                    Look::Unreadable(uid) => Some(uid),
-                    _ => None,
-                })
-                .collect();
-        }
-        Ok(!self.unread_leaders.is_empty())
+    /// Whether the command's first process is still the runtime's own, which had better come to its end.
+    fn is_becoming(&self, table: &Table) -> bool {
+        let first = self.family.first().and_then(|first| table.find(first));
+        first.is_some_and(|first| first.name.starts_with("runc:[") || first.name == "crun")
+            && self.begun.elapsed() < BECOMING_TIME
     }
 
-    /// Whether a process of the command may come to be after a look that found none.
-    async fn may_appear(&self, begun: Instant) -> Result<bool, Error> {
-        match self.engine.inspect_exec(&self.target.exec).await? {
-            None => Ok(false),
-            Some(ExecState { is_running: false, .. }) => {
-                Ok(!self.target.is_answered && begun.elapsed() < UNANSWERED_TIME)
-            }
-            Some(_) if begun.elapsed() < APPEARING_TIME => Ok(true),
-            Some(_) => Err(unseen()),
+    /// Whether a process of the command may come to be, or be found, after a look that found none.
+    async fn may_appear(&mut self, table: &Table) -> Result<bool, StopError> {
+        if self.family.first().is_some() {
+            return Ok(false);
         }
+        let host_pid = match self.engine.inspect_exec(&self.target.exec).await? {
+            None => return Ok(false),
+            Some(ExecState { is_running: false, .. }) => {
+                return Ok(!self.target.is_answered && self.begun.elapsed() < UNANSWERED_TIME);
+            }
+            Some(ExecState { pid, .. }) => pid,
+        };
+        let first = match host_pid {
+            Some(host_pid) => self.find_first(host_pid, table).await?,
+            None => First::Unclear,
+        };
+        match first {
+            First::Found(first) => self.family.set_first(&first),
+            // An engine under load may call a command running that has ended. What it does not list once may have
+            // ended just then, and its children be on their way to another parent.
+            First::Ended if self.is_unlisted => return Ok(false),
+            First::Ended => self.is_unlisted = true,
+            First::Unclear => {}
+        }
+        if self.begun.elapsed() < APPEARING_TIME {
+            return Ok(true);
+        }
+        Err(StopError::Unseen)
+    }
+
+    /// Looks for the process that the engine started, which the engine knows by another number.
+    async fn find_first(&mut self, host_pid: u32, table: &Table) -> Result<First, StopError> {
+        if self.agents.is_in_engine_namespace().await? {
+            let first = table.with_pid(host_pid);
+            return Ok(first.map_or(First::Ended, |first| First::Found(first.clone())));
+        }
+        let container = &self.agents.container;
+        // What the list's absence leaves open is no failure of the stop.
+        if self.engine.make() == Make::Podman {
+            let Ok(rows) = self.engine.processes(container, first::PODMAN_COLUMNS).await else {
+                return Ok(First::Unclear);
+            };
+            let table = self.agents.list(self.family.begun()).await?;
+            return Ok(first::by_both_numbers(&rows, host_pid, &table));
+        }
+        let container = container.clone();
+        let before = self.agents.list(0).await?;
+        let Ok(rows) = self.engine.processes(&container, first::DOCKER_COLUMNS).await else {
+            return Ok(First::Unclear);
+        };
+        let after = self.agents.list(0).await?;
+        let now = self.agents.clock.latest(Moment::now());
+        Ok(first::by_order(&rows, host_pid, (&before, &after), now))
     }
 
     /// What is to be said of processes that may be the command's and can't be told from others.
-    fn doubt(&self) -> Option<String> {
-        let processes: Vec<&Process> = self.doubts.iter().map(|(process, _)| process).collect();
-        (!processes.is_empty()).then(|| {
-            format!(
-                "{} began while the command ran and can't be told from the container's own, so it was left alone",
-                names(&processes)
-            )
-        })
+    async fn doubt(&mut self) -> Result<Doubt, StopError> {
+        let since = match self.family.first() {
+            Some(first) => first.start,
+            None => self.agents.clock.latest(self.target.since),
+        };
+        let mut cleared: HashSet<u32> = HashSet::new();
+        for look in 1.. {
+            let table = self.agents.list(0).await?;
+            if !self.family.living(&table).is_empty() {
+                return Ok(Doubt::NotAnyMore);
+            }
+            let mut suspects = self.family.suspects(&table, since);
+            if look == 1 && !suspects.is_empty() && table.is_shared() {
+                // The first processes of other execs are among them, which the engine knows.
+                cleared = self.engine.exec_pids(&self.agents.container).await.unwrap_or_default();
+            }
+            suspects.retain(|suspect| !cleared.contains(&suspect.id.pid) && !cleared.contains(&suspect.session));
+            if suspects.is_empty() {
+                return Ok(Doubt::None);
+            }
+            let oldest = table
+                .processes
+                .iter()
+                .filter(|process| process.is_inside)
+                .min_by_key(|process| process.id.start);
+            let container_first = oldest.map_or(INIT, |oldest| oldest.id.pid);
+            let pids: Vec<u32> = suspects.iter().map(|suspect| suspect.id.pid).collect();
+            let looks = self.agents.look(container_first, &pids).await?;
+            if looks.iter().any(|(_, look)| *look == Look::Marked) {
+                continue;
+            }
+            cleared.extend(
+                looks
+                    .iter()
+                    .filter(|(_, look)| *look == Look::Cleared)
+                    .map(|(pid, _)| pid),
+            );
+            let unknown = |suspect: &&&Process| looks.contains(&(suspect.id.pid, Look::Unknown));
+            let left: Vec<&Process> = suspects.iter().filter(unknown).copied().collect();
+            if left.is_empty() {
+                return Ok(Doubt::None);
+            }
+            if look >= SUSPECT_LOOKS {
+                return Ok(Doubt::Of(format!(
+                    "{} began while the command ran and can't be told from the container's own, so it was left alone",
+                    names(&left)
+                )));
+            }
+            sleep(SUSPECT_PAUSE).await;
+        }
+        Ok(Doubt::None)
     }
 }
 
-fn is_container_s_end(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ContainerNotFound | ErrorKind::ContainerNotRunning | ErrorKind::ContainerRestarting
-    )
+/// What a look at what is left has shown.
+enum Doubt {
+    /// Processes of the command have turned up.
+    NotAnyMore,
+    None,
+    /// These may be the command's.
+    Of(String),
 }
 
-fn left(table: &Table, living: &[ProcessId]) -> Error {
-    let processes: Vec<&Process> = table
-        .processes
-        .iter()
-        .filter(|process| living.contains(&process.id))
-        .collect();
-    Error::new(UNKILLABLE, format!("{} could not be ended", names(&processes)))
-}
-
-fn unseen() -> Error {
-    Error::new(
-        ErrorKind::UnsupportedInContainer,
-        "the engine calls the command running, and no process of it can be found in the container",
-    )
-}
-
-fn endless() -> Error {
-    Error::new(
-        ErrorKind::UnsupportedInContainer,
-        "the look at the container's processes takes too long",
-    )
+fn left(table: &Table, living: &[ProcessId], refused: &[ProcessId]) -> StopError {
+    let named = |ids: &[ProcessId]| {
+        let processes: Vec<&Process> = ids.iter().filter_map(|id| table.find(*id)).collect();
+        names(&processes)
+    };
+    if refused.is_empty() {
+        StopError::Left(named(living))
+    } else {
+        StopError::NotPermitted(named(refused))
+    }
 }
 
 /// `process 12 (sleep)`, or several.
@@ -384,17 +425,18 @@ fn names(processes: &[&Process]) -> String {
 
 /// Asks the engine itself to signal the command's process group, as Podman can since September 2026. It tells nothing
 /// of the processes that have left the group.
-async fn kill_by_engine(engine: &Engine, target: &Target) -> Option<Signal> {
+async fn kill_by_engine(engine: &Engine, target: &Target, signal: &mut Option<Signal>) {
     if !engine.kill_exec(&target.exec, Signal::Term).await {
-        return None;
+        return;
     }
+    signal.get_or_insert(Signal::Term);
     let grace_ends = Instant::now() + target.kill_after;
     while Instant::now() < grace_ends {
         match engine.inspect_exec(&target.exec).await {
             Ok(Some(ExecState { is_running: true, .. })) => sleep(LONGEST_PAUSE).await,
-            _ => return Some(Signal::Term),
+            _ => return,
         }
     }
+    *signal = Some(Signal::Kill);
     engine.kill_exec(&target.exec, Signal::Kill).await;
-    Some(Signal::Kill)
 }

@@ -1,56 +1,93 @@
-//! Which of a container's processes are a command's own.
+//! Which of a container's processes belong to a command.
 //!
-//! An engine tells neither. Three signs do: the command's marker in the environment, which children inherit; the
-//! session, which every exec has its own of; and the parent. Together they find all but a process that cleared its
-//! environment, made a session of its own and lost its parent. That one can't be told from a process which the
-//! container itself has started since, so it is never touched, only reported.
+//! The engine knows the command's first process ([`first`](super::first)), and three signs bind the others to it:
+//! the marker in the environment, which children inherit; the parent; and the session. None of them counts for a
+//! process that began before the command, and such a process never makes others the command's. What began later and has
+//! none of the signs may be a process of the command that cleared its environment, made a session of its own and lost
+//! its parent, or one that the container itself has started since. It is never signalled, only reported.
 
 use std::collections::{HashMap, HashSet};
 
-/// `USER_HZ`, in which the kernel gives start times to programs on every architecture that engines run on.
-const TICKS_PER_SECOND: u64 = 100;
+/// The container's first process, which adopts those whose parent has ended.
+pub(super) const INIT: u32 = 1;
 
-/// The container's first process.
-const FIRST: u32 = 1;
-
-/// A process id is used anew one day; with the time of its start, in ticks since boot, it is not.
+/// A process id is used again one day; with the time of its start, in ticks since boot, it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ProcessId {
     pub(super) pid: u32,
     pub(super) start: u64,
 }
 
-/// One process, as its `/proc/PID/stat` shows it.
+/// What a process's environment says about whose it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It has the command's marker.
+    Marked,
+    /// It has the marker of another command.
+    Foreign,
+    /// It has no marker, or it began before the command and was not read. A process in the middle of an execve has no
+    /// marker for a moment.
+    #[default]
+    None,
+    /// It can't be read.
+    Unreadable,
+}
+
+/// One process, as the agent sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) id: ProcessId,
     pub(super) name: String,
-    parent: u32,
-    session: u32,
-    has_ended: bool,
+    pub(super) parent: u32,
+    pub(super) session: u32,
+    pub(super) has_ended: bool,
+    pub(super) sign: Sign,
+    /// Its real user, where it was asked for.
+    pub(super) user: Option<u32>,
+    /// Whether it is in the container: with a shared process namespace the agent sees others too.
+    pub(super) is_inside: bool,
 }
 
-/// The processes of a container at one moment, as the agent sees them.
+/// The processes that the agent sees at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) processes: Vec<Process>,
-    /// Those whose environment holds the marker.
-    pub(super) marked: HashSet<u32>,
+    /// The agents' own processes.
+    pub(super) agents: HashSet<u32>,
 }
 
 /// What is known of a command's processes, over all looks at the container.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Family {
+    /// No process of the command began before.
+    begun: u64,
+    /// The process that the engine started.
+    first: Option<ProcessId>,
+    /// The parent of that one.
+    first_parent: Option<u32>,
     members: HashSet<ProcessId>,
+    /// The sessions that members began.
     sessions: HashSet<u32>,
 }
 
+impl Sign {
+    pub(super) fn parse(word: &str) -> Self {
+        match word {
+            "marked" => Self::Marked,
+            "foreign" => Self::Foreign,
+            "unreadable" => Self::Unreadable,
+            _ => Self::None,
+        }
+    }
+}
+
 impl Process {
-    /// Reads a line of `/proc/PID/stat`: `pid (name) state parent group session …`.
-    ///
-    /// The name is the program's own choice, with parentheses and spaces if it likes.
+    /// Reads a line `SIGN UID PLACE STAT`, in which the last is a line of `/proc/PID/stat`: `pid (name) state parent
+    /// group session …`. The name is the program's own choice, with parentheses and spaces if it likes.
     pub(super) fn parse(line: &str) -> Option<Self> {
-        let (pid, rest) = line.split_once(" (")?;
+        let mut words = line.splitn(4, ' ');
+        let (sign, user, place, stat) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let (pid, rest) = stat.split_once(" (")?;
         let (name, rest) = rest.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         // The third field of the line is the first here.
@@ -66,7 +103,46 @@ impl Process {
             session: field(6)?.parse().ok()?,
             // A process whose first thread has ended shows as a zombie while its other threads run on.
             has_ended: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
+            sign: Sign::parse(sign),
+            user: user.parse().ok(),
+            is_inside: place == "in",
         })
+    }
+
+    /// Whether it leads its session.
+    pub(super) fn is_leader(&self) -> bool {
+        self.session == self.id.pid
+    }
+}
+
+impl Table {
+    pub(super) fn find(&self, id: ProcessId) -> Option<&Process> {
+        self.processes.iter().find(|process| process.id == id)
+    }
+
+    pub(super) fn with_pid(&self, pid: u32) -> Option<&Process> {
+        self.processes.iter().find(|process| process.id.pid == pid)
+    }
+
+    /// Whether this is the first process of an exec: it leads a session, and its parent is the engine's, as that of the
+    /// agent is. In a process namespace of its own a container does not see that parent: it is 0.
+    pub(super) fn is_of_exec(&self, process: &Process) -> bool {
+        process.is_leader() && process.id.pid != INIT && self.is_engine_s(process.parent)
+    }
+
+    fn is_engine_s(&self, pid: u32) -> bool {
+        pid == 0 || self.agents().any(|agent| agent.parent == pid)
+    }
+
+    fn agents(&self) -> impl Iterator<Item = &Process> {
+        self.processes
+            .iter()
+            .filter(|process| self.agents.contains(&process.id.pid))
+    }
+
+    /// Whether the container shares the engine's process namespace: there the agent sees the parent that began it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.agents().any(|agent| agent.parent != 0)
     }
 }
 
@@ -75,63 +151,116 @@ struct Index<'a> {
     by_pid: HashMap<u32, &'a Process>,
     by_parent: HashMap<u32, Vec<&'a Process>>,
     by_session: HashMap<u32, Vec<&'a Process>>,
-    /// The sessions that can't be the command's: the container's own, the agent's, and what lies outside the container.
-    strange: HashSet<u32>,
+    /// The sessions of the agents.
+    agents: HashSet<u32>,
 }
 
 impl<'a> Index<'a> {
-    fn of(table: &'a Table, agent: u32) -> Self {
+    fn of(table: &'a Table) -> Self {
         let mut index = Self {
             by_pid: HashMap::new(),
             by_parent: HashMap::new(),
             by_session: HashMap::new(),
-            strange: HashSet::from([0]),
+            agents: table.agents.clone(),
         };
         for process in &table.processes {
             index.by_pid.insert(process.id.pid, process);
             index.by_parent.entry(process.parent).or_default().push(process);
             index.by_session.entry(process.session).or_default().push(process);
-        }
-        for pid in [FIRST, agent] {
-            index
-                .strange
-                .extend(index.by_pid.get(&pid).map(|process| process.session));
+            if table.agents.contains(&process.id.pid) {
+                index.agents.insert(process.session);
+            }
         }
         index
     }
 
-    fn is_strange(&self, process: &Process) -> bool {
-        process.id.pid == FIRST || self.strange.contains(&process.session)
+    fn children(&self, process: &'a Process) -> impl Iterator<Item = &'a Process> {
+        let children = self.by_parent.get(&process.id.pid).into_iter().flatten();
+        // The table is not of one moment: a parent that ended meanwhile may have left its number to another process.
+        children.copied().filter(|child| child.id.start >= process.id.start)
+    }
+
+    fn in_session(&self, session: u32) -> impl Iterator<Item = &'a Process> {
+        self.by_session.get(&session).into_iter().flatten().copied()
     }
 }
 
 impl Family {
-    /// Takes what a look at the container shows, and gives the members that live. `agent` is the process that looked.
-    pub(super) fn living(&mut self, table: &Table, agent: u32) -> Vec<ProcessId> {
-        let index = Index::of(table, agent);
-        // A session's number is not used anew while it exists: with another leader it is another session.
+    /// The family of a command that began at this tick or later.
+    pub(super) fn new(begun: u64) -> Self {
+        Self {
+            begun,
+            first: None,
+            first_parent: None,
+            members: HashSet::new(),
+            sessions: HashSet::new(),
+        }
+    }
+
+    /// The tick before which no process of the command began.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    pub(super) fn first(&self) -> Option<ProcessId> {
+        self.first
+    }
+
+    /// Notes which process the engine started, of which the others are descendants.
+    pub(super) fn set_first(&mut self, first: &Process) {
+        if self.may_be_ours(first) {
+            self.begun = first.id.start;
+            self.first = Some(first.id);
+            self.first_parent = Some(first.parent);
+            self.members.insert(first.id);
+            self.sessions.insert(first.id.pid);
+        }
+    }
+
+    /// Takes what a look at the container shows, and gives the members that live.
+    pub(super) fn living(&mut self, table: &Table) -> Vec<ProcessId> {
+        if self.first.is_none()
+            && let Some(first) = table
+                .processes
+                .iter()
+                .find(|process| self.may_be_ours(process) && process.sign == Sign::Marked && table.is_of_exec(process))
+        {
+            self.set_first(first);
+        }
+        let index = Index::of(table);
+        // A session's number is not used again while it exists: with another leader it is another session.
         self.sessions.retain(|session| {
             let leader = index.by_pid.get(session);
-            leader.is_none_or(|leader| self.members.contains(&leader.id) || leader.session != *session)
+            leader.is_none_or(|leader| self.members.contains(&leader.id) || !leader.is_leader())
         });
         let mut found: HashSet<u32> = HashSet::new();
         let mut work: Vec<&Process> = table
             .processes
             .iter()
-            .filter(|process| {
-                table.marked.contains(&process.id.pid)
-                    || self.members.contains(&process.id)
-                    || self.sessions.contains(&process.session)
-            })
+            .filter(|process| process.sign == Sign::Marked || self.members.contains(&process.id))
             .collect();
-        while let Some(process) = work.pop() {
-            if index.is_strange(process) || !found.insert(process.id.pid) {
-                continue;
+        loop {
+            while let Some(process) = work.pop() {
+                let is_agent = index.agents.contains(&process.session);
+                if !self.may_be_ours(process) || is_agent || !found.insert(process.id.pid) {
+                    continue;
+                }
+                self.members.insert(process.id);
+                work.extend(index.children(process));
+                if self.is_session_ours(process.session, &index) {
+                    self.sessions.insert(process.session);
+                }
             }
-            self.members.insert(process.id);
-            work.extend(index.by_parent.get(&process.id.pid).into_iter().flatten());
-            if self.sessions.insert(process.session) {
-                work.extend(index.by_session.get(&process.session).into_iter().flatten());
+            // What a session is may show itself only when its leader is found.
+            work.extend(
+                self.sessions
+                    .iter()
+                    .flat_map(|session| index.in_session(*session))
+                    .filter(|process| self.may_be_ours(process) && !found.contains(&process.id.pid))
+                    .filter(|process| !index.agents.contains(&process.session)),
+            );
+            if work.is_empty() {
+                break;
             }
         }
         let members = table.processes.iter().filter(|process| found.contains(&process.id.pid));
@@ -141,234 +270,63 @@ impl Family {
             .collect()
     }
 
-    /// The first processes of execs that began since the command was started, `age_ms` before the agent, and carry no
-    /// sign of it: one of them is the command's own where it has become another user, whom nobody else can look into.
-    pub(super) fn leaders<'a>(&self, table: &'a Table, agent: u32, age_ms: u64) -> Vec<&'a Process> {
-        let index = Index::of(table, agent);
-        let Some(look) = index.by_pid.get(&agent) else {
-            return Vec::new();
-        };
-        let since = begin(look, age_ms);
-        let is_leader = |process: &Process| process.parent == look.parent && process.session == process.id.pid;
-        table
-            .processes
-            .iter()
-            .filter(|process| is_leader(process) && process.id.start >= since && !process.has_ended)
-            .filter(|process| !index.is_strange(process) && !self.members.contains(&process.id))
-            .collect()
+    /// Nothing that began before the command is its own, and the container's first process never is.
+    fn may_be_ours(&self, process: &Process) -> bool {
+        process.id.start >= self.begun && process.id.pid != INIT
     }
 
-    /// The processes that may be the command's and carry no sign of it: begun since it was started, `age_ms` before
-    /// the agent, in a session of their own, and without the parent that began them.
-    pub(super) fn suspects<'a>(&self, table: &'a Table, agent: u32, age_ms: u64) -> Vec<&'a Process> {
-        let index = Index::of(table, agent);
-        let Some(look) = index.by_pid.get(&agent) else {
-            return Vec::new();
-        };
-        let since = begin(look, age_ms);
-        // An exec's first process has no parent in the container's own process namespace.
-        let is_exec_leader = |pid: u32| {
-            let leader = index.by_pid.get(&pid);
-            leader.is_some_and(|leader| leader.parent == 0 && look.parent == 0)
+    /// Whether a session with a member in it was begun by the command.
+    fn is_session_ours(&self, session: u32, index: &Index<'_>) -> bool {
+        if session <= INIT {
+            return false;
+        }
+        match index.by_pid.get(&session) {
+            Some(leader) if leader.is_leader() => self.members.contains(&leader.id),
+            // Its leader has ended. Process ids are given in rising order, so a session with a higher number than the
+            // command's first process began later, unless the numbers have begun anew.
+            _ => {
+                let newest = index.agents.iter().max();
+                self.first.is_some_and(|first| {
+                    session > first.pid
+                        && newest.is_some_and(|newest| *newest > first.pid)
+                        && index.in_session(session).all(|process| self.may_be_ours(process))
+                })
+            }
+        }
+    }
+
+    /// The processes that may be the command's and carry no sign of it: in the container, begun at `since` or later, in
+    /// a session that is no older, and adopted by another process than the one that began them.
+    ///
+    /// Where the process namespace is shared, the first processes of other execs are among them: the parent that begins
+    /// execs is then also the one that adopts.
+    pub(super) fn suspects<'a>(&self, table: &'a Table, since: u64) -> Vec<&'a Process> {
+        let since = since.max(self.begun);
+        let index = Index::of(table);
+        let is_young = |process: &Process| process.id.start >= since && process.id.pid != INIT;
+        let is_engine_s = |pid: u32| pid != 0 && (table.is_engine_s(pid) || self.first_parent == Some(pid));
+        let is_shared = table.is_shared();
+        let is_of_exec = |session: u32| {
+            let leader = index.by_pid.get(&session);
+            !is_shared && leader.is_some_and(|leader| table.is_of_exec(leader))
         };
         table
             .processes
             .iter()
             .filter(|process| {
-                process.id.start >= since
+                is_young(process)
+                    && process.is_inside
                     && !process.has_ended
+                    && matches!(process.sign, Sign::None | Sign::Unreadable)
                     && !self.members.contains(&process.id)
-                    && [FIRST, look.parent].contains(&process.parent)
-                    && !index.is_strange(process)
-                    && !is_exec_leader(process.session)
+                    && !index.agents.contains(&process.session)
+                    && (process.parent == INIT || is_engine_s(process.parent))
+                    && !is_of_exec(process.session)
+                    && index.in_session(process.session).all(is_young)
             })
             .collect()
     }
 }
 
-/// The first moment at which a process of the command can have begun, with a second more: two clocks are compared.
-fn begin(agent: &Process, age_ms: u64) -> u64 {
-    let age = age_ms.saturating_mul(TICKS_PER_SECOND) / 1000 + TICKS_PER_SECOND;
-    agent.id.start.saturating_sub(age)
-}
-
-/// The age of a command in the unit of [`Family::suspects`].
-pub(super) fn milliseconds(age: std::time::Duration) -> u64 {
-    u64::try_from(age.as_millis()).unwrap_or(u64::MAX / TICKS_PER_SECOND)
-}
-
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const AGENT: u32 = 900;
-
-    fn process(pid: u32, parent: u32, session: u32, start: u64) -> Process {
-        Process {
-            id: ProcessId { pid, start },
-            name: format!("p{pid}"),
-            parent,
-            session,
-            has_ended: false,
-        }
-    }
-
-    /// A container with its first process and the agent, which was begun at 10,000 ticks.
-    fn table(marked: &[u32], more: &[Process]) -> Table {
-        let mut processes = vec![process(1, 0, 1, 5), process(AGENT, 0, AGENT, 10_000)];
-        processes.extend_from_slice(more);
-        Table {
-            processes,
-            marked: marked.iter().copied().collect(),
-        }
-    }
-
-    fn pids(found: &[ProcessId]) -> Vec<u32> {
-        found.iter().map(|id| id.pid).collect()
-    }
-
-    #[test]
-    fn a_stat_line_is_read_whatever_the_name_is() {
-        let line = "42 (a) (b) S 7) R 1 40 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 777 1 1";
-        let read = Process::parse(line).expect("it is a line");
-        assert_eq!(read.name, "a) (b) S 7");
-        assert_eq!(
-            (read.id.pid, read.id.start, read.parent, read.session),
-            (42, 777, 1, 40)
-        );
-        assert!(!read.has_ended);
-        for broken in ["", "42", "42 (a)", "42 (a) S 1", "x (a) S 1 2 3", ")) (("] {
-            assert_eq!(Process::parse(broken), None, "{broken}");
-        }
-    }
-
-    #[test]
-    fn a_zombie_has_ended_unless_a_thread_runs_on() {
-        let line = |threads: u32| format!("42 (a) Z 1 40 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 777 1 1");
-        assert!(Process::parse(&line(1)).expect("it is a line").has_ended);
-        assert!(!Process::parse(&line(2)).expect("it is a line").has_ended);
-    }
-
-    #[test]
-    fn mark_session_and_parent_find_the_whole_family() {
-        let table = table(
-            &[10, 12],
-            &[
-                process(10, 0, 10, 9000),
-                // Cleared its environment, in the command's session, reparented.
-                process(11, 1, 10, 9001),
-                // Marked, in a session of its own, reparented; and that session's other member.
-                process(12, 1, 12, 9002),
-                process(13, 1, 12, 9003),
-                // Cleared its environment in a session of its own, below a member; and its own child.
-                process(14, 13, 14, 9004),
-                process(15, 14, 15, 9005),
-            ],
-        );
-        let found = Family::default().living(&table, AGENT);
-        assert_eq!(pids(&found), [10, 11, 12, 13, 14, 15]);
-    }
-
-    #[test]
-    fn the_container_s_own_and_others_commands_are_left_alone() {
-        let table = table(
-            &[10],
-            &[
-                process(10, 0, 10, 9000),
-                process(20, 1, 1, 9001),
-                process(30, 0, 30, 9002),
-                process(31, 30, 31, 9003),
-                process(AGENT + 1, AGENT, AGENT, 10_001),
-            ],
-        );
-        let found = Family::default().living(&table, AGENT);
-        assert_eq!(pids(&found), [10]);
-    }
-
-    #[test]
-    fn even_a_marked_first_process_is_left_alone() {
-        let found = Family::default().living(&table(&[1], &[process(2, 1, 1, 9000)]), AGENT);
-        assert!(found.is_empty(), "{found:?}");
-    }
-
-    #[test]
-    fn what_was_found_once_stays_found_when_its_parent_has_gone() {
-        let mut family = Family::default();
-        let orphan = process(14, 10, 14, 9004);
-        family.living(&table(&[10], &[process(10, 0, 10, 9000), orphan]), AGENT);
-        let table = table(&[], &[process(14, 1, 14, 9004), process(16, 1, 14, 9010)]);
-        assert_eq!(pids(&family.living(&table, AGENT)), [14, 16]);
-        assert!(family.suspects(&table, AGENT, 60_000).is_empty());
-    }
-
-    #[test]
-    fn a_process_id_that_is_used_anew_is_not_the_same_process() {
-        let mut family = Family::default();
-        family.living(&table(&[10], &[process(10, 0, 10, 9000)]), AGENT);
-        let found = family.living(&table(&[], &[process(10, 30, 30, 9999)]), AGENT);
-        assert!(found.is_empty(), "{found:?}");
-    }
-
-    #[test]
-    fn a_session_that_is_used_anew_is_another_session() {
-        let mut family = Family::default();
-        family.living(&table(&[10], &[process(10, 0, 10, 9000)]), AGENT);
-        let found = family.living(
-            &table(&[], &[process(10, 0, 10, 9999), process(11, 10, 10, 9999)]),
-            AGENT,
-        );
-        assert!(found.is_empty(), "{found:?}");
-    }
-
-    #[test]
-    fn only_a_young_reparented_process_without_a_sign_is_suspect() {
-        let old = process(20, 1, 20, 5000);
-        let young = process(21, 1, 21, 9000);
-        let of_an_exec = [process(30, 0, 30, 9000), process(31, 1, 30, 9001)];
-        let of_the_container = process(40, 1, 1, 9000);
-        let with_a_parent = process(22, 21, 22, 9000);
-        let table = table(
-            &[],
-            &[&[old, young, of_the_container, with_a_parent][..], &of_an_exec].concat(),
-        );
-        let family = Family::default();
-        let found: Vec<u32> = family
-            .suspects(&table, AGENT, 20_000)
-            .iter()
-            .map(|process| process.id.pid)
-            .collect();
-        assert_eq!(found, [21]);
-        // Of a command that was started two seconds ago, it can't be.
-        assert!(family.suspects(&table, AGENT, 2000).is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_the_table_holds_strangers_are_never_found(
-            rows in prop::collection::hash_map(2_u32..60, (0_u32..60, 0_u32..60, 0_u64..20_000), 0..50),
-            marked in prop::collection::hash_set(0_u32..60, 0..20),
-        ) {
-            let rows: Vec<Process> = rows
-                .into_iter()
-                .map(|(pid, (parent, session, start))| process(pid, parent, session, start))
-                .collect();
-            let mut table = table(&[], &rows);
-            table.marked = marked;
-            let mut family = Family::default();
-            let found = family.living(&table, AGENT);
-            for id in &found {
-                let process = table.processes.iter().find(|process| process.id == *id).expect("it is in the table");
-                prop_assert!(id.pid != 1 && id.pid != AGENT && process.session > 1);
-            }
-            let again = family.living(&table, AGENT);
-            prop_assert_eq!(found, again);
-        }
-
-        #[test]
-        fn no_line_makes_it_panic(line in ".*") {
-            let _ = Process::parse(&line);
-        }
-    }
-}
+mod tests;

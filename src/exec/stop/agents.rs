@@ -1,0 +1,245 @@
+//! All agents of one stop: the helper as root, and as further users where root lacks the capability to act as them.
+
+use std::collections::HashSet;
+
+use tokio::time::{Instant, sleep};
+
+use crate::engine::{ContainerState, Engine};
+use crate::error::ErrorKind;
+use crate::exec::helper::Helper;
+use crate::request::ContainerName;
+
+use super::agent::{Agent, Look, NOT_PERMITTED, Place, Unstarted};
+use super::clock::EngineClock;
+use super::processes::{Process, ProcessId, Sign, Table};
+use super::{LONGEST_PAUSE, StopError, Target};
+
+/// How long an engine under load may refuse to start the agent.
+const STARTING_TIME: std::time::Duration = std::time::Duration::from_secs(4);
+
+/// As how many users processes are looked at.
+const MOST_USERS: usize = 8;
+
+const ROOT: &str = "0:0";
+
+pub(super) struct Agents<'a> {
+    engine: &'a Engine,
+    target: &'a Target,
+    /// By its id: the name may be another container's by now.
+    pub(super) container: ContainerName,
+    pub(super) clock: EngineClock,
+    /// The one that lists; it can act as everybody, or it is the best that could be had.
+    main: Agent,
+    others: Vec<Agent>,
+    /// Those as whom an agent was tried.
+    users: HashSet<u32>,
+    /// Whether further agents can do what the main one can't.
+    takes_more: bool,
+    /// Whether the agent sees the same process numbers as the engine; `None` where it was not asked yet.
+    is_in_engine_namespace: Option<bool>,
+}
+
+impl<'a> Agents<'a> {
+    pub(super) async fn start(
+        engine: &'a Engine,
+        target: &'a Target,
+        container: ContainerName,
+    ) -> Result<Self, StopError> {
+        match engine.container_state(&container).await? {
+            ContainerState::Running => {}
+            ContainerState::Paused => return Err(StopError::Paused),
+            ContainerState::NotRunning | ContainerState::Gone => return Err(StopError::ContainerEnded),
+        }
+        let deadline = Instant::now() + STARTING_TIME;
+        let (main, is_helper) = loop {
+            match start_main(engine, target, &container).await {
+                Err(StopError::Api(error)) if error.kind() == ErrorKind::EngineError && Instant::now() < deadline => {
+                    sleep(LONGEST_PAUSE).await;
+                }
+                started => break started?,
+            }
+        };
+        let mut agents = Self {
+            engine,
+            target,
+            container,
+            clock: EngineClock::UNKNOWN,
+            users: main.hello.user.into_iter().collect(),
+            takes_more: is_helper && !main.hello.acts_as_anyone,
+            main,
+            others: Vec::new(),
+            is_in_engine_namespace: None,
+        };
+        agents.main.read_clock(&mut agents.clock).await?;
+        if agents.takes_more {
+            agents.add(target.user.clone()).await?;
+        }
+        Ok(agents)
+    }
+
+    /// Starts a further agent. Where nothing can be run as this user, there is none.
+    async fn add(&mut self, user: Option<String>) -> Result<(), StopError> {
+        let Ok(helper) = Helper::put(self.engine, &self.container).await else {
+            return Ok(());
+        };
+        let agent = Agent::helper(
+            place(self.engine, &self.container, self.target, user),
+            helper.path(),
+            self.target.marker.entry(),
+        )
+        .await;
+        if !agent.as_ref().is_ok_and(|agent| agent.hello.is_unlinked) {
+            self.main.unlink(helper.path()).await?;
+        }
+        if let Ok(agent) = agent {
+            self.users.extend(agent.hello.user);
+            self.others.push(agent);
+        }
+        Ok(())
+    }
+
+    async fn add_users(&mut self, users: HashSet<u32>) -> Result<(), StopError> {
+        for user in users {
+            if self.takes_more && self.users.len() < MOST_USERS && self.users.insert(user) {
+                self.add(Some(user.to_string())).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes that can be seen. Of those that began before the tick `since` only what everybody may know.
+    pub(super) async fn list(&mut self, since: u64) -> Result<Table, StopError> {
+        let mut processes = self.main.list(since).await?;
+        let is_hidden = |process: &&Process| process.sign == Sign::Unreadable && process.is_inside;
+        self.add_users(
+            processes
+                .iter()
+                .filter(is_hidden)
+                .filter_map(|process| process.user)
+                .collect(),
+        )
+        .await?;
+        for agent in &mut self.others {
+            for seen in agent.list(since).await? {
+                let hidden = processes.iter_mut().find(|process| process.id == seen.id);
+                if let Some(process) = hidden.filter(|process| process.sign == Sign::Unreadable) {
+                    process.sign = seen.sign;
+                }
+            }
+        }
+        let agents = [&self.main].into_iter().chain(&self.others);
+        Ok(Table {
+            processes,
+            agents: agents.map(|agent| agent.hello.pid).collect(),
+        })
+    }
+
+    /// Sends a signal to processes of this table, and gives those that nobody may send it to.
+    pub(super) async fn kill(
+        &mut self,
+        signal: u8,
+        processes: &[ProcessId],
+        table: &Table,
+    ) -> Result<Vec<ProcessId>, StopError> {
+        let refused = self.main.kill(signal, processes).await?;
+        let mut left: Vec<&Process> = refused
+            .into_iter()
+            .filter(|(_, errno)| *errno == NOT_PERMITTED)
+            .filter_map(|(pid, _)| table.with_pid(pid))
+            .collect();
+        self.add_users(left.iter().filter_map(|process| process.user).collect())
+            .await?;
+        for agent in &mut self.others {
+            let theirs: Vec<ProcessId> = left
+                .iter()
+                .filter(|process| process.user == agent.hello.user)
+                .map(|process| process.id)
+                .collect();
+            if !theirs.is_empty() {
+                let refused = agent.kill(signal, &theirs).await?;
+                left.retain(|process| {
+                    !theirs.contains(&process.id) || refused.iter().any(|(pid, _)| *pid == process.id.pid)
+                });
+            }
+        }
+        Ok(left.into_iter().map(|process| process.id).collect())
+    }
+
+    /// What can be told of these processes beside the container's first one.
+    pub(super) async fn look(&mut self, first: u32, pids: &[u32]) -> Result<Vec<(u32, Look)>, StopError> {
+        let mut looks = self.main.look(first, pids).await?;
+        for agent in &mut self.others {
+            for (pid, look) in agent.look(first, pids).await? {
+                if look != Look::Unknown
+                    && let Some(known) = looks.iter_mut().find(|(known, _)| *known == pid)
+                {
+                    known.1 = look;
+                }
+            }
+        }
+        Ok(looks)
+    }
+
+    /// Whether the agent's process numbers are the engine's: its own is.
+    pub(super) async fn is_in_engine_namespace(&mut self) -> Result<bool, StopError> {
+        if let Some(known) = self.is_in_engine_namespace {
+            return Ok(known);
+        }
+        let state = self.engine.inspect_exec(&self.main.exec).await?;
+        let is_same = state.is_some_and(|state| state.pid == Some(self.main.hello.pid));
+        self.is_in_engine_namespace = Some(is_same);
+        Ok(is_same)
+    }
+
+    pub(super) async fn leave(self) {
+        for agent in self.others {
+            agent.leave().await;
+        }
+        self.main.leave().await;
+    }
+}
+
+fn place<'a>(engine: &'a Engine, container: &'a ContainerName, target: &Target, user: Option<String>) -> Place<'a> {
+    Place {
+        engine,
+        container,
+        user,
+        is_privileged: target.is_privileged,
+    }
+}
+
+/// The helper as root; where that can't be, the container's shell, which is run as nobody but the command's own user.
+/// Tells whether it is the helper.
+async fn start_main(engine: &Engine, target: &Target, container: &ContainerName) -> Result<(Agent, bool), StopError> {
+    let marker = target.marker.entry();
+    let why_no_helper = match Helper::put(engine, container).await {
+        Ok(helper) => {
+            let place = place(engine, container, target, Some(ROOT.to_owned()));
+            let unstarted = match Agent::helper(place, helper.path(), marker).await {
+                Ok(agent) => return Ok((agent, true)),
+                Err(unstarted) => unstarted,
+            };
+            // It did not remove itself. That it may be left is less than what is to be said.
+            let _ = helper.remove(engine).await;
+            match unstarted {
+                Unstarted::Unfit(words) => format!("dexec's helper does not run there: {words}"),
+                Unstarted::Failed(error) if error.kind() == ErrorKind::RefusedByPolicy => {
+                    format!("dexec's helper can't be run there as root: {error}")
+                }
+                Unstarted::Failed(error) => return Err(error.into()),
+            }
+        }
+        Err(error) => match StopError::from(error) {
+            StopError::Api(error) => format!("dexec's helper can't be put there: {error}"),
+            ended => return Err(ended),
+        },
+    };
+    let place = place(engine, container, target, target.user.clone());
+    match Agent::shell(place, marker).await {
+        Ok(agent) => Ok((agent, false)),
+        Err(Unstarted::Failed(error)) => Err(error.into()),
+        Err(Unstarted::Unfit(_)) => Err(StopError::NoAgent(format!(
+            "the container has no shell to look with, and {why_no_helper}"
+        ))),
+    }
+}

@@ -1,0 +1,120 @@
+//! Our clock beside that of the machine on which the container runs.
+
+/// `USER_HZ`, in which the kernel gives start times to programs on every architecture that engines run on.
+const TICKS_PER_SECOND: i64 = 100;
+
+const MICROSECONDS_PER_TICK: i64 = 1_000_000 / TICKS_PER_SECOND;
+
+/// By what part of the time two clocks may drift apart: 500 in a million, the most that time synchronisation corrects.
+const DRIFT: i64 = 2000;
+
+/// A moment by our clock, in microseconds since some other one. The clock counts on while the machine sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::exec) struct Moment(i64);
+
+impl Moment {
+    #[cfg(unix)]
+    pub(in crate::exec) fn now() -> Self {
+        use rustix::time::{ClockId, clock_gettime};
+
+        // Elsewhere the monotonic clock is the one that counts on.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let clock = ClockId::Boottime;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let clock = ClockId::Monotonic;
+        let time = clock_gettime(clock);
+        Self(
+            time.tv_sec
+                .saturating_mul(1_000_000)
+                .saturating_add(time.tv_nsec / 1000),
+        )
+    }
+
+    #[cfg(not(unix))]
+    pub(in crate::exec) fn now() -> Self {
+        use std::sync::OnceLock;
+        use std::time::Instant;
+
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        let elapsed = FIRST.get_or_init(Instant::now).elapsed().as_micros();
+        Self(i64::try_from(elapsed).unwrap_or(i64::MAX))
+    }
+}
+
+/// What is known of the other machine's clock: that it is ahead of ours by so many microseconds at least, and at most.
+#[derive(Debug)]
+pub(super) struct EngineClock {
+    least: i64,
+    most: i64,
+}
+
+impl EngineClock {
+    pub(super) const UNKNOWN: Self = Self {
+        least: i64::MIN,
+        most: i64::MAX,
+    };
+
+    /// Takes a reading of the other clock, in microseconds since boot, that was made between two moments.
+    pub(super) fn read(&mut self, asked: Moment, answered: Moment, reading: u64) {
+        let reading = i64::try_from(reading).unwrap_or(i64::MAX);
+        self.least = self.least.max(reading.saturating_sub(answered.0));
+        self.most = self.most.min(reading.saturating_sub(asked.0));
+    }
+
+    /// The first tick in which a process may have begun that was begun at `moment` or later. `now` says for how long the
+    /// clocks may have drifted apart.
+    pub(super) fn earliest(&self, moment: Moment, now: Moment) -> u64 {
+        let drift = now.0.saturating_sub(moment.0).max(0) / DRIFT;
+        tick(moment.0.saturating_add(self.least).saturating_sub(drift))
+    }
+
+    /// The last tick that may have been at `moment`.
+    pub(super) fn latest(&self, moment: Moment) -> u64 {
+        tick(moment.0.saturating_add(self.most))
+    }
+}
+
+fn tick(microseconds: i64) -> u64 {
+    u64::try_from(microseconds / MICROSECONDS_PER_TICK).unwrap_or(0)
+}
+
+/// The age in seconds, at the tick `now`, of what began at the tick `start`.
+pub(super) fn age(start: u64, now: u64) -> u64 {
+    now.saturating_sub(start) / TICKS_PER_SECOND.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_readings_bring_the_clocks_closer() {
+        let mut clock = EngineClock::UNKNOWN;
+        clock.read(Moment(1_000_000), Moment(1_300_000), 51_200_000);
+        clock.read(Moment(2_000_000), Moment(2_004_000), 52_001_000);
+        // Between 49.997 and 50.001 s ahead.
+        assert_eq!(clock.earliest(Moment(500_000), Moment(500_000)), 5049);
+        assert_eq!(clock.latest(Moment(500_000)), 5050);
+        assert!(Moment::now() <= Moment::now());
+    }
+
+    #[test]
+    fn a_long_time_may_have_moved_them_apart() {
+        let mut clock = EngineClock::UNKNOWN;
+        clock.read(Moment(0), Moment(0), 100_000_000);
+        assert_eq!(clock.earliest(Moment(0), Moment(0)), 10_000);
+        assert_eq!(clock.earliest(Moment(0), Moment(4_000_000_000)), 9_800);
+    }
+
+    #[test]
+    fn no_reading_makes_it_panic() {
+        let mut clock = EngineClock::UNKNOWN;
+        assert_eq!(clock.earliest(Moment(0), Moment(0)), 0);
+        clock.read(Moment(i64::MIN), Moment(i64::MAX), u64::MAX);
+        let _ = (
+            clock.earliest(Moment(i64::MIN), Moment(i64::MAX)),
+            clock.latest(Moment(i64::MAX)),
+        );
+        assert_eq!(age(5, 3), 0);
+    }
+}

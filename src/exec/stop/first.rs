@@ -1,0 +1,189 @@
+//! Which of the processes that the agent sees is the one that the engine started.
+//!
+//! The engine tells the number that the process has on its own machine, and lists the container's processes by such
+//! numbers. The agent sees the numbers of the container. Podman's list can have both; Docker's can't, so there the two
+//! lists are laid side by side.
+
+use super::clock::age;
+use super::processes::{Process, ProcessId, Table};
+
+/// The columns that Podman is asked for.
+pub(super) const PODMAN_COLUMNS: &str = "hpid,pid";
+
+/// The options for `ps`, by which Docker makes its list.
+pub(super) const DOCKER_COLUMNS: &str = "-eo%20pid,ppid,sid,etimes,comm";
+
+/// By how many seconds the age of a process may differ between two looks, rounding included.
+const AGE_DIFFERENCE: u64 = 2;
+
+/// What became of the process that the engine started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    Found(Process),
+    /// The engine does not list it any more.
+    Ended,
+    /// It can't be said, now.
+    Unclear,
+}
+
+/// The process with the number `host_pid` on the engine's machine, by a list that has both numbers of each.
+pub(super) fn by_both_numbers(rows: &[Vec<String>], host_pid: u32, table: &Table) -> First {
+    let host_pid = host_pid.to_string();
+    let Some(row) = rows.iter().find(|row| row.first() == Some(&host_pid)) else {
+        return First::Ended;
+    };
+    let pid = row.get(1).and_then(|pid| pid.parse().ok());
+    pid.and_then(|pid| table.with_pid(pid))
+        .map_or(First::Unclear, |process| First::Found(process.clone()))
+}
+
+/// One row of Docker's list.
+#[derive(Debug)]
+struct Row<'a> {
+    pid: u32,
+    parent: u32,
+    session: u32,
+    /// In seconds.
+    age: u64,
+    name: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn parse(row: &'a [String]) -> Option<Self> {
+        let [pid, parent, session, age, name] = row else {
+            return None;
+        };
+        Some(Self {
+            pid: pid.parse().ok()?,
+            parent: parent.parse().ok()?,
+            session: session.parse().ok()?,
+            age: age.parse().ok()?,
+            name: name.strip_suffix(" <defunct>").unwrap_or(name),
+        })
+    }
+}
+
+/// The same, by a list that was made between two looks of the agent.
+///
+/// Both sides see the same execs and the container's first process, as leaders of sessions without a parent in the
+/// container. Those that have the wanted one's name are in the same order on both sides, that of their start.
+pub(super) fn by_order(rows: &[Vec<String>], host_pid: u32, looks: (&Table, &Table), now: u64) -> First {
+    let Some(rows) = rows.iter().map(|row| Row::parse(row)).collect::<Option<Vec<Row<'_>>>>() else {
+        return First::Unclear;
+    };
+    let Some(wanted) = rows.iter().find(|row| row.pid == host_pid) else {
+        return First::Ended;
+    };
+    let mut outside: Vec<&Row<'_>> = rows
+        .iter()
+        .filter(|row| row.session == row.pid && row.parent == wanted.parent && row.name == wanted.name)
+        .collect();
+    outside.sort_by_key(|row| (std::cmp::Reverse(row.age), row.pid));
+    let inside = |table: &Table| {
+        let mut inside: Vec<ProcessId> = table
+            .processes
+            .iter()
+            .filter(|process| process.is_leader() && process.parent == 0 && process.is_inside)
+            .filter(|process| one_spaced(process) == wanted.name)
+            .map(|process| process.id)
+            .collect();
+        inside.sort_by_key(|id| (id.start, id.pid));
+        inside
+    };
+    let (before, after) = (inside(looks.0), inside(looks.1));
+    let is_same_age = |(row, id): (&&Row<'_>, &ProcessId)| row.age.abs_diff(age(id.start, now)) <= AGE_DIFFERENCE;
+    if before != after || before.len() != outside.len() || !outside.iter().zip(&after).all(is_same_age) {
+        return First::Unclear;
+    }
+    let place = outside.iter().position(|row| row.pid == host_pid);
+    let first = place.and_then(|place| looks.1.find(*after.get(place)?));
+    first.map_or(First::Unclear, |first| First::Found(first.clone()))
+}
+
+/// A process's name as it is in a row, which was split at white space.
+fn one_spaced(process: &Process) -> String {
+    process.name.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::processes::Sign;
+    use super::*;
+
+    fn rows(rows: &[&str]) -> Vec<Vec<String>> {
+        rows.iter()
+            .map(|row| row.splitn(5, ' ').map(str::to_owned).collect())
+            .collect()
+    }
+
+    fn table(processes: &[(u32, u32, u32, u64, &str)]) -> Table {
+        let processes = processes.iter().map(|&(pid, parent, session, start, name)| Process {
+            id: ProcessId { pid, start },
+            name: name.to_owned(),
+            parent,
+            session,
+            has_ended: false,
+            sign: Sign::None,
+            user: None,
+            is_inside: true,
+        });
+        Table {
+            processes: processes.collect(),
+            ..Table::default()
+        }
+    }
+
+    const NOW: u64 = 10_000;
+
+    #[track_caller]
+    fn assert_found(first: &First, pid: u32, start: u64) {
+        let id = ProcessId { pid, start };
+        assert!(matches!(first, First::Found(first) if first.id == id), "{first:?}");
+    }
+
+    #[test]
+    fn podman_s_list_has_both_numbers() {
+        let rows = rows(&["500 1", "700 12"]);
+        let table = table(&[(1, 0, 1, 5, "sh"), (12, 0, 12, 9000, "sleep")]);
+        assert_found(&by_both_numbers(&rows, 700, &table), 12, 9000);
+        assert_eq!(by_both_numbers(&rows, 701, &table), First::Ended);
+        assert_eq!(by_both_numbers(&[vec!["700".to_owned()]], 700, &table), First::Unclear);
+    }
+
+    #[test]
+    fn docker_s_list_has_the_same_order() {
+        let rows = rows(&[
+            "500 400 500 99 sleep",
+            "710 400 710 10 sleep",
+            "720 400 720 9 sleep",
+            "730 400 730 8 sh",
+            "740 730 740 8 sleep",
+        ]);
+        let inside = table(&[
+            (1, 0, 1, 5, "sleep"),
+            (7, 0, 7, 9000, "sleep"),
+            (9, 0, 9, 9100, "sleep"),
+            (12, 0, 12, 9200, "sh"),
+            (13, 12, 13, 9200, "sleep"),
+        ]);
+        assert_found(&by_order(&rows, 710, (&inside, &inside), NOW), 7, 9000);
+        assert_found(&by_order(&rows, 720, (&inside, &inside), NOW), 9, 9100);
+        assert_found(&by_order(&rows, 730, (&inside, &inside), NOW), 12, 9200);
+        assert_eq!(by_order(&rows, 750, (&inside, &inside), NOW), First::Ended);
+    }
+
+    #[test]
+    fn where_the_lists_differ_nothing_is_said() {
+        let host = rows(&["710 400 710 10 sleep", "720 400 720 9 sleep"]);
+        let both = table(&[(7, 0, 7, 9000, "sleep"), (9, 0, 9, 9100, "sleep")]);
+        let one = table(&[(9, 0, 9, 9100, "sleep")]);
+        // One ended and another one began between the looks: they would be taken for each other.
+        let other = table(&[(9, 0, 9, 9100, "sleep"), (11, 0, 11, 9900, "sleep")]);
+        for looks in [(&one, &one), (&both, &other), (&other, &both), (&other, &other)] {
+            assert_eq!(by_order(&host, 710, looks, NOW), First::Unclear, "{looks:?}");
+        }
+        for broken in [&["710 400 710 sleep"][..], &["710 400 710 x sleep"]] {
+            assert_eq!(by_order(&rows(broken), 710, (&both, &both), NOW), First::Unclear);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+const AGENT: u32 = 900;
+
+/// When the commands of these tests began.
+const BEGUN: u64 = 8000;
+
+fn process(pid: u32, parent: u32, session: u32, start: u64) -> Process {
+    Process {
+        id: ProcessId { pid, start },
+        name: format!("p{pid}"),
+        parent,
+        session,
+        has_ended: false,
+        sign: Sign::None,
+        user: Some(0),
+        is_inside: true,
+    }
+}
+
+fn marked(process: Process) -> Process {
+    Process {
+        sign: Sign::Marked,
+        ..process
+    }
+}
+
+/// A container with its first process and the agent.
+fn table(more: &[Process]) -> Table {
+    let mut processes = vec![process(1, 0, 1, 5), process(AGENT, 0, AGENT, 10_000)];
+    processes.extend_from_slice(more);
+    Table {
+        processes,
+        agents: HashSet::from([AGENT]),
+    }
+}
+
+fn living(family: &mut Family, more: &[Process]) -> Vec<u32> {
+    family.living(&table(more)).iter().map(|id| id.pid).collect()
+}
+
+fn found(more: &[Process]) -> Vec<u32> {
+    living(&mut Family::new(BEGUN), more)
+}
+
+fn suspects(more: &[Process]) -> Vec<u32> {
+    let table = table(more);
+    let mut family = Family::new(BEGUN);
+    family.living(&table);
+    let found = family.suspects(&table, BEGUN);
+    found.iter().map(|process| process.id.pid).collect()
+}
+
+#[test]
+fn a_line_is_read_whatever_the_name_is() {
+    let line = "marked 1000 in 42 (a) (b) S 7) R 1 40 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 777 1 1";
+    let read = Process::parse(line).expect("it is a line");
+    assert_eq!(read.name, "a) (b) S 7");
+    assert_eq!(
+        (read.id.pid, read.id.start, read.parent, read.session),
+        (42, 777, 1, 40)
+    );
+    assert_eq!((read.sign, read.user, read.is_inside), (Sign::Marked, Some(1000), true));
+    assert!(!read.has_ended);
+    let old = Process::parse(&line.replace("marked 1000 in", "- - -")).expect("it is a line");
+    assert_eq!((old.sign, old.user, old.is_inside), (Sign::None, None, false));
+    for broken in [
+        "",
+        "- - -",
+        "- - - 42",
+        "- - - 42 (a)",
+        "- - - 42 (a) S 1",
+        "- - - x (a) S 1 2 3",
+        ")) ((",
+    ] {
+        assert_eq!(Process::parse(broken), None, "{broken}");
+    }
+}
+
+#[test]
+fn a_zombie_has_ended_unless_a_thread_runs_on() {
+    let line = |threads: u32| format!("- - - 42 (a) Z 1 40 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 777 1 1");
+    assert!(Process::parse(&line(1)).expect("it is a line").has_ended);
+    assert!(!Process::parse(&line(2)).expect("it is a line").has_ended);
+}
+
+#[test]
+fn marker_session_and_parent_find_the_whole_family() {
+    let found = found(&[
+        marked(process(10, 0, 10, 9000)),
+        // Cleared its environment, in the command's session, adopted.
+        process(11, 1, 10, 9001),
+        // Marked, in a session of its own, adopted; and that session's other member.
+        marked(process(12, 1, 12, 9002)),
+        process(13, 1, 12, 9003),
+        // Cleared its environment in a session of its own, below a member; and its own child.
+        process(14, 13, 14, 9004),
+        process(15, 14, 15, 9005),
+        // In a session whose leader has ended, beside a marked process.
+        marked(process(17, 1, 16, 9006)),
+        process(18, 1, 16, 9007),
+    ]);
+    assert_eq!(found, [10, 11, 12, 13, 14, 15, 17, 18]);
+}
+
+#[test]
+fn the_process_that_the_engine_started_needs_no_marker() {
+    let mut family = Family::new(BEGUN);
+    let rows = [
+        process(10, 0, 10, 9000),
+        process(11, 10, 11, 9001),
+        process(12, 1, 10, 9002),
+    ];
+    assert!(living(&mut family, &rows).is_empty());
+    family.set_first(&rows[0]);
+    assert_eq!(living(&mut family, &rows), [10, 11, 12]);
+}
+
+/// A daemon runs a job with the command's environment.
+#[test]
+fn a_process_that_began_before_the_command_is_left_alone() {
+    let rows = [
+        marked(process(10, 0, 10, 9000)),
+        process(20, 1, 20, 500),
+        marked(process(21, 20, 20, 9001)),
+        // The daemon's other child, and one that took over the command's environment by an execve.
+        process(22, 20, 20, 9002),
+        marked(process(23, 1, 23, 600)),
+        process(24, 23, 23, 9003),
+    ];
+    assert_eq!(found(&rows), [10, 21]);
+}
+
+#[test]
+fn nor_does_a_session_that_is_older_make_its_members_the_command_s() {
+    // Its leader has ended, and one of its members is as old as it.
+    let rows = [
+        marked(process(10, 0, 10, 9000)),
+        process(21, 1, 20, 500),
+        marked(process(22, 21, 20, 9001)),
+        process(23, 21, 20, 9002),
+    ];
+    assert_eq!(found(&rows), [10, 22]);
+    // Or nothing is left of that time but the number, which is lower than the command's.
+    let rows = [
+        marked(process(10, 0, 10, 9000)),
+        marked(process(22, 1, 5, 9001)),
+        process(23, 1, 5, 9002),
+    ];
+    assert_eq!(found(&rows), [10, 22]);
+}
+
+#[test]
+fn the_container_s_own_and_others_commands_are_left_alone() {
+    let found = found(&[
+        marked(process(10, 0, 10, 9000)),
+        process(20, 1, 1, 9001),
+        process(30, 0, 30, 9002),
+        process(31, 30, 31, 9003),
+        process(AGENT + 1, AGENT, AGENT, 10_001),
+    ]);
+    assert_eq!(found, [10]);
+}
+
+#[test]
+fn even_a_marked_first_process_is_left_alone() {
+    let mut rows = table(&[process(2, 1, 1, 9000)]);
+    rows.processes[0] = marked(process(1, 0, 1, 9000));
+    assert!(Family::new(BEGUN).living(&rows).is_empty());
+}
+
+#[test]
+fn what_was_found_once_stays_found_when_its_parent_has_gone() {
+    let mut family = Family::new(BEGUN);
+    let first = marked(process(10, 0, 10, 9000));
+    living(&mut family, &[first, process(14, 10, 14, 9004)]);
+    let rows = [process(14, 1, 14, 9004), process(16, 1, 14, 9010)];
+    assert_eq!(living(&mut family, &rows), [14, 16]);
+    assert!(family.suspects(&table(&rows), BEGUN).is_empty());
+}
+
+#[test]
+fn a_process_id_that_is_used_again_is_not_the_same_process() {
+    let mut family = Family::new(BEGUN);
+    living(&mut family, &[marked(process(10, 0, 10, 9000))]);
+    assert!(living(&mut family, &[process(10, 30, 30, 9999)]).is_empty());
+    // As a session, it is another session.
+    let rows = [process(10, 0, 10, 9999), process(11, 10, 10, 9999)];
+    assert!(living(&mut family, &rows).is_empty());
+}
+
+#[test]
+fn a_child_is_no_older_than_its_parent() {
+    let rows = [marked(process(10, 0, 10, 9000)), process(11, 10, 40, 8500)];
+    assert_eq!(found(&rows), [10]);
+}
+
+#[test]
+fn only_a_young_adopted_process_without_a_sign_is_suspect() {
+    let foreign = Process {
+        sign: Sign::Foreign,
+        ..process(25, 1, 25, 9000)
+    };
+    let outside = Process {
+        is_inside: false,
+        ..process(26, 1, 26, 9000)
+    };
+    let unreadable = Process {
+        sign: Sign::Unreadable,
+        ..process(27, 1, 27, 9000)
+    };
+    let rows = [
+        process(20, 1, 20, 5000),
+        process(21, 1, 21, 9000),
+        // Its parent tells whose it is.
+        process(22, 21, 22, 9000),
+        // Another exec's, and its child.
+        process(30, 0, 30, 9000),
+        process(31, 1, 30, 9001),
+        // The container's own session, and another one that is older.
+        process(40, 1, 1, 9000),
+        process(41, 1, 20, 9000),
+        foreign,
+        outside,
+        unreadable,
+    ];
+    assert_eq!(suspects(&rows), [21, 27]);
+    // Of a command that began later, it can't be.
+    let table = table(&rows);
+    let mut family = Family::new(BEGUN);
+    family.set_first(&marked(process(50, 0, 50, 9500)));
+    assert!(family.suspects(&table, BEGUN).is_empty());
+}
+
+/// With `--pid=host` the engine's own process begins execs, and adopts what has lost its parent.
+#[test]
+fn in_a_shared_namespace_what_the_engine_adopted_is_suspect() {
+    let shared = |more: &[Process]| {
+        let mut table = table(more);
+        table.processes[1] = process(AGENT, 700, AGENT, 10_000);
+        table.processes.push(process(700, 1, 700, 100));
+        table
+    };
+    let table = shared(&[
+        marked(process(10, 700, 10, 9000)),
+        process(11, 700, 11, 9001),
+        process(12, 700, 13, 9001),
+        process(14, 11, 14, 9001),
+    ]);
+    let mut family = Family::new(BEGUN);
+    let found: Vec<u32> = family.living(&table).iter().map(|id| id.pid).collect();
+    assert_eq!(found, [10]);
+    assert_eq!(family.first().map(|first| first.pid), Some(10));
+    let suspects: Vec<u32> = family
+        .suspects(&table, BEGUN)
+        .iter()
+        .map(|process| process.id.pid)
+        .collect();
+    assert_eq!(suspects, [11, 12]);
+}
+
+fn row() -> impl Strategy<Value = (u32, u32, u64, u8, bool)> {
+    (0_u32..60, 0_u32..60, 0_u64..12_000, 0_u8..4, any::<bool>())
+}
+
+proptest! {
+    /// Whatever the table holds: nothing older than the command, no agent, and nothing that neither marker, parent nor
+    /// session binds to it is ever found.
+    #[test]
+    fn strangers_are_never_found(
+        rows in prop::collection::hash_map(2_u32..60, row(), 0..50),
+        later in prop::collection::hash_map(2_u32..60, row(), 0..50),
+        first in prop::option::of(2_u32..60),
+    ) {
+        let made = |rows: std::collections::HashMap<u32, (u32, u32, u64, u8, bool)>| {
+            let rows: Vec<Process> = rows
+                .into_iter()
+                .map(|(pid, (parent, session, start, sign, has_ended))| Process {
+                    has_ended,
+                    sign: [Sign::Marked, Sign::Foreign, Sign::None, Sign::Unreadable][usize::from(sign)],
+                    ..process(pid, parent, session, start)
+                })
+                .collect();
+            table(&rows)
+        };
+        let tables = [made(rows), made(later)];
+        let mut family = Family::new(BEGUN);
+        let started = first.and_then(|pid| tables[0].with_pid(pid)).filter(|first| first.id.start >= BEGUN);
+        if let Some(first) = started {
+            family.set_first(first);
+        }
+        let mut before: HashSet<ProcessId> = started.map(|first| first.id).into_iter().collect();
+        for table in &tables {
+            let found = family.living(table);
+            let members = family.members.clone();
+            for id in &found {
+                let process = table.find(*id).expect("it is in the table");
+                prop_assert!(id.start >= BEGUN && id.start >= family.begun());
+                prop_assert!(id.pid != INIT && !table.agents.contains(&id.pid));
+                let parent = table.with_pid(process.parent);
+                let mates: Vec<&Process> =
+                    table.processes.iter().filter(|mate| mate.session == process.session).collect();
+                let is_bound_by_session = mates.iter().any(|mate| mate.id != *id && members.contains(&mate.id))
+                    && (mates.iter().all(|mate| mate.id.start >= BEGUN) || family.sessions.contains(&process.session));
+                prop_assert!(
+                    process.sign == Sign::Marked
+                        || before.contains(id)
+                        || parent.is_some_and(|parent| members.contains(&parent.id))
+                        || is_bound_by_session
+                        || family.sessions.contains(&process.session)
+                );
+                // A session is the command's only with a leader that is, or with one that has ended.
+                if family.sessions.contains(&process.session)
+                    && let Some(leader) = table.with_pid(process.session)
+                    && leader.is_leader()
+                {
+                    prop_assert!(members.contains(&leader.id) && leader.id.start >= BEGUN);
+                }
+            }
+            let again = family.living(table);
+            prop_assert_eq!(&found, &again);
+            for suspect in family.suspects(table, BEGUN) {
+                prop_assert!(suspect.id.start >= BEGUN && !found.contains(&suspect.id));
+            }
+            before.extend(members);
+        }
+    }
+
+    #[test]
+    fn no_line_makes_it_panic(line in ".*") {
+        let _ = Process::parse(&line);
+    }
+}
