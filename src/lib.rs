@@ -5,6 +5,7 @@ mod engine;
 mod env_file;
 mod error;
 mod exec;
+mod marker;
 mod outcome;
 mod request;
 mod response;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 
 use crate::error::Error;
+use crate::marker::Marker;
 use crate::terminal::Terminal;
 
 /// Linux takes no argument and no environment entry of this size (`MAX_ARG_STRLEN`, with the final NUL).
@@ -71,6 +72,20 @@ impl Request {
             timeout: None,
             kill_after: KILL_AFTER,
         }
+    }
+
+    /// How long a command that is stopped has between SIGTERM and SIGKILL unless [`kill_after`] is called: 2 s.
+    ///
+    /// `dexec_id` is the value of the variable `DEXEC_ID`, which a process has that dexec itself runs. It tells the grace
+    /// of that command, and half of it is the longest default here: this process is to stop its own commands before it is
+    /// killed itself.
+    ///
+    /// [`kill_after`]: RequestBuilder::kill_after
+    #[must_use]
+    pub fn default_kill_after(dexec_id: Option<&str>) -> Duration {
+        dexec_id
+            .and_then(Marker::grace_of)
+            .map_or(KILL_AFTER, |grace| KILL_AFTER.min(grace / 2))
     }
 
     /// The container's name or id.
@@ -178,7 +193,8 @@ impl RequestBuilder {
         self
     }
 
-    /// Sets how long a command that is stopped has between SIGTERM and SIGKILL: 2 s by default.
+    /// Sets how long a command that is stopped has between SIGTERM and SIGKILL: 2 s by default; see
+    /// [`Request::default_kill_after`].
     pub fn kill_after(mut self, grace: Duration) -> Self {
         self.kill_after = grace.min(LONGEST_TIME);
         self
@@ -426,6 +442,21 @@ mod tests {
         refused(run(&["true"]).groups(["a,b".to_owned()]), "can't be added");
         let request = run(&["true"]).workdir("").user("").build().unwrap();
         assert_eq!((request.spec.workdir, request.spec.user), (None, None));
+    }
+
+    #[test]
+    fn a_nested_command_has_half_of_the_outer_one_s_grace() {
+        for (dexec_id, grace) in [
+            (None, 2000),
+            (Some("0123456789abcdef-2000"), 1000),
+            (Some("0123456789abcdef-600"), 300),
+            (Some("0123456789abcdef-90000"), 2000),
+            (Some("0123456789abcdef"), 2000),
+            (Some("0123456789abcdef-x"), 2000),
+            (Some(""), 2000),
+        ] {
+            assert_eq!(Request::default_kill_after(dexec_id).as_millis(), grace, "{dexec_id:?}");
+        }
     }
 
     #[test]

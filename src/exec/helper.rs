@@ -11,7 +11,7 @@ use crate::engine::{Engine, Make};
 use crate::error::{Error, ErrorKind};
 use crate::request::{ContainerName, Spec};
 
-use super::marker::Marker;
+use crate::marker::Marker;
 
 const REMOVING_TIME: Duration = Duration::from_secs(10);
 

@@ -24,6 +24,7 @@ mod ssh;
 mod sshd;
 mod stdin;
 mod stop;
+mod stop_edges;
 mod streams;
 mod terminal;
 mod transports;

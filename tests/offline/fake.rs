@@ -53,8 +53,12 @@ pub struct Script {
     /// What dexec itself runs in the container, beside the command.
     pub own_create: Answer,
     pub own_start: Answer,
+    pub image: Answer,
     pub version: Answer,
+    /// What a directory of the container is like.
+    pub stat: Answer,
     pub archive: Answer,
+    pub top: Answer,
     pub kill: Answer,
     pub resize: Answer,
 }
@@ -67,11 +71,14 @@ impl Default for Script {
             create: created(EXEC_ID).into(),
             start: stream(&[frame(1, b"x")]).into(),
             inspect: json("200 OK", "{\"Running\":false,\"ExitCode\":0,\"Pid\":7}").into(),
-            container: json("200 OK", "{\"State\":{\"Status\":\"running\",\"Running\":true}}").into(),
+            container: json("200 OK", &container()).into(),
             containers: json("200 OK", "[]").into(),
             own_create: created(OWN_ID).into(),
             own_start: refused(),
+            image: json("200 OK", "{\"Architecture\":\"amd64\"}").into(),
             version: json("200 OK", "{\"Arch\":\"amd64\"}").into(),
+            stat: stat(0o755).into(),
+            top: refused(),
             archive: json("200 OK", "").into(),
             kill: refused(),
             resize: json("200 OK", "").into(),
@@ -93,10 +100,25 @@ impl Script {
             _ if request.starts_with("GET /exec/") => &self.inspect,
             _ if request.starts_with("GET /containers/json") => &self.containers,
             _ if request.starts_with("GET /version") || request.starts_with("GET /_ping") => &self.version,
+            _ if request.starts_with("GET /images/") => &self.image,
+            _ if request.starts_with("HEAD ") => &self.stat,
             _ if request.starts_with("PUT ") => &self.archive,
+            _ if request.contains("/top?") => &self.top,
             _ => &self.container,
         }
     }
+}
+
+/// A container that runs.
+fn container() -> String {
+    format!("{{\"State\":{{\"Status\":\"running\",\"Running\":true}},\"Image\":\"sha256:{EXEC_ID}\"}}")
+}
+
+/// A directory with this mode.
+pub fn stat(mode: u32) -> Vec<u8> {
+    let json = format!("{{\"mode\":{mode}}}");
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, json);
+    format!("HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: {encoded}\r\n\r\n").into_bytes()
 }
 
 fn created(id: &str) -> Vec<u8> {

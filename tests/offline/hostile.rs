@@ -1071,20 +1071,36 @@ mod agents {
     use super::*;
 
     /// The container's first process, and the agent.
-    const BASE: &str = "1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1 1\n\
-                        900 (sh) S 0 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 10000 1 1\n";
+    const BASE: &str = "- - - 1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1 1\n\
+                        none 0 in 900 (dexec) S 0 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 10000 1 1\n";
 
     fn row(pid: u64, name: &str, parent: u64, session: u64, start: u64) -> String {
-        format!("{pid} ({name}) S {parent} {session} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 1 1\n")
+        let fields =
+            format!("{pid} ({name}) S {parent} {session} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 1 1");
+        format!("none 0 in {fields}\n")
+    }
+
+    /// The same, with the command's marker.
+    fn marked(pid: u64, name: &str, parent: u64, session: u64, start: u64) -> String {
+        row(pid, name, parent, session, start).replacen("none", "marked", 1)
     }
 
     fn said(text: &str) -> Vec<u8> {
         frame(1, text.as_bytes())
     }
 
-    /// An agent that is ready, and answers a line with what `reply` makes of it.
+    /// An agent that is ready 50 s after its machine's start, and answers other lines with what `reply` makes of them.
     fn agent(reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
-        Answer::Talk(stream(&[said("ready 900\n")]), Arc::new(reply))
+        agent_that_is("any", reply)
+    }
+
+    fn agent_that_is(able: &str, reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
+        let reply = move |line: &str| match line {
+            "clock" => Answer::Bytes(said("50000000\n.\n")),
+            _ => reply(line),
+        };
+        let hello = format!("ready 900 0 {able} unlinked\n");
+        Answer::Talk(stream(&[said(&hello)]), Arc::new(reply))
     }
 
     /// An agent that shows this table at every look, whatever it was told to kill.
@@ -1124,7 +1140,7 @@ mod agents {
                 is_asked.store(1, Ordering::SeqCst);
             }
             let rows = match (line.starts_with("list"), is_asked.load(Ordering::SeqCst)) {
-                (true, 0) => format!("/proc/10/environ\n{BASE}{}", row(10, "sleep", 0, 10, 9000)),
+                (true, 0) => format!("{BASE}{}", marked(10, "sleep", 0, 10, 9000)),
                 (true, _) => BASE.to_owned(),
                 _ => String::new(),
             };
@@ -1185,11 +1201,17 @@ mod agents {
         });
     }
 
+    /// An image that does not tell what it is for.
+    fn untold() -> Answer {
+        json("200 OK", "{}").into()
+    }
+
     #[test]
     fn version_with_anything() {
         each(all(), |answer| {
             let ran = run_stopped(Script {
                 own_start: stream(&[]).into(),
+                image: untold(),
                 version: answer,
                 ..Script::default()
             });
@@ -1208,6 +1230,7 @@ mod agents {
         each(cases.collect(), |answer| {
             let ran = run_stopped(Script {
                 own_start: stream(&[]).into(),
+                image: untold(),
                 version: answer,
                 ..Script::default()
             });
@@ -1215,6 +1238,51 @@ mod agents {
             is_plain(&ran);
             ran
         });
+    }
+
+    #[test]
+    fn stat_with_anything() {
+        let cases = [
+            ("no header", json("200 OK", "").into()),
+            (
+                "no base64",
+                b"HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: ?\r\n\r\n"
+                    .to_vec()
+                    .into(),
+            ),
+            (
+                "no JSON",
+                b"HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: eHh4\r\n\r\n"
+                    .to_vec()
+                    .into(),
+            ),
+        ];
+        each([&cases[..], &heads()].concat(), |answer| {
+            let ran = run_stopped(Script {
+                own_start: stream(&[]).into(),
+                stat: answer,
+                ..Script::default()
+            });
+            is_left_soon(&ran, "describe a file of the container");
+            ran
+        });
+    }
+
+    /// What is run as root must be what was put there.
+    #[test]
+    fn a_directory_that_others_can_change_gets_no_program() {
+        for (mode, is_open) in [(0o777, true), (0o775, true), (0o755, false), (0o777 | 1 << 20, false)] {
+            let ran = run_stopped(Script {
+                stat: crate::fake::stat(mode).into(),
+                ..Script::default()
+            });
+            let puts = ran
+                .requests
+                .iter()
+                .filter(|request| request.starts_with("PUT "))
+                .count();
+            assert_eq!(puts == 0, is_open, "{mode:o}: {:?}", ran.requests);
+        }
     }
 
     #[test]
@@ -1247,7 +1315,7 @@ mod agents {
                 hello(&said("ready 99999999999999999999999\n")),
             ),
             ("bytes that are not UTF-8", hello(&frame(1, b"\xff\xfe\n"))),
-            ("ready and gone", hello(&said("ready 900\n"))),
+            ("ready and gone", hello(&said("ready 900 0 any unlinked\n"))),
             ("nothing", hello(b"")),
             ("a complaint", hello(&frame(2, b"sh: I can't"))),
             (
@@ -1286,13 +1354,14 @@ mod agents {
             (
                 "no processes",
                 shows(
-                    "/proc/10/environ\n10 (a\nb) S 0 10 10 0 0 0\n\n1\n((((\n)) ((\n12 (\n12 (a) S\n99999999999 (a) S 1 1 1\n\u{fffd}\n/proc/x/environ\n",
+                    "marked 0 in 10 (a\nb) S 0 10 10 0 0 0\n\nmarked\nmarked 0 in 1\n((((\n)) ((\n- - - 12 (\n- - - 12 (a) S\n\
+                     - - - 99999999999 (a) S 1 1 1\n\u{fffd}\nmarked x in\n",
                 ),
                 "no process of it can be found",
             ),
             (
                 "empty lines",
-                agent(|_| Answer::Bytes(said(&format!("{}.\n", "\n".repeat(30_000_000))))),
+                agent(|_| Answer::Bytes(said(&format!("{}.\n", "\n".repeat(3_000_000))))),
                 "no process of it can be found",
             ),
         ];
@@ -1306,26 +1375,20 @@ mod agents {
 
     #[test]
     fn names_and_numbers_of_processes_are_anything() {
-        let marked = |name: &str| shows(&format!("/proc/10/environ\n{}", row(10, name, 0, 10, 9000)));
+        let named = |name: &str| shows(&marked(10, name, 0, 10, 9000));
         let (most, largest) = (u64::from(u32::MAX), u64::MAX);
         let cases = vec![
-            ("parentheses", marked(") S 1 1 1 (")),
-            ("escapes", marked("\x1b[31m\x07\x08\u{202e}")),
-            ("quotes", marked("`\"'{}%s\\")),
-            ("a long name", marked(&"\x01".repeat(1_000_000))),
-            (
-                "large numbers",
-                shows(&format!(
-                    "/proc/{most}/environ\n{}",
-                    row(most, "a", most, most, largest)
-                )),
-            ),
+            ("parentheses", named(") S 1 1 1 (")),
+            ("escapes", named("\x1b[31m\x07\x08\u{202e}")),
+            ("quotes", named("`\"'{}%s\\")),
+            ("a long name", named(&"\x01".repeat(1_000_000))),
+            ("large numbers", shows(&marked(most, "a", most, most, largest))),
             ("a new one each time", multiplying()),
             (
                 "its own parent",
                 shows(&format!(
-                    "/proc/10/environ\n{}{}",
-                    row(10, "a", 11, 10, 9000),
+                    "{}{}",
+                    marked(10, "a", 11, 10, 9000),
                     row(11, "b", 10, 10, 9000)
                 )),
             ),
@@ -1346,21 +1409,21 @@ mod agents {
                 return Answer::Bytes(said(".\n"));
             }
             let pid = u64::try_from(next.fetch_add(1, Ordering::SeqCst)).expect("it is a number");
-            let row = row(pid, "fork", 0, 10, 9000 + pid);
-            Answer::Bytes(said(&format!("/proc/{pid}/environ\n{BASE}{row}.\n")))
+            let row = marked(pid, "fork", 0, 10, 9000 + pid);
+            Answer::Bytes(said(&format!("{BASE}{row}.\n")))
         })
     }
 
     #[test]
     fn users_that_are_always_others_are_not_all_tried() {
         let next = AtomicUsize::new(1000);
-        let suspect = row(70, "daemon", 1, 70, 10_001);
-        let own_start = agent(move |line| {
-            Answer::Bytes(if line.starts_with("list") {
-                said(&format!("{BASE}{suspect}.\n"))
-            } else {
-                let uid = next.fetch_add(1, Ordering::SeqCst);
-                said(&format!("70 {uid} unreadable\n.\n"))
+        let own_start = agent_that_is("own", move |line| {
+            let uid = next.fetch_add(1, Ordering::SeqCst);
+            let suspect = row(70, "daemon", 1, 70, 10_001).replacen("none 0", &format!("unreadable {uid}"), 1);
+            Answer::Bytes(match line.split(' ').next() {
+                Some("list") => said(&format!("{BASE}{suspect}.\n")),
+                Some("look") => said("70 unreadable\n.\n"),
+                _ => said(".\n"),
             })
         });
         let ran = run_ended(own_start);
@@ -1376,11 +1439,11 @@ mod agents {
     #[test]
     fn a_long_chain_of_processes_is_followed() {
         // Each is the child of the one behind it.
-        let rows: String = (0..30_000)
+        let rows: String = (1..30_000)
             .rev()
             .map(|number| row(1000 + number, "a", 999 + number, 1000 + number, 9000))
             .collect();
-        let table = said(&format!("/proc/1000/environ\n{BASE}{rows}.\n"));
+        let table = said(&format!("{BASE}{rows}{}.\n", marked(1000, "a", 0, 1000, 9000)));
         let is_asked = AtomicUsize::new(0);
         let own_start = agent(move |line| {
             if line.starts_with("kill 18") {
@@ -1409,7 +1472,7 @@ mod agents {
         let table = said(&format!("{BASE}{rows}.\n"));
         let own_start = agent(move |line| {
             Answer::Bytes(match line.strip_prefix("look ") {
-                Some(pids) => said(&format!("{} 0 unknown\n.\n", pids.replace(' ', " 0 unknown\n"))),
+                Some(pids) => said(&format!("{} none\n.\n", pids.replace(' ', " none\n"))),
                 None => table.clone(),
             })
         });
@@ -1420,11 +1483,11 @@ mod agents {
     #[test]
     fn an_agent_that_reads_nothing_is_not_waited_for_without_end() {
         let rows: String = (1000..31_000).map(|pid| row(pid, "a", 0, 1000, 9000)).collect();
-        let table = said(&format!("/proc/1000/environ\n{BASE}{rows}.\n"));
+        let table = said(&format!("{BASE}{rows}.\n").replacen("none 0 in 1000", "marked 0 in 1000", 1));
         // It says that all is done before it is asked, and goes on to say so.
         let own_start = agent(move |_| Answer::Endless(table.clone(), said(".\n")));
         let ran = with_agent(own_start);
-        ran.is_left("the look at the container's processes failed");
+        ran.is_left("takes too long");
         ran.is_small();
     }
 }
@@ -1482,7 +1545,7 @@ mod podman {
         let ran = run_stopped(barred("Libpod/9.0 (linux)"));
         ran.is_left("no more processes");
         assert_eq!(ran.response["signal"], "SIGKILL");
-        assert_eq!(ending(&ran), [TERM, ASK, KILL]);
+        assert_eq!(ending(&ran), [ASK, TERM, ASK, KILL]);
     }
 
     #[test]
@@ -1493,7 +1556,7 @@ mod podman {
         });
         ran.is_left("resource temporarily unavailable");
         assert_eq!(ran.response["signal"], "SIGKILL");
-        assert_eq!(ending(&ran), [TERM, ASK, KILL]);
+        assert_eq!(ending(&ran), [ASK, TERM, ASK, KILL]);
         let creates = ran
             .requests
             .iter()
@@ -1510,7 +1573,7 @@ mod podman {
         let ran = run_with(script, &["--timeout=0.1", "--kill-after=9"]);
         ran.is_left("no more processes");
         assert_eq!(ran.response["signal"], "SIGTERM");
-        assert_eq!(ending(&ran), [TERM, ASK]);
+        assert_eq!(ending(&ran), [ASK, TERM, ASK]);
         ran.is_prompt();
     }
 
@@ -1528,7 +1591,7 @@ mod podman {
             });
             ran.is_left("no more processes");
             assert_eq!(ran.response["signal"], Value::Null, "{}", ran.response);
-            assert_eq!(ending(&ran), [TERM]);
+            assert_eq!(ending(&ran), [ASK, TERM]);
             ran.is_small();
             ran.is_prompt();
             ran
@@ -1539,6 +1602,6 @@ mod podman {
     fn another_engine_is_not_asked() {
         let ran = run_stopped(barred("Docker/99.0 (linux)"));
         ran.is_left("no more processes");
-        assert_eq!(ending(&ran), [""; 0]);
+        assert_eq!(ending(&ran), [ASK]);
     }
 }

@@ -134,6 +134,9 @@ struct Grammar {
     timeout: Option<Duration>,
 
     /// The time between SIGTERM and SIGKILL for a command that is stopped [default: 2s]
+    ///
+    /// The time between SIGTERM and SIGKILL for a command that is stopped. By default 2s; where dexec is itself run by
+    /// dexec, at most half of the time that it has.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
     kill_after: Option<Duration>,
 
@@ -341,9 +344,9 @@ impl Args {
         if let Some(time) = grammar.timeout.filter(|time| !time.is_zero()) {
             request = request.timeout(time);
         }
-        if let Some(grace) = grammar.kill_after {
-            request = request.kill_after(grace);
-        }
+        let outer = std::env::var("DEXEC_ID").ok();
+        let grace = grammar.kill_after;
+        request = request.kill_after(grace.unwrap_or_else(|| Request::default_kill_after(outer.as_deref())));
         if let Some(workdir) = grammar.workdir {
             request = request.workdir(text(workdir, || "the working directory".to_owned())?);
         }

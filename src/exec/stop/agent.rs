@@ -3,7 +3,6 @@
 //! It is the [helper](super::super::helper), or a script for the container's shell where the helper can't be put. Both
 //! understand the same lines on standard input, and answer each with lines of which the last is a dot.
 
-use std::future::Future;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -27,11 +26,8 @@ const LOADER: &str = "s=;while IFS= read -r l&&[ \"$l\" != . ];do s=\"$s$l\n\";d
 /// Where the shell finds what it runs, whatever the image's own setting is.
 const SHELL_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How long one answer may take.
-const REPLY_TIME: Duration = Duration::from_secs(20);
-
 /// How long the agent may take to end after its input has.
-const LEAVING_TIME: Duration = Duration::from_secs(2);
+const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 /// A table of a hundred thousand processes is smaller.
 const LARGEST_REPLY: usize = 32 * 1024 * 1024;
@@ -241,12 +237,11 @@ impl Agent {
 
     /// Sends a line, and gives the answer without its last line.
     async fn ask(&mut self, line: &str) -> Result<String, Error> {
-        let reply = async {
-            let sent = self.writer.write_all(format!("{line}\n").as_bytes()).await;
-            sent.map_err(|error| failed(&error.to_string()))?;
-            self.read_until(|text| text == b".\n" || text.ends_with(b"\n.\n")).await
-        };
-        let mut text = within(REPLY_TIME, reply).await?;
+        let sent = self.writer.write_all(format!("{line}\n").as_bytes()).await;
+        sent.map_err(|error| failed(&error.to_string()))?;
+        let mut text = self
+            .read_until(|text| text == b".\n" || text.ends_with(b"\n.\n"))
+            .await?;
         if !text.ends_with(".\n") {
             return Err(failed("it ended too early"));
         }
@@ -292,12 +287,6 @@ impl Agent {
             }
         }
     }
-}
-
-async fn within<T>(time: Duration, reply: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(time, reply)
-        .await
-        .unwrap_or_else(|_| Err(failed(&format!("it gave no answer within {} s", time.as_secs()))))
 }
 
 fn failed(reason: &str) -> Error {

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::ContainerName;
 
-use super::marker::Marker;
+use crate::marker::Marker;
 use agent::{CONT, KILL, Look, STOP, TERM};
 use agents::Agents;
 pub(super) use clock::Moment;
@@ -129,10 +129,10 @@ impl From<Error> for StopError {
 /// Ends all processes of a command: TERM, a time of grace, KILL, and a look that nothing is left.
 pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
     let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIME);
-    let mut signal = None;
-    let searched = timeout_at(deadline, Search::run(engine, target, &mut signal))
-        .await
-        .unwrap_or(Err(StopError::Late));
+    let mut progress = Progress::default();
+    let searched = timeout_at(deadline, Search::run(engine, target, &mut progress)).await;
+    let Progress { mut signal, killed } = progress;
+    let searched = searched.unwrap_or(Err(killed.map_or(StopError::Late, StopError::Left)));
     let orphaned = match searched {
         Ok(_) if !target.is_answered && signal.is_none() => {
             Some("the engine has not answered its start, and may still carry it out".to_owned())
@@ -165,12 +165,21 @@ pub(super) async fn may_live(engine: &Engine, target: &Target) -> bool {
     }
 }
 
+/// How far a stop has come, also where its time was over.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The strongest signal that was sent.
+    signal: Option<Signal>,
+    /// What was killed last, and may not have ended.
+    killed: Option<String>,
+}
+
 struct Search<'a> {
     engine: &'a Engine,
     target: &'a Target,
     agents: Agents<'a>,
     family: Family,
-    signal: &'a mut Option<Signal>,
+    progress: &'a mut Progress,
     begun: Instant,
     /// Once the engine did not list the command's first process.
     is_unlisted: bool,
@@ -181,7 +190,7 @@ impl<'a> Search<'a> {
     async fn run(
         engine: &'a Engine,
         target: &'a Target,
-        signal: &'a mut Option<Signal>,
+        progress: &'a mut Progress,
     ) -> Result<Option<String>, StopError> {
         let container = match engine.inspect_exec(&target.exec).await {
             Ok(Some(ExecState {
@@ -197,7 +206,7 @@ impl<'a> Search<'a> {
             target,
             agents,
             family,
-            signal,
+            progress,
             begun: Instant::now(),
             is_unlisted: false,
         };
@@ -228,6 +237,7 @@ impl<'a> Search<'a> {
             let living = self.family.living(&table);
             let now = Instant::now();
             if living.is_empty() {
+                self.progress.killed = None;
                 // A process in the middle of its execve has no environment for a moment, so one look is no proof.
                 if was_empty && !self.may_appear(&table).await? {
                     return Ok(());
@@ -244,7 +254,7 @@ impl<'a> Search<'a> {
             let mut refused = Vec::new();
             if grace_ends.is_none() {
                 // Only once: what is begun from here on may be the clean-up of those that were asked to end.
-                self.signal.get_or_insert(Signal::Term);
+                self.progress.signal.get_or_insert(Signal::Term);
                 self.agents.kill(TERM, &living, &table).await?;
                 // A stopped process would get the signal only when it goes on.
                 self.agents.kill(CONT, &living, &table).await?;
@@ -259,7 +269,8 @@ impl<'a> Search<'a> {
                     self.agents.kill(STOP, &new, &table).await?;
                     continue;
                 }
-                *self.signal = Some(Signal::Kill);
+                self.progress.signal = Some(Signal::Kill);
+                self.progress.killed = Some(named(&table, &living));
                 refused = self.agents.kill(KILL, &living, &table).await?;
             }
             if grace_ends.is_some_and(|end| now > end + KILLING_TIME) || refused.len() == living.len() {
@@ -398,15 +409,16 @@ enum Doubt {
 }
 
 fn left(table: &Table, living: &[ProcessId], refused: &[ProcessId]) -> StopError {
-    let named = |ids: &[ProcessId]| {
-        let processes: Vec<&Process> = ids.iter().filter_map(|id| table.find(*id)).collect();
-        names(&processes)
-    };
     if refused.is_empty() {
-        StopError::Left(named(living))
+        StopError::Left(named(table, living))
     } else {
-        StopError::NotPermitted(named(refused))
+        StopError::NotPermitted(named(table, refused))
     }
+}
+
+fn named(table: &Table, ids: &[ProcessId]) -> String {
+    let processes: Vec<&Process> = ids.iter().filter_map(|id| table.find(*id)).collect();
+    names(&processes)
 }
 
 /// `process 12 (sleep)`, or several.

@@ -9,24 +9,30 @@ const NAME: &str = "DEXEC_ID";
 
 /// `DEXEC_ID=VALUE`, with a value of its own for each command.
 #[derive(Clone, Debug)]
-pub(super) struct Marker(String);
+pub(crate) struct Marker(String);
 
 impl Marker {
     /// The value ends with the command's grace in milliseconds, so that a dexec that is itself run by dexec can know in
     /// what time it has to be done.
-    pub(super) fn new(grace: Option<Duration>) -> Self {
+    pub(crate) fn new(grace: Option<Duration>) -> Self {
         // Every state has random keys: what it makes of nothing is a random number.
         let number = RandomState::new().build_hasher().finish();
         let grace = grace.map_or(String::new(), |grace| format!("-{}", grace.as_millis()));
         Self(format!("{NAME}={number:016x}{grace}"))
     }
 
+    /// The grace of the command that has this value.
+    pub(crate) fn grace_of(value: &str) -> Option<Duration> {
+        let (_, grace) = value.split_once('-')?;
+        grace.parse().ok().map(Duration::from_millis)
+    }
+
     /// The whole entry of the environment.
-    pub(super) fn entry(&self) -> &str {
+    pub(crate) fn entry(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn value(&self) -> &str {
+    pub(crate) fn value(&self) -> &str {
         &self.0[NAME.len() + 1..]
     }
 }
@@ -37,7 +43,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_marker_of_its_own() {
-        let grace = Some(Duration::from_millis(2000));
+        let grace = Some(Duration::from_secs(2));
         let (one, other) = (Marker::new(grace), Marker::new(grace));
         assert_ne!(one.entry(), other.entry());
         assert_eq!(one.entry(), format!("DEXEC_ID={}", one.value()));

@@ -1,0 +1,469 @@
+//! A stop where the command's processes are hard to know, to look at or to signal; and what it must never touch.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::{self, Container};
+use crate::support::{code, dexec, program, signal};
+
+fn own(purpose: &str, settings: Value) -> Container {
+    let sleeper = json!({ "Cmd": ["sleep", "1000000"] });
+    Container::start_with(purpose, api::merged(sleeper, settings))
+}
+
+/// The root directory of a running container, as this machine sees it.
+fn root_of(container: &Container) -> PathBuf {
+    let pid = &api::get(&format!("/containers/{}/json", container.name))["State"]["Pid"];
+    PathBuf::from(format!("/proc/{pid}/root"))
+}
+
+/// What runs in the container beside its first process.
+fn left_in(container: &Container) -> Vec<String> {
+    let mut left = container.processes();
+    left.retain(|line| !line.ends_with("sleep 1000000"));
+    left
+}
+
+/// The command is stopped by its time, and nothing of it is left.
+#[track_caller]
+fn ends(container: &Container, options: &[&str], command: &[&str]) -> Value {
+    let run = dexec(["--timeout=1.5"])
+        .args(options)
+        .args([container.name.as_str()])
+        .args(command);
+    let response = run.response();
+    assert_eq!(
+        (&response["exitCode"], &response["timedOut"], &response["orphaned"]),
+        (&json!(124), &json!(true), &Value::Null),
+        "{command:?}: {response}"
+    );
+    assert!(response["signal"].is_string(), "{command:?}: {response}");
+    assert_eq!(left_in(container), [""; 0], "{command:?}");
+    response
+}
+
+/// A copy of the program that waits, with another mode.
+fn copy_of_wait(container: &Container, name: &str, mode: u32) -> PathBuf {
+    let root = root_of(container);
+    let copy = root.join("bin").join(name);
+    fs::copy(root.join("bin/wait"), &copy).expect("it can be copied");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(mode)).expect("its mode can be set");
+    copy
+}
+
+fn give_capability(program: &Path) {
+    // cap_net_raw+ep, as setcap writes it.
+    let script = "import os, sys; os.setxattr(sys.argv[1], 'security.capability', \
+                  bytes.fromhex('0100000200200000' + '00000000' * 3))";
+    let status = Command::new("python3").args(["-c", script]).arg(program).status();
+    assert!(status.expect("python3 can be run").success());
+}
+
+#[test]
+fn a_command_that_hides_its_environment_ends() {
+    let container = own("edge-hidden", json!({}));
+    ends(&container, &[], &["env", "-i", "sleep", "601"]);
+    ends(&container, &[], &["su", "-", "app", "-c", "sleep 602; true"]);
+    ends(
+        &container,
+        &["-u", "app"],
+        &["env", "-i", "sh", "-c", "sleep 603 & sleep 604"],
+    );
+    ends(&container, &[], &["setsid", "-w", "env", "-i", "sleep", "605"]);
+}
+
+#[test]
+fn a_program_that_nobody_may_look_into_ends() {
+    let settings = json!({ "HostConfig": { "CapAdd": ["NET_RAW"] } });
+    let container = own("edge-unreadable", settings);
+    for (name, mode) in [("wait-suid", 0o4755), ("wait-711", 0o711)] {
+        copy_of_wait(&container, name, mode);
+        ends(&container, &["-u", "app"], &[&format!("/bin/{name}"), "hold"]);
+    }
+    give_capability(&copy_of_wait(&container, "wait-cap", 0o755));
+    ends(&container, &["-u", "app"], &["/bin/wait-cap", "hold"]);
+}
+
+#[test]
+fn a_program_run_as_root_beside_an_ordinary_user_ends() {
+    let container = own("edge-root", json!({ "User": "app" }));
+    ends(&container, &["-u", "root"], &["sleep", "606"]);
+    ends(&container, &["-u", "root"], &["env", "-i", "sleep", "607"]);
+}
+
+#[test]
+fn whoever_may_signal_it_does() {
+    for (purpose, dropped) in [("edge-cap-kill", "KILL"), ("edge-cap-all", "ALL")] {
+        let settings = json!({ "User": "app", "HostConfig": { "CapDrop": [dropped] } });
+        let container = own(purpose, settings);
+        ends(&container, &[], &["sleep", "608"]);
+        ends(&container, &[], &["env", "-i", "sleep", "609"]);
+        let stubborn = "trap '' TERM; (setsid sleep 611 &); while :; do sleep 610; done";
+        let response = ends(&container, &["--kill-after=0.3"], &["sh", "-c", stubborn]);
+        assert_eq!(response["signal"], "SIGKILL", "{response}");
+        ends(&container, &["-u", "4242"], &["sleep", "612"]);
+    }
+}
+
+#[test]
+fn a_container_without_its_working_directory_is_looked_at() {
+    let container = own("edge-workdir", json!({ "WorkingDir": "/gone" }));
+    fs::remove_dir(root_of(&container).join("gone")).expect("it is there");
+    ends(&container, &["-w", "/"], &["sleep", "613"]);
+    let response = dexec(["-w", "/", "--group-add", "5000", &container.name, "id", "-G"]).response();
+    assert!(
+        response["stdout"].as_str().is_some_and(|ids| ids.contains("5000")),
+        "{response}"
+    );
+}
+
+/// Where no more processes can be made, dexec's own exec is allowed, and may fork none either.
+#[test]
+fn a_command_that_has_taken_every_process_id_ends() {
+    let script = "n=0; while [ $n -lt 40 ]; do sleep 614 & n=$((n+1)); done 2>/dev/null; wait";
+    for (purpose, is_read_only) in [("edge-pids", false), ("edge-pids-readonly", true)] {
+        let settings = json!({ "HostConfig": { "PidsLimit": 24, "ReadonlyRootfs": is_read_only } });
+        let container = own(purpose, settings);
+        let response = ends(&container, &["--kill-after=0.5"], &["sh", "-c", script]);
+        assert_eq!(response["errorKind"], Value::Null, "{response}");
+    }
+}
+
+/// The search path, the loader's variables and the programs of the image are never used with more rights than the
+/// caller's.
+#[test]
+fn nothing_of_the_caller_s_is_run_as_root() {
+    let settings = json!({ "User": "app", "Env": ["PATH=/home/app/bin:/bin"] });
+    let container = own("edge-path", settings);
+    let bin = root_of(&container).join("home/app/bin");
+    fs::create_dir(&bin).expect("it can be made");
+    for name in ["sh", "grep", "tr", "setpriv", "env"] {
+        let program = bin.join(name);
+        fs::write(&program, "#!/bin/busybox sh\n/bin/busybox id -u >>/tmp/ran\nexit 1\n").expect("it can be written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+    }
+    ends(&container, &[], &["/bin/sleep", "615"]);
+    let env = ["-e", "PATH=/home/app/bin", "-e", "LD_PRELOAD=/home/app/x.so"];
+    let response = dexec(env)
+        .args(["--group-add", "5000", &container.name, "/bin/id", "-G"])
+        .response();
+    assert!(
+        response["stdout"].as_str().is_some_and(|ids| ids.contains("5000")),
+        "{response}"
+    );
+    let ran = root_of(&container).join("tmp/ran");
+    assert!(!ran.exists(), "{:?}", fs::read_to_string(ran));
+}
+
+/// A daemon takes the command's environment over with a job, as `at` and `batch` do.
+#[test]
+fn a_daemon_that_runs_the_command_s_job_lives() {
+    let daemon = "trap '' CHLD; cd /tmp; setsid sh -c 'while :; do for f in *.job; do [ ! -f \"$f\" ] || { mv \"$f\" \
+                  \"$f.done\"; sh \"$f.done\" & sleep 2003 & }; done; sleep 0.1; done' & exec sleep 1000000";
+    let container = own("edge-daemon", json!({ "Cmd": ["sh", "-c", daemon] }));
+    let script = "{ export -p; echo 'exec sleep 616'; } >/tmp/x.job; sleep 617";
+    let response = dexec(["--timeout=3", &container.name, "sh", "-c", script]).response();
+    assert_eq!(
+        (&response["timedOut"], &response["orphaned"]),
+        (&json!(true), &Value::Null),
+        "{response}"
+    );
+    let left = left_in(&container);
+    let has = |words: &str| left.iter().any(|line| line.contains(words));
+    assert!(has("for f in *.job") && has("sleep 2003"), "{left:?}");
+    assert!(!has("sleep 616") && !has("sleep 617"), "{left:?}");
+}
+
+/// Waits for the command's word.
+fn ready(child: &mut Child) -> BufReader<std::process::ChildStdout> {
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it can be read");
+    assert!(line.contains("ready"), "{line}");
+    stdout
+}
+
+#[test]
+fn a_container_is_known_by_its_id_while_a_command_runs() {
+    let container = own("edge-renamed", json!({}));
+    let script = "echo ready; sleep 618";
+    let mut child = dexec(["--output=events", &container.name, "sh", "-c", script]).spawn();
+    let stdout = ready(&mut child);
+    api::post(&format!(
+        "/containers/{}/rename?name=dexec-own-edge-renamed-2",
+        container.name
+    ));
+    let renamed = Container {
+        name: "dexec-own-edge-renamed-2".to_owned(),
+    };
+    let namesake = own("edge-renamed", json!({}));
+    let bystander = dexec([&namesake.name, "sleep", "619"]).spawn();
+    while left_in(&namesake).is_empty() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    signal(&child, "TERM");
+    let last = stdout
+        .lines()
+        .last()
+        .expect("there is a response")
+        .expect("it can be read");
+    let response: Value = serde_json::from_str(&last).expect("it is a response");
+    assert_eq!(
+        (&response["signal"], &response["orphaned"]),
+        (&json!("SIGTERM"), &Value::Null),
+        "{response}"
+    );
+    assert_eq!(code(child.wait().expect("it ends")), 143);
+    assert_eq!(left_in(&renamed), [""; 0]);
+    assert_eq!(left_in(&namesake).len(), 1);
+    signal(&bystander, "TERM");
+    drop(bystander.wait_with_output());
+}
+
+#[test]
+fn a_renamed_container_was_not_removed() {
+    let container = own("edge-renamed-killed", json!({}));
+    let script = "echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; kill -9 $$";
+    let mut child = dexec(["--output=events", &container.name, "sh", "-c", script]).spawn();
+    let stdout = ready(&mut child);
+    let name = "dexec-own-edge-renamed-killed-2";
+    api::post(&format!("/containers/{}/rename?name={name}", container.name));
+    let renamed = Container { name: name.to_owned() };
+    fs::write(root_of(&renamed).join("tmp/go"), "").expect("it can be written");
+    let last = stdout
+        .lines()
+        .last()
+        .expect("there is a response")
+        .expect("it can be read");
+    assert_eq!(last, r#"{"exitCode":137,"success":false}"#);
+    assert_eq!(code(child.wait().expect("it ends")), 137);
+}
+
+/// With the machine's process namespace the agent sees every process of the machine.
+#[test]
+fn with_the_host_s_processes_only_the_container_s_are_named() {
+    let container = own("edge-pid-host", json!({ "HostConfig": { "PidMode": "host" } }));
+    let in_container = |marker: &str| machine_processes().iter().filter(|line| line.contains(marker)).count();
+    let begin_stranger = || {
+        let status = Command::new("sh")
+            .args(["-c", "(env -i setsid sleep 2621 >/dev/null 2>&1 &)"])
+            .status();
+        assert!(status.expect("it can be run").success());
+    };
+    let mut other = dexec([&container.name, "sh", "-c", "sleep 0.7; exec env -i sleep 2622"]).spawn();
+    let child = dexec([
+        "--timeout=2.5",
+        &container.name,
+        "sh",
+        "-c",
+        "env -i sleep 2623 & (env -i sleep 2624 &); sleep 2625",
+    ])
+    .spawn();
+    thread::sleep(Duration::from_millis(800));
+    begin_stranger();
+    let output = child.wait_with_output().expect("it ends");
+    let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");
+    assert_eq!(
+        (&response["timedOut"], &response["orphaned"]),
+        (&json!(true), &Value::Null),
+        "{response}"
+    );
+    for (marker, count) in [
+        ("sleep 2621", 1),
+        ("sleep 2622", 1),
+        ("sleep 2623", 0),
+        ("sleep 2624", 0),
+        ("sleep 2625", 0),
+    ] {
+        assert_eq!(in_container(marker), count, "{marker}");
+    }
+    // What can't be told apart is named, and nothing else.
+    let script = "(env -i setsid sleep 2626 &); sleep 2627";
+    let response = dexec(["--timeout=1.5", &container.name, "sh", "-c", script]).response();
+    let message = response["message"].as_str().unwrap_or_default();
+    assert!(
+        response["orphaned"] == true && message.contains("process ") && message.contains("(sleep)"),
+        "{response}"
+    );
+    assert_eq!(in_container("sleep 2626"), 1);
+    signal(&other, "KILL");
+    let _ = other.wait();
+    for pid in pids_of("sleep 2621") {
+        let _ = Command::new("kill").arg(pid.to_string()).status();
+    }
+}
+
+/// The command lines of this machine's processes.
+fn machine_processes() -> Vec<String> {
+    let pids = fs::read_dir("/proc").expect("it can be read").flatten();
+    pids.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
+        .map(|line| line.replace('\0', " "))
+        .collect()
+}
+
+fn pids_of(command: &str) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("it can be read").flatten();
+    entries
+        .filter(|entry| {
+            let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            line.replace('\0', " ").trim_end() == command
+        })
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+#[test]
+fn with_another_container_s_processes_only_the_own_ones_are_named() {
+    let first = "while [ ! -e /tmp/go ]; do sleep 0.05; done; (setsid env -i sleep 2631 &); exec sleep 1000000";
+    let other = own("edge-pid-other", json!({ "Cmd": ["sh", "-c", first] }));
+    let mode = format!("container:{}", other.name);
+    let container = own("edge-pid-shared", json!({ "HostConfig": { "PidMode": mode } }));
+    let child = dexec(["--timeout=2.5", &container.name, "env", "-i", "sleep", "2632"]).spawn();
+    thread::sleep(Duration::from_secs(1));
+    fs::write(root_of(&other).join("tmp/go"), "").expect("it can be written");
+    let output = child.wait_with_output().expect("it ends");
+    let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");
+    assert_eq!(
+        (&response["timedOut"], &response["orphaned"]),
+        (&json!(true), &Value::Null),
+        "{response}"
+    );
+    assert!(left_in(&other).iter().any(|line| line.ends_with("sleep 2631")));
+    assert_eq!(pids_of("sleep 2632"), [0; 0]);
+}
+
+/// Another command's processes are in the middle of an execve all the time, without a parent or a sign.
+#[test]
+fn what_another_command_begins_is_not_named() {
+    let container = own("edge-execve", json!({}));
+    let script = "echo ready; while :; do (setsid sleep 0.02 &); (setsid true &); done";
+    let mut other = dexec(["--raw", &container.name, "sh", "-c", script]).spawn();
+    let _stdout = ready(&mut other);
+    for _ in 0..6 {
+        let response = dexec(["--timeout=0.4", &container.name, "sleep", "620"]).response();
+        assert_eq!(
+            (&response["timedOut"], &response["orphaned"]),
+            (&json!(true), &Value::Null),
+            "{response}"
+        );
+    }
+    signal(&other, "TERM");
+    other.wait().expect("it ends");
+}
+
+/// A stranger that began just before the command is none of its processes.
+#[test]
+fn what_began_just_before_the_command_is_not_named() {
+    let container = own("edge-just-before", json!({}));
+    for _ in 0..3 {
+        let begun = dexec([
+            &container.name,
+            "sh",
+            "-c",
+            "(env -u DEXEC_ID -u HOME setsid sleep 2641 >/dev/null 2>&1 &)",
+        ]);
+        assert_eq!(begun.run().code, 0);
+        let response = dexec(["--timeout=0.3", &container.name, "sleep", "621"]).response();
+        assert_eq!(
+            (&response["timedOut"], &response["orphaned"]),
+            (&json!(true), &Value::Null),
+            "{response}"
+        );
+    }
+}
+
+#[test]
+fn a_dexec_that_is_killed_while_it_stops_a_command_leaves_no_file() {
+    let container = own("edge-killed", json!({}));
+    let before = container.changes();
+    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut child = dexec([
+        "--output=events",
+        "--kill-after=60",
+        &container.name,
+        "sh",
+        "-c",
+        script,
+    ])
+    .spawn();
+    let mut stdout = ready(&mut child);
+    signal(&child, "TERM");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it can be read");
+    assert!(line.contains("asked"), "{line}");
+    signal(&child, "KILL");
+    child.wait().expect("it ends");
+    assert_eq!(container.changes(), before);
+    drop(container);
+}
+
+/// Agents read lists of processes, and pay for each character.
+#[test]
+fn a_stop_has_a_short_command_line() {
+    for (purpose, is_read_only) in [("edge-ps", false), ("edge-ps-readonly", true)] {
+        let container = own(purpose, json!({ "HostConfig": { "ReadonlyRootfs": is_read_only } }));
+        let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
+        let mut child = dexec([
+            "--output=events",
+            "--kill-after=60",
+            &container.name,
+            "sh",
+            "-c",
+            script,
+        ])
+        .spawn();
+        let mut stdout = ready(&mut child);
+        signal(&child, "TERM");
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("it can be read");
+        let long: Vec<String> = container
+            .processes()
+            .into_iter()
+            .filter(|line| line.len() > 160)
+            .collect();
+        assert_eq!(long, [""; 0]);
+        signal(&child, "KILL");
+        child.wait().expect("it ends");
+    }
+}
+
+/// The inner dexec has to be done before the outer one kills it.
+#[test]
+fn a_dexec_that_is_run_by_dexec_stops_its_command_in_time() {
+    let outer = own("edge-nested", json!({ "HostConfig": { "Binds": ["/:/host"] } }));
+    let inner = own("edge-nested-inner", json!({}));
+    let socket = format!("unix://{}", api::socket());
+    let stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let nested = [
+        "chroot",
+        "/host",
+        env!("CARGO_BIN_EXE_dexec"),
+        "--raw",
+        "-H",
+        &socket,
+        &inner.name,
+        "sh",
+        "-c",
+        stubborn,
+    ];
+    // Longer than by default, so that a busy machine has the time.
+    let run = dexec(["--timeout=4", "--kill-after=20", &outer.name]).args(nested);
+    let response = run.response();
+    assert_eq!(
+        (&response["stdout"], &response["signal"]),
+        (&json!("ready"), &json!("SIGTERM")),
+        "{response}"
+    );
+    assert_eq!(left_in(&inner), [""; 0]);
+    // Half of the outer one's grace is what the inner one takes.
+    let shown = program(env!("CARGO_BIN_EXE_dexec")).env("DEXEC_ID", "0123456789abcdef-600");
+    let run = shown.args(["-H", &socket, "--timeout=1", &inner.name, "sh", "-c", stubborn]);
+    assert_eq!(run.response()["signal"], "SIGKILL");
+}
