@@ -74,7 +74,6 @@ fn a_command_that_cannot_start_is_told() {
     }
 }
 
-/// busybox has a setpriv of its own, which can't set groups.
 #[test]
 fn groups_are_added_without_setpriv() {
     for user in ["app", "1000:1000", "root"] {
@@ -126,7 +125,7 @@ fn where_groups_cannot_be_added_nothing_runs() {
         ("dexec-static", "nosuch", "nosuch"),
     ];
     if !api::is_podman() {
-        cases.push((&readonly.name, "5000", "setpriv"));
+        cases.push((&readonly.name, "5000", "read-only"));
     }
     for (container, group, missing) in cases {
         let run = dexec(["--group-add", group, container, "/bin/wait", "echo", "never"]);

@@ -85,6 +85,98 @@ async fn a_thousand_with_64_in_flight_are_all_right() {
 }
 
 /// The resident memory of this process in KiB, and how many descriptors it has open.
+/// What the stops said, beside what is left in the container as it is seen from outside.
+fn assert_true(container: &Container, outcomes: &[Outcome]) {
+    let mut left = container.processes();
+    left.retain(|line| !line.ends_with("sleep 1000000"));
+    let mut said = 0;
+    for Outcome { end, .. } in outcomes {
+        let End::Stopped { orphaned, signal, .. } = end else {
+            panic!("it is not stopped: {end:?}");
+        };
+        if let Some(reason) = orphaned {
+            said += 1;
+            // An engine that is too slow for the time of a stop is a reason; any other is a wrong one.
+            assert!(reason.contains("it took too long"), "{reason}");
+        } else {
+            assert!(signal.is_some(), "{end:?}");
+        }
+    }
+    println!(
+        "{said} of {} say that something may be left; left: {left:?}",
+        outcomes.len()
+    );
+    assert_eq!(said == 0, left.is_empty(), "{said} say so; left: {left:?}");
+}
+
+fn sleeper(purpose: &str) -> Container {
+    Container::start(purpose, &["sleep", "1000000"])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "loads the machine: script/test runs it on its own"]
+async fn sixty_that_are_stopped_at_once_are_gone() {
+    const AT_ONCE: usize = 60;
+    let container = sleeper("load-stops-at-once");
+    let engine = engine();
+    let cancel = CancellationToken::new();
+    let running: Vec<_> = (0..AT_ONCE)
+        .map(|number| {
+            let (engine, cancel) = (Arc::clone(&engine), cancel.clone());
+            let command = if number % 2 == 0 {
+                "exec sleep 2000"
+            } else {
+                "exec env -i sleep 2000"
+            };
+            let request = Request::new(&container.name, ["sh", "-c", command]).build();
+            let request = request.expect("it is a request");
+            tokio::spawn(async move { engine.exec(request, &cancel).await })
+        })
+        .collect();
+    while container.processes().len() < AT_ONCE + 1 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    cancel.cancel();
+    let mut outcomes = Vec::new();
+    for run in running {
+        outcomes.push(run.await.expect("it does not panic"));
+    }
+    assert_true(&container, &outcomes);
+}
+
+/// `DEXEC_STOPS` says how many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "loads the machine: script/test runs it on its own"]
+async fn many_stops_under_load_say_what_is_true() {
+    let stops = std::env::var("DEXEC_STOPS").map_or(100, |stops| stops.parse().expect("it is a number"));
+    let container = sleeper("load-stops");
+    let engine = engine();
+    let commands = [
+        "exec sleep 2000",
+        "exec env -i sleep 2000",
+        "sleep 2000 & (setsid sleep 2000 &); wait",
+        "trap '' TERM; while :; do sleep 0.2; done",
+        "env -i sh -c 'sleep 2000 & setsid sleep 2000 & sleep 2000'",
+    ];
+    let mut running = VecDeque::new();
+    let mut outcomes = Vec::new();
+    for number in 0..stops {
+        let request = Request::new(&container.name, ["sh", "-c", commands[number % commands.len()]])
+            .timeout(Duration::from_millis(700))
+            .kill_after(Duration::from_millis(500));
+        running.push_back(tokio::spawn(exec(Arc::clone(&engine), request)));
+        if running.len() == 12
+            && let Some(run) = running.pop_front()
+        {
+            outcomes.push(run.await.expect("it does not panic"));
+        }
+    }
+    for run in running {
+        outcomes.push(run.await.expect("it does not panic"));
+    }
+    assert_true(&container, &outcomes);
+}
+
 fn own_size() -> (u64, usize) {
     let status = std::fs::read_to_string("/proc/self/status").expect("it can be read");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -26,6 +26,12 @@ fn main() {
         },
         ["tree"] => tree(),
         ["hold"] => hold(),
+        ["fill"] => {
+            // As many as the container allows.
+            while child(&["hold"]).spawn().is_ok() {}
+            println!("ready");
+            hold();
+        }
         ["ignore"] => {
             ignore();
             hold();

@@ -544,13 +544,15 @@ mod absent {
     }
 
     /// What it takes to end a command.
+    #[expect(clippy::too_many_lines, reason = "a list of cases")]
     fn stops() -> Vec<(&'static str, Case)> {
         let ready = |reply: Answer| {
             let reply = Arc::new(move |_: &str| reply.clone());
-            Answer::Talk(stream(&[frame(1, b"ready 900\n")]), reply)
+            Answer::Talk(stream(&[frame(1, b"ready 900 0 any unlinked\n")]), reply)
         };
-        let unfit = || Answer::Bytes(stream(&[]));
-        let no_reply = |ran: &Ran| ran.is_left("it gave no answer within ");
+        let unstarted = |ran: &Ran| ran.is_left("it took too long to start dexec's helper in the container");
+        let no_reply = |ran: &Ran| ran.is_left("it took too long to look at the container's processes");
+        let unput = |ran: &Ran| ran.is_left("it took too long to put dexec's helper into the container");
         vec![
             (
                 "an agent's create",
@@ -559,7 +561,7 @@ mod absent {
                         own_create: never(),
                         ..good()
                     },
-                    |ran| ran.is_left("create the command"),
+                    unstarted,
                 ),
             ),
             (
@@ -569,7 +571,7 @@ mod absent {
                         own_start: never(),
                         ..good()
                     },
-                    |ran| ran.is_left("start the command"),
+                    unstarted,
                 ),
             ),
             (
@@ -579,7 +581,7 @@ mod absent {
                         own_start: Answer::Silent(stream(&[])),
                         ..good()
                     },
-                    no_reply,
+                    unstarted,
                 ),
             ),
             (
@@ -623,25 +625,44 @@ mod absent {
                 ),
             ),
             (
+                "the image",
+                stopped(
+                    Script {
+                        image: never(),
+                        ..good()
+                    },
+                    unput,
+                ),
+            ),
+            (
+                "what a directory is like",
+                stopped(
+                    Script {
+                        stat: never(),
+                        ..good()
+                    },
+                    unput,
+                ),
+            ),
+            (
                 "the version",
                 stopped(
                     Script {
-                        own_start: unfit(),
+                        image: json("200 OK", "{}").into(),
                         version: never(),
                         ..good()
                     },
-                    |ran| ran.is_left("tell its version"),
+                    unput,
                 ),
             ),
             (
                 "the archive",
                 stopped(
                     Script {
-                        own_start: unfit(),
                         archive: never(),
                         ..good()
                     },
-                    |ran| ran.is_left("put a file into the container"),
+                    unput,
                 ),
             ),
         ]
@@ -1487,7 +1508,7 @@ mod agents {
         // It says that all is done before it is asked, and goes on to say so.
         let own_start = agent(move |_| Answer::Endless(table.clone(), said(".\n")));
         let ran = with_agent(own_start);
-        ran.is_left("takes too long");
+        ran.is_left("it took too long to look at the container's processes");
         ran.is_small();
     }
 }

@@ -1,6 +1,6 @@
 //! All agents of one stop: the helper as root, and as further users where root lacks the capability to act as them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use tokio::time::{Instant, sleep};
 
@@ -12,7 +12,7 @@ use crate::request::ContainerName;
 use super::agent::{Agent, Look, NOT_PERMITTED, Place, Unstarted};
 use super::clock::EngineClock;
 use super::processes::{Process, ProcessId, Sign, Table};
-use super::{LONGEST_PAUSE, StopError, Target};
+use super::{LONGEST_PAUSE, Step, StopError, Target};
 
 /// How long an engine under load may refuse to start the agent.
 const STARTING_TIME: std::time::Duration = std::time::Duration::from_secs(4);
@@ -44,6 +44,7 @@ impl<'a> Agents<'a> {
         engine: &'a Engine,
         target: &'a Target,
         container: ContainerName,
+        step: &mut Step,
     ) -> Result<Self, StopError> {
         match engine.container_state(&container).await? {
             ContainerState::Running => {}
@@ -52,7 +53,7 @@ impl<'a> Agents<'a> {
         }
         let deadline = Instant::now() + STARTING_TIME;
         let (main, is_helper) = loop {
-            match start_main(engine, target, &container).await {
+            match start_main(engine, target, &container, step).await {
                 Err(StopError::Api(error)) if error.kind() == ErrorKind::EngineError && Instant::now() < deadline => {
                     sleep(LONGEST_PAUSE).await;
                 }
@@ -70,6 +71,7 @@ impl<'a> Agents<'a> {
             others: Vec::new(),
             is_in_engine_namespace: None,
         };
+        *step = Step::Look;
         agents.main.read_clock(&mut agents.clock).await?;
         if agents.takes_more {
             agents.add(target.user.clone()).await?;
@@ -120,18 +122,14 @@ impl<'a> Agents<'a> {
         )
         .await?;
         for agent in &mut self.others {
-            for seen in agent.list(since).await? {
-                let hidden = processes.iter_mut().find(|process| process.id == seen.id);
-                if let Some(process) = hidden.filter(|process| process.sign == Sign::Unreadable) {
-                    process.sign = seen.sign;
-                }
+            let seen = agent.list(since).await?;
+            let signs: HashMap<ProcessId, Sign> = seen.into_iter().map(|process| (process.id, process.sign)).collect();
+            for process in processes.iter_mut().filter(|process| process.sign == Sign::Unreadable) {
+                process.sign = signs.get(&process.id).copied().unwrap_or(process.sign);
             }
         }
         let agents = [&self.main].into_iter().chain(&self.others);
-        Ok(Table {
-            processes,
-            agents: agents.map(|agent| agent.hello.pid).collect(),
-        })
+        Ok(Table::new(processes, agents.map(|agent| agent.hello.pid).collect()))
     }
 
     /// Sends a signal to processes of this table, and gives those that nobody may send it to.
@@ -142,40 +140,38 @@ impl<'a> Agents<'a> {
         table: &Table,
     ) -> Result<Vec<ProcessId>, StopError> {
         let refused = self.main.kill(signal, processes).await?;
-        let mut left: Vec<&Process> = refused
-            .into_iter()
-            .filter(|(_, errno)| *errno == NOT_PERMITTED)
-            .filter_map(|(pid, _)| table.with_pid(pid))
+        let not_permitted = refused.into_iter().filter(|(_, errno)| *errno == NOT_PERMITTED);
+        let not_permitted: HashSet<u32> = not_permitted.map(|(pid, _)| pid).collect();
+        let mut left: Vec<&Process> = table
+            .processes
+            .iter()
+            .filter(|process| not_permitted.contains(&process.id.pid))
             .collect();
         self.add_users(left.iter().filter_map(|process| process.user).collect())
             .await?;
         for agent in &mut self.others {
+            let is_theirs = |process: &&Process| process.user == agent.hello.user;
             let theirs: Vec<ProcessId> = left
                 .iter()
-                .filter(|process| process.user == agent.hello.user)
+                .copied()
+                .filter(is_theirs)
                 .map(|process| process.id)
                 .collect();
             if !theirs.is_empty() {
                 let refused = agent.kill(signal, &theirs).await?;
-                left.retain(|process| {
-                    !theirs.contains(&process.id) || refused.iter().any(|(pid, _)| *pid == process.id.pid)
-                });
+                let refused: HashSet<u32> = refused.into_iter().map(|(pid, _)| pid).collect();
+                left.retain(|process| process.user != agent.hello.user || refused.contains(&process.id.pid));
             }
         }
         Ok(left.into_iter().map(|process| process.id).collect())
     }
 
     /// What can be told of these processes beside the container's first one.
-    pub(super) async fn look(&mut self, first: u32, pids: &[u32]) -> Result<Vec<(u32, Look)>, StopError> {
-        let mut looks = self.main.look(first, pids).await?;
+    pub(super) async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Look>, StopError> {
+        let mut looks: HashMap<u32, Look> = self.main.look(first, pids).await?.into_iter().collect();
         for agent in &mut self.others {
-            for (pid, look) in agent.look(first, pids).await? {
-                if look != Look::Unknown
-                    && let Some(known) = looks.iter_mut().find(|(known, _)| *known == pid)
-                {
-                    known.1 = look;
-                }
-            }
+            let known = agent.look(first, pids).await?.into_iter();
+            looks.extend(known.filter(|(_, look)| *look != Look::Unknown));
         }
         Ok(looks)
     }
@@ -210,11 +206,18 @@ fn place<'a>(engine: &'a Engine, container: &'a ContainerName, target: &Target, 
 
 /// The helper as root; where that can't be, the container's shell, which is run as nobody but the command's own user.
 /// Tells whether it is the helper.
-async fn start_main(engine: &Engine, target: &Target, container: &ContainerName) -> Result<(Agent, bool), StopError> {
+async fn start_main(
+    engine: &Engine,
+    target: &Target,
+    container: &ContainerName,
+    step: &mut Step,
+) -> Result<(Agent, bool), StopError> {
     let marker = target.marker.entry();
+    *step = Step::PutHelper;
     let why_no_helper = match Helper::put(engine, container).await {
         Ok(helper) => {
             let place = place(engine, container, target, Some(ROOT.to_owned()));
+            *step = Step::StartHelper;
             let unstarted = match Agent::helper(place, helper.path(), marker).await {
                 Ok(agent) => return Ok((agent, true)),
                 Err(unstarted) => unstarted,
@@ -235,6 +238,7 @@ async fn start_main(engine: &Engine, target: &Target, container: &ContainerName)
         },
     };
     let place = place(engine, container, target, target.user.clone());
+    *step = Step::StartShell;
     match Agent::shell(place, marker).await {
         Ok(agent) => Ok((agent, false)),
         Err(Unstarted::Failed(error)) => Err(error.into()),

@@ -127,10 +127,7 @@ mod tests {
             user: None,
             is_inside: true,
         });
-        Table {
-            processes: processes.collect(),
-            ..Table::default()
-        }
+        Table::new(processes.collect(), [].into())
     }
 
     const NOW: u64 = 10_000;

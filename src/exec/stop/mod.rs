@@ -11,6 +11,7 @@ mod first;
 mod processes;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -109,8 +110,8 @@ enum StopError {
     NotPermitted(String),
     #[error("the engine calls the command running, and no process of it can be found in the container")]
     Unseen,
-    #[error("the look at the container's processes takes too long")]
-    Late,
+    #[error("it took too long to {0}")]
+    Late(Step),
     #[error("{0}")]
     Api(Error),
 }
@@ -131,8 +132,12 @@ pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
     let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIME);
     let mut progress = Progress::default();
     let searched = timeout_at(deadline, Search::run(engine, target, &mut progress)).await;
-    let Progress { mut signal, killed } = progress;
-    let searched = searched.unwrap_or(Err(killed.map_or(StopError::Late, StopError::Left)));
+    let Progress {
+        mut signal,
+        killed,
+        step,
+    } = progress;
+    let searched = searched.unwrap_or_else(|_| Err(killed.map_or(StopError::Late(step), StopError::Left)));
     let orphaned = match searched {
         Ok(_) if !target.is_answered && signal.is_none() => {
             Some("the engine has not answered its start, and may still carry it out".to_owned())
@@ -151,7 +156,7 @@ pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
 /// Whether a process of the command may be running, as far as a look at the container can tell.
 pub(super) async fn may_live(engine: &Engine, target: &Target) -> bool {
     let looked = async {
-        let mut agents = Agents::start(engine, target, target.container.clone()).await?;
+        let mut agents = Agents::start(engine, target, target.container.clone(), &mut Step::default()).await?;
         let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
         let table = agents.list(family.begun()).await?;
         let living = family.living(&table);
@@ -165,9 +170,33 @@ pub(super) async fn may_live(engine: &Engine, target: &Target) -> bool {
     }
 }
 
+/// What a stop is doing.
+#[derive(Clone, Copy, Debug, Default)]
+enum Step {
+    #[default]
+    Ask,
+    PutHelper,
+    StartHelper,
+    StartShell,
+    Look,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ask => "ask the engine for the command's container",
+            Self::PutHelper => "put dexec's helper into the container",
+            Self::StartHelper => "start dexec's helper in the container",
+            Self::StartShell => "start the container's shell",
+            Self::Look => "look at the container's processes",
+        })
+    }
+}
+
 /// How far a stop has come, also where its time was over.
 #[derive(Debug, Default)]
 struct Progress {
+    step: Step,
     /// The strongest signal that was sent.
     signal: Option<Signal>,
     /// What was killed last, and may not have ended.
@@ -199,7 +228,7 @@ impl<'a> Search<'a> {
             })) => container,
             _ => target.container.clone(),
         };
-        let agents = Agents::start(engine, target, container).await?;
+        let agents = Agents::start(engine, target, container, &mut progress.step).await?;
         let family = Family::new(agents.clock.earliest(target.since, Moment::now()));
         let mut search = Self {
             engine,
@@ -351,48 +380,39 @@ impl<'a> Search<'a> {
             None => self.agents.clock.latest(self.target.since),
         };
         let mut cleared: HashSet<u32> = HashSet::new();
+        // Nothing of the command lives that could begin more, so who is no suspect at first never is.
+        let mut known: Option<HashSet<ProcessId>> = None;
         for look in 1.. {
             let table = self.agents.list(0).await?;
             if !self.family.living(&table).is_empty() {
                 return Ok(Doubt::NotAnyMore);
             }
             let mut suspects = self.family.suspects(&table, since);
-            if look == 1 && !suspects.is_empty() && table.is_shared() {
+            if known.is_none() && !suspects.is_empty() && table.is_shared() {
                 // The first processes of other execs are among them, which the engine knows.
                 cleared = self.engine.exec_pids(&self.agents.container).await.unwrap_or_default();
             }
-            suspects.retain(|suspect| !cleared.contains(&suspect.id.pid) && !cleared.contains(&suspect.session));
-            if suspects.is_empty() {
-                return Ok(Doubt::None);
-            }
-            let oldest = table
-                .processes
-                .iter()
-                .filter(|process| process.is_inside)
-                .min_by_key(|process| process.id.start);
-            let container_first = oldest.map_or(INIT, |oldest| oldest.id.pid);
+            let is_known = |id| known.as_ref().is_none_or(|known| known.contains(id));
+            suspects.retain(|suspect| {
+                is_known(&suspect.id) && !cleared.contains(&suspect.id.pid) && !cleared.contains(&suspect.session)
+            });
+            let oldest = table.processes.iter().filter(|process| process.is_inside);
+            let container_first = oldest.min_by_key(|process| process.id.start);
+            let container_first = container_first.map_or(INIT, |oldest| oldest.id.pid);
             let pids: Vec<u32> = suspects.iter().map(|suspect| suspect.id.pid).collect();
-            let looks = self.agents.look(container_first, &pids).await?;
-            if looks.iter().any(|(_, look)| *look == Look::Marked) {
-                continue;
-            }
-            cleared.extend(
-                looks
-                    .iter()
-                    .filter(|(_, look)| *look == Look::Cleared)
-                    .map(|(pid, _)| pid),
-            );
-            let unknown = |suspect: &&&Process| looks.contains(&(suspect.id.pid, Look::Unknown));
-            let left: Vec<&Process> = suspects.iter().filter(unknown).copied().collect();
-            if left.is_empty() {
+            if pids.is_empty() {
                 return Ok(Doubt::None);
             }
-            if look >= SUSPECT_LOOKS {
+            let looks = self.agents.look(container_first, &pids).await?;
+            // One with the command's marker shows as its own in the next list.
+            suspects.retain(|suspect| matches!(looks.get(&suspect.id.pid), Some(Look::Unknown | Look::Marked)));
+            if look >= SUSPECT_LOOKS && !suspects.is_empty() {
                 return Ok(Doubt::Of(format!(
                     "{} began while the command ran and can't be told from the container's own, so it was left alone",
-                    names(&left)
+                    names(&suspects)
                 )));
             }
+            known = Some(suspects.iter().map(|suspect| suspect.id).collect());
             sleep(SUSPECT_PAUSE).await;
         }
         Ok(Doubt::None)

@@ -53,7 +53,10 @@ pub(super) struct Process {
 pub(super) struct Table {
     pub(super) processes: Vec<Process>,
     /// The agents' own processes.
-    pub(super) agents: HashSet<u32>,
+    agents: HashSet<u32>,
+    /// The parents of the agents, which are the engine's: they begin execs. In a process namespace of its own a container
+    /// does not see that parent: it is 0.
+    engine_s: HashSet<u32>,
 }
 
 /// What is known of a command's processes, over all looks at the container.
@@ -116,6 +119,16 @@ impl Process {
 }
 
 impl Table {
+    pub(super) fn new(processes: Vec<Process>, agents: HashSet<u32>) -> Self {
+        let of_agents = processes.iter().filter(|process| agents.contains(&process.id.pid));
+        let engine_s = of_agents.map(|agent| agent.parent).chain([0]).collect();
+        Self {
+            processes,
+            agents,
+            engine_s,
+        }
+    }
+
     pub(super) fn find(&self, id: ProcessId) -> Option<&Process> {
         self.processes.iter().find(|process| process.id == id)
     }
@@ -124,25 +137,14 @@ impl Table {
         self.processes.iter().find(|process| process.id.pid == pid)
     }
 
-    /// Whether this is the first process of an exec: it leads a session, and its parent is the engine's, as that of the
-    /// agent is. In a process namespace of its own a container does not see that parent: it is 0.
+    /// Whether this is the first process of an exec: it leads a session, and its parent is the engine's.
     pub(super) fn is_of_exec(&self, process: &Process) -> bool {
-        process.is_leader() && process.id.pid != INIT && self.is_engine_s(process.parent)
-    }
-
-    fn is_engine_s(&self, pid: u32) -> bool {
-        pid == 0 || self.agents().any(|agent| agent.parent == pid)
-    }
-
-    fn agents(&self) -> impl Iterator<Item = &Process> {
-        self.processes
-            .iter()
-            .filter(|process| self.agents.contains(&process.id.pid))
+        process.is_leader() && process.id.pid != INIT && self.engine_s.contains(&process.parent)
     }
 
     /// Whether the container shares the engine's process namespace: there the agent sees the parent that began it.
     pub(super) fn is_shared(&self) -> bool {
-        self.agents().any(|agent| agent.parent != 0)
+        self.engine_s.len() > 1
     }
 }
 
@@ -304,7 +306,7 @@ impl Family {
         let since = since.max(self.begun);
         let index = Index::of(table);
         let is_young = |process: &Process| process.id.start >= since && process.id.pid != INIT;
-        let is_engine_s = |pid: u32| pid != 0 && (table.is_engine_s(pid) || self.first_parent == Some(pid));
+        let is_engine_s = |pid: u32| pid != 0 && (table.engine_s.contains(&pid) || self.first_parent == Some(pid));
         let is_shared = table.is_shared();
         let is_of_exec = |session: u32| {
             let leader = index.by_pid.get(&session);

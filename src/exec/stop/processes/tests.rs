@@ -33,10 +33,7 @@ fn marked(process: Process) -> Process {
 fn table(more: &[Process]) -> Table {
     let mut processes = vec![process(1, 0, 1, 5), process(AGENT, 0, AGENT, 10_000)];
     processes.extend_from_slice(more);
-    Table {
-        processes,
-        agents: HashSet::from([AGENT]),
-    }
+    Table::new(processes, HashSet::from([AGENT]))
 }
 
 fn living(family: &mut Family, more: &[Process]) -> Vec<u32> {
@@ -240,10 +237,10 @@ fn only_a_young_adopted_process_without_a_sign_is_suspect() {
 #[test]
 fn in_a_shared_namespace_what_the_engine_adopted_is_suspect() {
     let shared = |more: &[Process]| {
-        let mut table = table(more);
-        table.processes[1] = process(AGENT, 700, AGENT, 10_000);
-        table.processes.push(process(700, 1, 700, 100));
-        table
+        let mut processes = table(more).processes;
+        processes[1] = process(AGENT, 700, AGENT, 10_000);
+        processes.push(process(700, 1, 700, 100));
+        Table::new(processes, HashSet::from([AGENT]))
     };
     let table = shared(&[
         marked(process(10, 700, 10, 9000)),
