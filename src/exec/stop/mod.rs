@@ -221,13 +221,11 @@ impl<'a> Search<'a> {
         target: &'a Target,
         progress: &'a mut Progress,
     ) -> Result<Option<String>, StopError> {
-        let container = match engine.inspect_exec(&target.exec).await {
-            Ok(Some(ExecState {
-                container: Some(container),
-                ..
-            })) => container,
-            _ => target.container.clone(),
+        let (container, host_pid) = match engine.inspect_exec(&target.exec).await {
+            Ok(Some(ExecState { container, pid, .. })) => (container, pid),
+            _ => (None, None),
         };
+        let container = container.unwrap_or_else(|| target.container.clone());
         let agents = Agents::start(engine, target, container, &mut progress.step).await?;
         let family = Family::new(agents.clock.earliest(target.since, Moment::now()));
         let mut search = Self {
@@ -239,6 +237,9 @@ impl<'a> Search<'a> {
             begun: Instant::now(),
             is_unlisted: false,
         };
+        if let Some(host_pid) = host_pid {
+            search.take_shared_first(host_pid).await?;
+        }
         let found = loop {
             if let Err(error) = search.end_all().await {
                 break Err(error);
@@ -346,6 +347,19 @@ impl<'a> Search<'a> {
             return Ok(true);
         }
         Err(StopError::Unseen)
+    }
+
+    /// In the engine's own process namespace the number it knows is enough, and says also which process adopts what the
+    /// command leaves.
+    async fn take_shared_first(&mut self, host_pid: u32) -> Result<(), StopError> {
+        let table = self.agents.list(self.family.begun()).await?;
+        if table.is_shared()
+            && self.agents.is_in_engine_namespace().await?
+            && let Some(first) = table.with_pid(host_pid)
+        {
+            self.family.set_first(first);
+        }
+        Ok(())
     }
 
     /// Looks for the process that the engine started, which the engine knows by another number.
