@@ -8,17 +8,13 @@ use crate::lines::{Line, Lines};
 use crate::output::Output;
 use crate::own_file;
 use crate::proc::{self, Cgroup, Owner, Processes, Stat};
-use crate::start::Strings;
 use crate::sys::{self, Errno, File};
 use crate::text::{self, Path};
 
 /// The longest path that the kernel takes, with the zero that ends it.
 const LONGEST_PATH: usize = 4096;
 
-pub fn run(mut arguments: Strings) -> u8 {
-    let Some(marker) = arguments.next().and_then(|marker| Marker::of(marker.to_bytes())) else {
-        return crate::misused(b"agent NAME=VALUE");
-    };
+pub fn run() -> u8 {
     // The program runs on without its file, and whatever ends it, nothing is left behind.
     let is_unlinked = own_file::unlink().is_ok();
     let mut output = Output::stdout();
@@ -39,7 +35,7 @@ pub fn run(mut arguments: Strings) -> u8 {
             Line::TooLong => return crate::MISUSED,
             Line::None => return 0,
         };
-        match obey(line, &marker, &mut output) {
+        match obey(line, &mut output) {
             Some(Ok(())) => {}
             Some(Err(errno)) => {
                 // What there is of the answer could be taken for all of it.
@@ -75,16 +71,17 @@ impl<'a> Marker<'a> {
 }
 
 /// Does what the line says. None where it makes no sense, and nothing was done.
-fn obey(line: &[u8], marker: &Marker<'_>, output: &mut Output) -> Option<Result<(), Errno>> {
+fn obey(line: &[u8], output: &mut Output) -> Option<Result<(), Errno>> {
     let mut words = line.split(|&byte| byte == b' ');
     match words.next()? {
         b"clock" if words.next().is_none() => output.number(sys::microseconds_since_boot()).end_line(),
         b"list" => {
+            let marker = Marker::of(words.next()?)?;
             let since = text::number(words.next()?)?;
             if words.next().is_some() {
                 return None;
             }
-            return Some(list(since, marker, output));
+            return Some(list(since, &marker, output));
         }
         b"kill" => {
             let signal = text::small_number(words.next()?)?;
@@ -94,10 +91,11 @@ fn obey(line: &[u8], marker: &Marker<'_>, output: &mut Output) -> Option<Result<
             }
         }
         b"look" => {
+            let marker = Marker::of(words.next()?)?;
             let first = process(words.next()?)?;
             check(words.clone().map(process))?;
             for pid in words.filter_map(process) {
-                look(pid, first, marker, output);
+                look(pid, first, &marker, output);
             }
         }
         b"unlink" => {

@@ -1,5 +1,5 @@
-//! The program that dexec puts into a container for what the engines' API can't do there: to find and signal a
-//! command's processes, and to start a command with added groups.
+//! The program that dexec puts into a container for what the engines' API can't do there: to list and signal processes,
+//! and to start a command with added groups.
 //!
 //! It runs in any container, also in one without a shell or a C library: it is static and talks to the kernel itself.
 //! Cargo does not know it; `build.rs` compiles it for each kind of processor.
@@ -33,7 +33,7 @@ const MISUSED: u8 = 2;
 fn main(mut arguments: Strings, environment: Strings) -> u8 {
     let _own_name = arguments.next();
     match arguments.next().map(CStr::to_bytes) {
-        Some(b"agent") => agent::run(arguments),
+        Some(b"agent") => agent::run(),
         Some(b"remove") => own_file::remove(),
         Some(b"identity") => groups::identity(environment),
         Some(b"groups") => groups::run(arguments, environment),

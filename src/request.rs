@@ -155,8 +155,8 @@ impl RequestBuilder {
 
     /// Adds groups, by name or number, to those the command's user has.
     ///
-    /// The engines have no such thing: the command is started as root through util-linux's `setpriv` in the
-    /// container. Where that can't be done, nothing is run
+    /// The engines have no such thing: the command is started as root by a static program that dexec puts into the
+    /// container for a moment. Where that can't be done, nothing is run
     /// ([`ErrorKind::UnsupportedInContainer`](crate::ErrorKind::UnsupportedInContainer)).
     pub fn groups(mut self, groups: impl IntoIterator<Item = String>) -> Self {
         self.spec.groups.extend(groups);
@@ -305,7 +305,7 @@ fn check_string(string: &str, name: impl Fn() -> String) -> Result<(), Error> {
 }
 
 fn check_group(group: &str) -> Result<(), Error> {
-    // `setpriv` takes the groups as one list with commas.
+    // The helper takes the groups as one list with commas.
     if group.is_empty() || group.starts_with('-') || group.contains([',', '\0']) || group.len() >= 256 {
         return Err(Error::invalid(format!(
             "the group `{}` can't be added: give a group's name or number",
@@ -316,7 +316,7 @@ fn check_group(group: &str) -> Result<(), Error> {
 }
 
 /// A container's name or id in the engines' own grammar, so that it can't become another request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ContainerName(String);
 
 impl ContainerName {

@@ -1,8 +1,7 @@
-//! Lines of `/proc/PID/stat`, and which processes are taken for a command's own.
+//! An agent's lines about processes, and which of these are taken for a command's own.
 #![no_main]
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use dexec_fuzz::{choices, position};
 use libfuzzer_sys::fuzz_target;
@@ -12,12 +11,11 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/exec/stop/processes.rs"]
 mod processes;
 
-use processes::{Family, Process, ProcessId, Table, milliseconds};
-
-const FIRST: u32 = 1;
+use processes::{Family, INIT, Process, ProcessId, Table};
 
 fn check_line(line: &str) -> Option<Process> {
     let process = Process::parse(line)?;
+    let line = line.splitn(4, ' ').nth(3).expect("it has four parts");
     let (pid, rest) = line.split_once(" (").expect("a name begins");
     assert_eq!(pid.parse(), Ok(process.id.pid));
     let name = rest.get(..process.name.len()).expect("the name stands there");
@@ -45,50 +43,54 @@ fn check_kernel_line(input: &[u8]) {
     let start = u64::MAX >> (start % 64);
     let name = String::from_utf8_lossy(name);
     let line = format!(
-        "{pid} ({name}) {state} {parent} 7 {session} 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 {start} \
+        "none 0 in {pid} ({name}) {state} {parent} 7 {session} 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 {start} \
          18446744073709551615 1 -1"
     );
     let process = check_line(&line).expect("it is a line");
     assert_eq!(process.id, ProcessId { pid, start });
     assert_eq!(process.name, name);
     let has_ended = matches!(state, 'Z' | 'X' | 'x') && threads <= 1;
-    let shown = format!("{process:?}");
-    let fields = format!("parent: {parent}, session: {session}, has_ended: {has_ended} }}");
-    assert!(shown.ends_with(&fields), "{shown}");
+    assert_eq!(
+        (process.parent, process.session, process.has_ended),
+        (parent, session, has_ended)
+    );
 }
 
 /// `rows` makes a table of processes, four bytes for each: pid, parent, session and start, which chooses its signs too.
-fn check_family(age: u8, agent: u8, rows: &[u8]) {
-    let agent = u32::from(agent);
+fn check_family(begun: u8, agent: u8, rows: &[u8]) {
+    let (begun, agent) = (u64::from(begun), u32::from(agent));
     let mut seen = HashSet::new();
-    let mut table = Table::default();
+    let mut processes = Vec::new();
     for row in rows.chunks_exact(4) {
         let [pid, parent, session, start] = [row[0], row[1], row[2], row[3]];
         if !seen.insert(pid) {
             continue;
         }
         let state = if start % 5 == 4 { 'Z' } else { 'S' };
-        let line = format!("{pid} (p) {state} {parent} 0 {session} 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 {start}");
-        table.processes.push(Process::parse(&line).expect("it is a line"));
-        if start % 3 == 0 {
-            table.marked.insert(u32::from(pid));
-        }
+        let sign = ["marked", "none", "none", "foreign", "unreadable", "-"][usize::from(start) % 6];
+        let place = if start % 7 == 6 { "out" } else { "in" };
+        let stat = format!("{pid} (p) {state} {parent} 0 {session} 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 {start}");
+        processes.push(Process::parse(&format!("{sign} 0 {place} {stat}")).expect("it is a line"));
     }
-    let mut family = Family::default();
-    let found = family.living(&table, agent);
+    let table = Table::new(processes, [agent].into());
+    let mut family = Family::new(begun);
+    if let Some(first) = table.with_pid(begun as u32) {
+        family.set_first(first);
+    }
+    let found = family.living(&table);
     for id in &found {
-        assert!(table.processes.iter().any(|process| process.id == *id));
-        assert!(id.pid != FIRST && id.pid != agent, "{id:?} is never the command's");
+        assert!(table.find(*id).is_some());
+        assert!(id.pid != INIT && id.pid != agent && id.start >= begun, "{id:?} is never the command's");
     }
-    assert_eq!(family.living(&table, agent), found);
-    let age = milliseconds(Duration::MAX / 255 * u32::from(age));
-    for suspect in family.suspects(&table, agent, age) {
-        assert!(!found.contains(&suspect.id) && suspect.id.pid != FIRST && suspect.id.pid != agent);
+    assert_eq!(family.living(&table), found);
+    for suspect in family.suspects(&table, begun) {
+        let id = suspect.id;
+        assert!(!found.contains(&id) && id.pid != INIT && id.pid != agent && id.start >= begun);
     }
 }
 
 fuzz_target!(|input: &[u8]| {
-    let ([kind, age, agent], rest) = choices(input);
+    let ([kind, begun, agent], rest) = choices(input);
     match kind % 3 {
         0 => {
             for line in String::from_utf8_lossy(rest).lines() {
@@ -96,6 +98,6 @@ fuzz_target!(|input: &[u8]| {
             }
         }
         1 => check_kernel_line(rest),
-        _ => check_family(age, agent, rest),
+        _ => check_family(begun, agent, rest),
     }
 });

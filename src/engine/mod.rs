@@ -30,6 +30,7 @@ use serde::de::DeserializeOwned;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, shown};
+use crate::exec::SharedAgents;
 use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 use crate::terminal::TerminalSize;
@@ -86,6 +87,7 @@ const LONGEST_REFUSAL: usize = 64 * 1024;
 pub struct Engine {
     transport: Arc<Transport>,
     stops: Arc<Stops>,
+    agents: Arc<SharedAgents>,
 }
 
 /// One container, as a listing shows it.
@@ -159,6 +161,7 @@ impl Engine {
         Self {
             transport: Arc::new(Transport::new(endpoint.clone())),
             stops: Arc::default(),
+            agents: Arc::default(),
         }
     }
 
@@ -210,6 +213,11 @@ impl Engine {
     /// The commands that are being stopped on their own.
     pub(crate) fn stops(&self) -> &Stops {
         &self.stops
+    }
+
+    /// What looks into its containers while commands are stopped.
+    pub(crate) fn agents(&self) -> &SharedAgents {
+        &self.agents
     }
 
     pub(crate) async fn create_exec(&self, spec: &Spec, attach_stdin: bool) -> Result<ExecId, Error> {

@@ -26,6 +26,7 @@ use command::{Command, interrupted_early};
 use helper::Helper;
 pub use output::{Output, Stream};
 use pump::{Seen, pump};
+pub(crate) use stop::SharedAgents;
 use stop::{Moment, Target};
 
 impl Engine {

@@ -254,23 +254,19 @@ fn a_renamed_container_was_not_removed() {
 fn with_the_host_s_processes_only_the_container_s_are_named() {
     let container = own("edge-pid-host", json!({ "HostConfig": { "PidMode": "host" } }));
     let count = |command: &str| pids_of(command).len();
-    let stranger = format!("sleep {}", 3_000_000 + std::process::id());
-    let begin_stranger = || {
-        let script = format!("(env -i setsid {stranger} >/dev/null 2>&1 &)");
-        let status = Command::new("sh").args(["-c", &script]).status();
-        assert!(status.expect("it can be run").success());
-    };
-    let mut other = dexec([&container.name, "sh", "-c", "sleep 0.7; exec env -i sleep 2622"]).spawn();
-    let child = dexec([
-        "--timeout=2.5",
-        &container.name,
-        "sh",
-        "-c",
-        "env -i sleep 2623 & (env -i sleep 2624 &); sleep 2625",
-    ])
-    .spawn();
-    thread::sleep(Duration::from_millis(800));
-    begin_stranger();
+    // What an earlier run left is not counted.
+    let sleep = |number: u32| format!("sleep {number}{}", std::process::id());
+    let (stranger, others, hidden) = (sleep(1), sleep(2), sleep(6));
+    let mut other = dexec([&container.name, "sh", "-c", &format!("sleep 0.7; exec env -i {others}")]).spawn();
+    let family = [sleep(3), sleep(4), sleep(5)];
+    let script = format!("env -i {} & (env -i {} &); {}", family[0], family[1], family[2]);
+    let child = dexec(["--timeout=2.5", &container.name, "sh", "-c", &script]).spawn();
+    while count(&family[1]) == 0 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let begin_stranger = format!("(env -i setsid {stranger} >/dev/null 2>&1 &)");
+    let status = Command::new("sh").args(["-c", &begin_stranger]).status();
+    assert!(status.expect("it can be run").success());
     let output = child.wait_with_output().expect("it ends");
     let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");
     assert_eq!(
@@ -278,24 +274,17 @@ fn with_the_host_s_processes_only_the_container_s_are_named() {
         (&json!(true), &Value::Null),
         "{response}"
     );
-    for (command, expected) in [
-        (stranger.as_str(), 1),
-        ("sleep 2622", 1),
-        ("sleep 2623", 0),
-        ("sleep 2624", 0),
-        ("sleep 2625", 0),
-    ] {
-        assert_eq!(count(command), expected, "{command}");
-    }
+    assert_eq!((count(&stranger), count(&others)), (1, 1));
+    assert_eq!(family.map(|command| count(&command)), [0, 0, 0]);
     // What can't be told apart is named, and nothing else.
-    let script = "(env -i setsid sleep 2626 &); sleep 2627";
-    let response = dexec(["--timeout=1.5", &container.name, "sh", "-c", script]).response();
+    let script = format!("(env -i setsid {hidden} &); {}", sleep(7));
+    let response = dexec(["--timeout=1.5", &container.name, "sh", "-c", &script]).response();
     let message = response["message"].as_str().unwrap_or_default();
     assert!(
         response["orphaned"] == true && message.contains("process ") && message.contains("(sleep)"),
         "{response}"
     );
-    assert_eq!(count("sleep 2626"), 1);
+    assert_eq!(count(&hidden), 1);
     signal(&other, "KILL");
     let _ = other.wait();
     for pid in pids_of(&stranger) {

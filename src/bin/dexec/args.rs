@@ -99,8 +99,8 @@ struct Grammar {
 
     /// Add a group, by name or number, to those the user has
     ///
-    /// Add a group, by name or number, to those the user has. May be repeated. It takes util-linux's
-    /// setpriv in the container, or a root directory that can be written; else nothing is run, and the exit code is 1.
+    /// Add a group, by name or number, to those the user has. May be repeated. It takes a root
+    /// directory that can be written; else nothing is run, and the exit code is 1.
     #[arg(long, value_name = "GROUP", allow_hyphen_values = true)]
     group_add: Vec<OsString>,
 

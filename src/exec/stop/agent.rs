@@ -12,6 +12,7 @@ use crate::engine::{Engine, ExecId, Socket, start_failure};
 use crate::error::{Error, ErrorKind};
 use crate::exec::frames::Frames;
 use crate::exec::output::Stream;
+use crate::marker::Marker;
 use crate::request::{ContainerName, Spec};
 
 use super::clock::{EngineClock, Moment};
@@ -104,14 +105,14 @@ pub(super) enum Unstarted {
 
 impl Agent {
     /// Starts the helper that was put to `path`.
-    pub(super) async fn helper(place: Place<'_>, path: &str, marker: &str) -> Result<Self, Unstarted> {
-        let command = [path, "agent", marker].map(str::to_owned).into();
+    pub(super) async fn helper(place: Place<'_>, path: &str) -> Result<Self, Unstarted> {
+        let command = [path, "agent"].map(str::to_owned).into();
         Self::run(place, command, Vec::new(), "").await
     }
 
     /// Starts the script in the container's shell.
-    pub(super) async fn shell(place: Place<'_>, marker: &str) -> Result<Self, Unstarted> {
-        let command = ["/bin/sh", "-c", LOADER, "dexec", marker].map(str::to_owned).into();
+    pub(super) async fn shell(place: Place<'_>) -> Result<Self, Unstarted> {
+        let command = ["/bin/sh", "-c", LOADER, "dexec"].map(str::to_owned).into();
         let script = format!("{SCRIPT}.\n");
         Self::run(place, command, vec![SHELL_PATH.to_owned()], &script).await
     }
@@ -170,8 +171,8 @@ impl Agent {
     }
 
     /// The processes that the agent sees. Of those that began before the tick `since` only what `/proc/PID/stat` has.
-    pub(super) async fn list(&mut self, since: u64) -> Result<Vec<Process>, Error> {
-        let text = self.ask(&format!("list {since}")).await?;
+    pub(super) async fn list(&mut self, marker: &Marker, since: u64) -> Result<Vec<Process>, Error> {
+        let text = self.ask(&format!("list {} {since}", marker.entry())).await?;
         Ok(text.lines().filter_map(Process::parse).collect())
     }
 
@@ -194,11 +195,12 @@ impl Agent {
     }
 
     /// What can be told of these processes beside the container's first one; of those that have gone, nothing.
-    pub(super) async fn look(&mut self, first: u32, pids: &[u32]) -> Result<Vec<(u32, Look)>, Error> {
+    pub(super) async fn look(&mut self, marker: &Marker, first: u32, pids: &[u32]) -> Result<Vec<(u32, Look)>, Error> {
+        let marker = marker.entry();
         let mut looks = Vec::new();
         for batch in pids.chunks(BATCH) {
             let words: Vec<String> = batch.iter().map(u32::to_string).collect();
-            let text = self.ask(&format!("look {first} {}", words.join(" "))).await?;
+            let text = self.ask(&format!("look {marker} {first} {}", words.join(" "))).await?;
             looks.extend(text.lines().filter_map(parse_look));
         }
         Ok(looks)

@@ -1,7 +1,6 @@
-# Lists processes and sends signals, as the client asks over standard input. $1 is the marker, NAME=VALUE.
+# Lists processes and sends signals, as the client asks over standard input.
 # It runs as the command's user. But for `own` it needs a POSIX shell alone and starts no process: a container may allow
 # no more of them.
-name=${1%%=*}
 
 # Reads standard input whole, in `text`. The shell leaves NUL bytes out.
 read_text() {
@@ -42,9 +41,10 @@ place_of() {
   [ "$text" != "$cgroup" ] || place=in
 }
 
-# The shell reads byte by byte, so what stays as it is is read once: `known_PID` has the start, the sign and the place.
+# The shell reads byte by byte, so what stays as it is is read once: `known_PID` has the start, the marker, the sign, the
+# user, which the shell does not tell, and the place.
 list() {
-  since=$1
+  marker=$1 name=${1%%=*} since=$2
   for directory in /proc/[0-9]*; do
     pid=${directory#/proc/}
     read_stat "$pid" || continue
@@ -54,13 +54,13 @@ list() {
       continue
     fi
     eval "known=\${known_$pid-}"
-    if [ "${known%% *}" = "$start" ]; then
-      known=${known#* }
+    if [ "${known% * * *}" = "$start $marker" ]; then
+      known=${known#* * }
     else
       sign_of "$pid"
       place_of "$pid"
       known="$sign - $place"
-      [ "$sign" != marked ] || eval "known_$pid=\"\$start \$known\""
+      [ "$sign" != marked ] || eval "known_$pid=\"\$start \$marker \$known\""
     fi
     printf '%s %s\n' "$known" "$stat"
   done
@@ -91,8 +91,8 @@ is_own() {
 }
 
 look() {
-  first=$1
-  shift
+  marker=$1 name=${1%%=*} first=$2
+  shift 2
   for pid; do
     sign_of "$pid"
     if [ "$sign" = none ] && is_own "$pid" "$first"; then
@@ -107,7 +107,6 @@ clock() {
   echo "${uptime%.*}${uptime#*.}0000"
 }
 
-marker=$1
 text=
 { read_text </proc/$$/cgroup; } 2>/dev/null
 cgroup=$text

@@ -1,4 +1,4 @@
-//! All agents of one stop: the helper as root, and as further users where root lacks the capability to act as them.
+//! All agents in one container: the helper as root, and as further users where root lacks the capability to act as them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,12 +7,13 @@ use tokio::time::{Instant, sleep};
 use crate::engine::{ContainerState, Engine};
 use crate::error::ErrorKind;
 use crate::exec::helper::Helper;
+use crate::marker::Marker;
 use crate::request::ContainerName;
 
 use super::agent::{Agent, Look, NOT_PERMITTED, Place, Unstarted};
 use super::clock::EngineClock;
 use super::processes::{Process, ProcessId, Sign, Table};
-use super::{LONGEST_PAUSE, Step, StopError, Target};
+use super::{LONGEST_PAUSE, Step, StopError};
 
 /// How long an engine under load may refuse to start the agent.
 const STARTING_TIME: std::time::Duration = std::time::Duration::from_secs(4);
@@ -22,11 +23,10 @@ const MOST_USERS: usize = 8;
 
 const ROOT: &str = "0:0";
 
-pub(super) struct Agents<'a> {
-    engine: &'a Engine,
-    target: &'a Target,
-    /// By its id: the name may be another container's by now.
-    pub(super) container: ContainerName,
+#[derive(Debug)]
+pub(super) struct Agents {
+    engine: Engine,
+    whose: Whose,
     pub(super) clock: EngineClock,
     /// The one that lists; it can act as everybody, or it is the best that could be had.
     main: Agent,
@@ -39,21 +39,26 @@ pub(super) struct Agents<'a> {
     is_in_engine_namespace: Option<bool>,
 }
 
-impl<'a> Agents<'a> {
-    pub(super) async fn start(
-        engine: &'a Engine,
-        target: &'a Target,
-        container: ContainerName,
-        step: &mut Step,
-    ) -> Result<Self, StopError> {
-        match engine.container_state(&container).await? {
+/// Which agents can look for a command: those in its container, for its user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    /// By its id: the name may be another container's by now.
+    pub(super) container: ContainerName,
+    /// The user that was asked for.
+    pub(super) user: Option<String>,
+    pub(super) is_privileged: bool,
+}
+
+impl Agents {
+    pub(super) async fn start(engine: &Engine, whose: &Whose, step: &mut Step) -> Result<Self, StopError> {
+        match engine.container_state(&whose.container).await? {
             ContainerState::Running => {}
             ContainerState::Paused => return Err(StopError::Paused),
             ContainerState::NotRunning | ContainerState::Gone => return Err(StopError::ContainerEnded),
         }
         let deadline = Instant::now() + STARTING_TIME;
         let (main, is_helper) = loop {
-            match start_main(engine, target, &container, step).await {
+            match start_main(engine, whose, step).await {
                 Err(StopError::Api(error)) if error.kind() == ErrorKind::EngineError && Instant::now() < deadline => {
                     sleep(LONGEST_PAUSE).await;
                 }
@@ -61,9 +66,8 @@ impl<'a> Agents<'a> {
             }
         };
         let mut agents = Self {
-            engine,
-            target,
-            container,
+            engine: engine.clone(),
+            whose: whose.clone(),
             clock: EngineClock::UNKNOWN,
             users: main.hello.user.into_iter().collect(),
             takes_more: is_helper && !main.hello.acts_as_anyone,
@@ -71,25 +75,19 @@ impl<'a> Agents<'a> {
             others: Vec::new(),
             is_in_engine_namespace: None,
         };
-        *step = Step::Look;
         agents.main.read_clock(&mut agents.clock).await?;
         if agents.takes_more {
-            agents.add(target.user.clone()).await?;
+            agents.add(whose.user.clone()).await?;
         }
         Ok(agents)
     }
 
     /// Starts a further agent. Where nothing can be run as this user, there is none.
     async fn add(&mut self, user: Option<String>) -> Result<(), StopError> {
-        let Ok(helper) = Helper::put(self.engine, &self.container).await else {
+        let Ok(helper) = Helper::put(&self.engine, &self.whose.container).await else {
             return Ok(());
         };
-        let agent = Agent::helper(
-            place(self.engine, &self.container, self.target, user),
-            helper.path(),
-            self.target.marker.entry(),
-        )
-        .await;
+        let agent = Agent::helper(self.whose.place(&self.engine, user), helper.path()).await;
         if !agent.as_ref().is_ok_and(|agent| agent.hello.is_unlinked) {
             self.main.unlink(helper.path()).await?;
         }
@@ -110,8 +108,8 @@ impl<'a> Agents<'a> {
     }
 
     /// The processes that can be seen. Of those that began before the tick `since` only what everybody may know.
-    pub(super) async fn list(&mut self, since: u64) -> Result<Table, StopError> {
-        let mut processes = self.main.list(since).await?;
+    pub(super) async fn list(&mut self, marker: &Marker, since: u64) -> Result<Table, StopError> {
+        let mut processes = self.main.list(marker, since).await?;
         let is_hidden = |process: &&Process| process.sign == Sign::Unreadable && process.is_inside;
         self.add_users(
             processes
@@ -122,7 +120,7 @@ impl<'a> Agents<'a> {
         )
         .await?;
         for agent in &mut self.others {
-            let seen = agent.list(since).await?;
+            let seen = agent.list(marker, since).await?;
             let signs: HashMap<ProcessId, Sign> = seen.into_iter().map(|process| (process.id, process.sign)).collect();
             for process in processes.iter_mut().filter(|process| process.sign == Sign::Unreadable) {
                 process.sign = signs.get(&process.id).copied().unwrap_or(process.sign);
@@ -167,10 +165,15 @@ impl<'a> Agents<'a> {
     }
 
     /// What can be told of these processes beside the container's first one.
-    pub(super) async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Look>, StopError> {
-        let mut looks: HashMap<u32, Look> = self.main.look(first, pids).await?.into_iter().collect();
+    pub(super) async fn look(
+        &mut self,
+        marker: &Marker,
+        first: u32,
+        pids: &[u32],
+    ) -> Result<HashMap<u32, Look>, StopError> {
+        let mut looks: HashMap<u32, Look> = self.main.look(marker, first, pids).await?.into_iter().collect();
         for agent in &mut self.others {
-            let known = agent.look(first, pids).await?.into_iter();
+            let known = agent.look(marker, first, pids).await?.into_iter();
             looks.extend(known.filter(|(_, look)| *look != Look::Unknown));
         }
         Ok(looks)
@@ -195,30 +198,26 @@ impl<'a> Agents<'a> {
     }
 }
 
-fn place<'a>(engine: &'a Engine, container: &'a ContainerName, target: &Target, user: Option<String>) -> Place<'a> {
-    Place {
-        engine,
-        container,
-        user,
-        is_privileged: target.is_privileged,
+impl Whose {
+    fn place<'a>(&'a self, engine: &'a Engine, user: Option<String>) -> Place<'a> {
+        Place {
+            engine,
+            container: &self.container,
+            user,
+            is_privileged: self.is_privileged,
+        }
     }
 }
 
 /// The helper as root; where that can't be, the container's shell, which is run as nobody but the command's own user.
 /// Tells whether it is the helper.
-async fn start_main(
-    engine: &Engine,
-    target: &Target,
-    container: &ContainerName,
-    step: &mut Step,
-) -> Result<(Agent, bool), StopError> {
-    let marker = target.marker.entry();
+async fn start_main(engine: &Engine, whose: &Whose, step: &mut Step) -> Result<(Agent, bool), StopError> {
     *step = Step::PutHelper;
-    let why_no_helper = match Helper::put(engine, container).await {
+    let why_no_helper = match Helper::put(engine, &whose.container).await {
         Ok(helper) => {
-            let place = place(engine, container, target, Some(ROOT.to_owned()));
+            let place = whose.place(engine, Some(ROOT.to_owned()));
             *step = Step::StartHelper;
-            let unstarted = match Agent::helper(place, helper.path(), marker).await {
+            let unstarted = match Agent::helper(place, helper.path()).await {
                 Ok(agent) => return Ok((agent, true)),
                 Err(unstarted) => unstarted,
             };
@@ -237,9 +236,9 @@ async fn start_main(
             ended => return Err(ended),
         },
     };
-    let place = place(engine, container, target, target.user.clone());
+    let place = whose.place(engine, whose.user.clone());
     *step = Step::StartShell;
-    match Agent::shell(place, marker).await {
+    match Agent::shell(place).await {
         Ok(agent) => Ok((agent, false)),
         Err(Unstarted::Failed(error)) => Err(error.into()),
         Err(Unstarted::Unfit(_)) => Err(StopError::NoAgent(format!(

@@ -42,7 +42,7 @@ impl Moment {
 }
 
 /// What is known of the other machine's clock: that it is ahead of ours by so many microseconds at least, and at most.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct EngineClock {
     least: i64,
     most: i64,

@@ -9,8 +9,9 @@ mod agents;
 mod clock;
 mod first;
 mod processes;
+mod shared;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -24,10 +25,13 @@ use crate::request::ContainerName;
 
 use crate::marker::Marker;
 use agent::{CONT, KILL, Look, STOP, TERM};
-use agents::Agents;
+use agents::{Agents, Whose};
+use clock::EngineClock;
 pub(super) use clock::Moment;
 use first::First;
 use processes::{Family, INIT, Process, ProcessId, Table};
+use shared::Share;
+pub(crate) use shared::SharedAgents;
 
 /// How long a command may be called running while no process of it can be found: Docker and Podman answer a start
 /// before there is one.
@@ -76,6 +80,17 @@ pub(super) struct Target {
     pub(super) since: Moment,
     /// Whether the engine has answered the start.
     pub(super) is_answered: bool,
+}
+
+impl Target {
+    /// The same, in the container with this id.
+    fn whose(&self, container: ContainerName) -> Whose {
+        Whose {
+            container,
+            user: self.user.clone(),
+            is_privileged: self.is_privileged,
+        }
+    }
 }
 
 /// What became of it.
@@ -156,12 +171,15 @@ pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
 /// Whether a process of the command may be running, as far as a look at the container can tell.
 pub(super) async fn may_live(engine: &Engine, target: &Target) -> bool {
     let looked = async {
-        let mut agents = Agents::start(engine, target, target.container.clone(), &mut Step::default()).await?;
-        let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
-        let table = agents.list(family.begun()).await?;
-        let living = family.living(&table);
-        agents.leave().await;
-        Ok::<_, StopError>(!living.is_empty())
+        let mut share = Share::of(engine, target.whose(target.container.clone()));
+        let look = async |agents: &mut Agents| {
+            let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
+            let table = agents.list(&target.marker, family.begun()).await?;
+            Ok(!family.living(&table).is_empty())
+        };
+        let may_live = share.with(&mut Step::default(), look).await;
+        share.leave().await;
+        may_live
     };
     match timeout(WHOLE_TIME, looked).await {
         Ok(Err(StopError::ContainerEnded)) => false,
@@ -206,7 +224,8 @@ struct Progress {
 struct Search<'a> {
     engine: &'a Engine,
     target: &'a Target,
-    agents: Agents<'a>,
+    share: Share<'a>,
+    clock: EngineClock,
     family: Family,
     progress: &'a mut Progress,
     begun: Instant,
@@ -226,12 +245,16 @@ impl<'a> Search<'a> {
             _ => (None, None),
         };
         let container = container.unwrap_or_else(|| target.container.clone());
-        let agents = Agents::start(engine, target, container, &mut progress.step).await?;
-        let family = Family::new(agents.clock.earliest(target.since, Moment::now()));
+        let mut share = Share::of(engine, target.whose(container));
+        let clock = share
+            .with(&mut progress.step, async |agents: &mut Agents| Ok(agents.clock))
+            .await?;
+        let family = Family::new(clock.earliest(target.since, Moment::now()));
         let mut search = Self {
             engine,
             target,
-            agents,
+            share,
+            clock,
             family,
             progress,
             begun: Instant::now(),
@@ -251,8 +274,31 @@ impl<'a> Search<'a> {
                 Err(error) => break Err(error),
             }
         };
-        search.agents.leave().await;
+        search.share.leave().await;
         found
+    }
+
+    async fn list(&mut self, since: u64) -> Result<Table, StopError> {
+        let marker = &self.target.marker;
+        let list = async |agents: &mut Agents| agents.list(marker, since).await;
+        self.share.with(&mut self.progress.step, list).await
+    }
+
+    /// Sends a signal, and gives the processes that nobody may send it to.
+    async fn kill(&mut self, signal: u8, ids: &[ProcessId], table: &Table) -> Result<Vec<ProcessId>, StopError> {
+        let kill = async |agents: &mut Agents| agents.kill(signal, ids, table).await;
+        self.share.with(&mut self.progress.step, kill).await
+    }
+
+    async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Look>, StopError> {
+        let marker = &self.target.marker;
+        let look = async |agents: &mut Agents| agents.look(marker, first, pids).await;
+        self.share.with(&mut self.progress.step, look).await
+    }
+
+    async fn is_in_engine_namespace(&mut self) -> Result<bool, StopError> {
+        let ask = async |agents: &mut Agents| agents.is_in_engine_namespace().await;
+        self.share.with(&mut self.progress.step, ask).await
     }
 
     /// Ends every process that is found, until none is.
@@ -263,7 +309,7 @@ impl<'a> Search<'a> {
         let mut pause = SHORTEST_PAUSE;
         let mut was_empty = false;
         loop {
-            let table = self.agents.list(self.family.begun()).await?;
+            let table = self.list(self.family.begun()).await?;
             let living = self.family.living(&table);
             let now = Instant::now();
             if living.is_empty() {
@@ -285,9 +331,9 @@ impl<'a> Search<'a> {
             if grace_ends.is_none() {
                 // Only once: what is begun from here on may be the clean-up of those that were asked to end.
                 self.progress.signal.get_or_insert(Signal::Term);
-                self.agents.kill(TERM, &living, &table).await?;
+                self.kill(TERM, &living, &table).await?;
                 // A stopped process would get the signal only when it goes on.
-                self.agents.kill(CONT, &living, &table).await?;
+                self.kill(CONT, &living, &table).await?;
                 grace_ends = Some(now + self.target.kill_after);
             } else if grace_ends.is_some_and(|end| now < end) {
                 // They are ending.
@@ -296,12 +342,12 @@ impl<'a> Search<'a> {
                 if !new.is_empty() && freezes < MOST_FREEZES {
                     freezes += 1;
                     // A process that is stopped has no more children, and stays the parent of those it has.
-                    self.agents.kill(STOP, &new, &table).await?;
+                    self.kill(STOP, &new, &table).await?;
                     continue;
                 }
                 self.progress.signal = Some(Signal::Kill);
                 self.progress.killed = Some(named(&table, &living));
-                refused = self.agents.kill(KILL, &living, &table).await?;
+                refused = self.kill(KILL, &living, &table).await?;
             }
             if grace_ends.is_some_and(|end| now > end + KILLING_TIME) || refused.len() == living.len() {
                 return Err(left(&table, &living, &refused));
@@ -352,9 +398,9 @@ impl<'a> Search<'a> {
     /// In the engine's own process namespace the number it knows is enough, and says also which process adopts what the
     /// command leaves.
     async fn take_shared_first(&mut self, host_pid: u32) -> Result<(), StopError> {
-        let table = self.agents.list(self.family.begun()).await?;
+        let table = self.list(self.family.begun()).await?;
         if table.is_shared()
-            && self.agents.is_in_engine_namespace().await?
+            && self.is_in_engine_namespace().await?
             && let Some(first) = table.with_pid(host_pid)
         {
             self.family.set_first(first);
@@ -364,26 +410,26 @@ impl<'a> Search<'a> {
 
     /// Looks for the process that the engine started, which the engine knows by another number.
     async fn find_first(&mut self, host_pid: u32, table: &Table) -> Result<First, StopError> {
-        if self.agents.is_in_engine_namespace().await? {
+        if self.is_in_engine_namespace().await? {
             let first = table.with_pid(host_pid);
             return Ok(first.map_or(First::Ended, |first| First::Found(first.clone())));
         }
-        let container = &self.agents.container;
+        let container = &self.share.whose.container;
         // What the list's absence leaves open is no failure of the stop.
         if self.engine.make() == Make::Podman {
             let Ok(rows) = self.engine.processes(container, first::PODMAN_COLUMNS).await else {
                 return Ok(First::Unclear);
             };
-            let table = self.agents.list(self.family.begun()).await?;
+            let table = self.list(self.family.begun()).await?;
             return Ok(first::by_both_numbers(&rows, host_pid, &table));
         }
         let container = container.clone();
-        let before = self.agents.list(0).await?;
+        let before = self.list(0).await?;
         let Ok(rows) = self.engine.processes(&container, first::DOCKER_COLUMNS).await else {
             return Ok(First::Unclear);
         };
-        let after = self.agents.list(0).await?;
-        let now = self.agents.clock.latest(Moment::now());
+        let after = self.list(0).await?;
+        let now = self.clock.latest(Moment::now());
         Ok(first::by_order(&rows, host_pid, (&before, &after), now))
     }
 
@@ -391,20 +437,24 @@ impl<'a> Search<'a> {
     async fn doubt(&mut self) -> Result<Doubt, StopError> {
         let since = match self.family.first() {
             Some(first) => first.start,
-            None => self.agents.clock.latest(self.target.since),
+            None => self.clock.latest(self.target.since),
         };
         let mut cleared: HashSet<u32> = HashSet::new();
         // Nothing of the command lives that could begin more, so who is no suspect at first never is.
         let mut known: Option<HashSet<ProcessId>> = None;
         for look in 1.. {
-            let table = self.agents.list(0).await?;
+            let table = self.list(0).await?;
             if !self.family.living(&table).is_empty() {
                 return Ok(Doubt::NotAnyMore);
             }
             let mut suspects = self.family.suspects(&table, since);
             if known.is_none() && !suspects.is_empty() && table.is_shared() {
                 // The first processes of other execs are among them, which the engine knows.
-                cleared = self.engine.exec_pids(&self.agents.container).await.unwrap_or_default();
+                cleared = self
+                    .engine
+                    .exec_pids(&self.share.whose.container)
+                    .await
+                    .unwrap_or_default();
             }
             let is_known = |id| known.as_ref().is_none_or(|known| known.contains(id));
             suspects.retain(|suspect| {
@@ -417,7 +467,7 @@ impl<'a> Search<'a> {
             if pids.is_empty() {
                 return Ok(Doubt::None);
             }
-            let looks = self.agents.look(container_first, &pids).await?;
+            let looks = self.look(container_first, &pids).await?;
             // One with the command's marker shows as its own in the next list.
             suspects.retain(|suspect| matches!(looks.get(&suspect.id.pid), Some(Look::Unknown | Look::Marked)));
             if look >= SUSPECT_LOOKS && !suspects.is_empty() {
