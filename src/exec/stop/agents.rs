@@ -4,14 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::time::{Instant, sleep};
 
-use crate::engine::{ContainerState, Engine};
+use crate::engine::{ContainerState, Engine, Make};
 use crate::error::ErrorKind;
 use crate::exec::helper::Helper;
 use crate::marker::Marker;
 use crate::request::ContainerName;
 
 use super::agent::{Agent, Look, NOT_PERMITTED, Place, Unstarted};
-use super::clock::EngineClock;
+use super::clock::{EngineClock, Moment};
+use super::first::{self, First};
 use super::processes::{Process, ProcessId, Sign, Table};
 use super::{LONGEST_PAUSE, Step, StopError};
 
@@ -37,6 +38,8 @@ pub(super) struct Agents {
     takes_more: bool,
     /// Whether the agent sees the same process numbers as the engine; `None` where it was not asked yet.
     is_in_engine_namespace: Option<bool>,
+    /// Processes by the engine's numbers, as far as they were found out.
+    by_host_pid: HashMap<u32, ProcessId>,
 }
 
 /// Which agents can look for a command: those in its container, for its user.
@@ -74,6 +77,7 @@ impl Agents {
             main,
             others: Vec::new(),
             is_in_engine_namespace: None,
+            by_host_pid: HashMap::new(),
         };
         agents.main.read_clock(&mut agents.clock).await?;
         if agents.takes_more {
@@ -188,6 +192,44 @@ impl Agents {
         let is_same = state.is_some_and(|state| state.pid == Some(self.main.hello.pid));
         self.is_in_engine_namespace = Some(is_same);
         Ok(is_same)
+    }
+
+    /// Looks for the process that the engine started, which the engine knows by another number than the agent.
+    pub(super) async fn find_first(&mut self, marker: &Marker, host_pid: u32) -> Result<First, StopError> {
+        if self.is_in_engine_namespace().await? {
+            let table = self.list(marker, 0).await?;
+            let first = table.with_pid(host_pid);
+            return Ok(first.map_or(First::Ended, |first| First::Found(first.clone())));
+        }
+        let (engine, container) = (self.engine.clone(), self.whose.container.clone());
+        if engine.make() == Make::Podman {
+            // What the want of the list leaves open is no failure of the stop.
+            let Ok(rows) = engine.processes(&container, first::PODMAN_COLUMNS).await else {
+                return Ok(First::Unclear);
+            };
+            let table = self.list(marker, 0).await?;
+            return Ok(first::by_both_numbers(&rows, host_pid, &table));
+        }
+        let before = self.list(marker, 0).await?;
+        if let Some(known) = self.by_host_pid.get(&host_pid).and_then(|id| before.find(*id)) {
+            return Ok(First::Found(known.clone()));
+        }
+        let Ok(rows) = engine.processes(&container, first::DOCKER_COLUMNS).await else {
+            return Ok(First::Unclear);
+        };
+        let after = self.list(marker, 0).await?;
+        let Some(found) = first::by_order(&rows, (&before, &after), self.clock.latest(Moment::now())) else {
+            return Ok(First::Unclear);
+        };
+        // Those of other commands too: one list is enough for many that are stopped at once.
+        self.by_host_pid = found.iter().filter_map(|(pid, id)| Some((*pid, (*id)?))).collect();
+        Ok(match found.get(&host_pid) {
+            None => First::Ended,
+            Some(id) => {
+                let first = id.and_then(|id| after.find(id));
+                first.map_or(First::Unclear, |first| First::Found(first.clone()))
+            }
+        })
     }
 
     pub(super) async fn leave(self) {

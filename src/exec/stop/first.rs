@@ -4,6 +4,8 @@
 //! numbers. The agent sees the numbers of the container. Podman's list can have both; Docker's can't, so there the two
 //! lists are laid side by side.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
 use super::clock::age;
 use super::processes::{Process, ProcessId, Table};
 
@@ -63,41 +65,53 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The same, by a list that was made between two looks of the agent.
+/// The processes of a list that was made between two looks of the agent, by their numbers on the engine's machine; a
+/// `None` for those of which it can't be said. No answer where the list is not what was asked for.
 ///
 /// Both sides see the same execs and the container's first process, as leaders of sessions without a parent in the
-/// container. Those that have the wanted one's name are in the same order on both sides, that of their start.
-pub(super) fn by_order(rows: &[Vec<String>], host_pid: u32, looks: (&Table, &Table), now: u64) -> First {
-    let Some(rows) = rows.iter().map(|row| Row::parse(row)).collect::<Option<Vec<Row<'_>>>>() else {
-        return First::Unclear;
-    };
-    let Some(wanted) = rows.iter().find(|row| row.pid == host_pid) else {
-        return First::Ended;
-    };
-    let mut outside: Vec<&Row<'_>> = rows
-        .iter()
-        .filter(|row| row.session == row.pid && row.parent == wanted.parent && row.name == wanted.name)
-        .collect();
-    outside.sort_by_key(|row| (std::cmp::Reverse(row.age), row.pid));
-    let inside = |table: &Table| {
-        let mut inside: Vec<ProcessId> = table
-            .processes
-            .iter()
-            .filter(|process| process.is_leader() && process.parent == 0 && process.is_inside)
-            .filter(|process| one_spaced(process) == wanted.name)
-            .map(|process| process.id)
-            .collect();
-        inside.sort_by_key(|id| (id.start, id.pid));
-        inside
-    };
-    let (before, after) = (inside(looks.0), inside(looks.1));
-    let is_same_age = |(row, id): (&&Row<'_>, &ProcessId)| row.age.abs_diff(age(id.start, now)) <= AGE_DIFFERENCE;
-    if before != after || before.len() != outside.len() || !outside.iter().zip(&after).all(is_same_age) {
-        return First::Unclear;
+/// container. Those of one name are in the same order on both sides: the kernel gives a process its numbers at once, in
+/// rising order. (The time of the start is set later, so under load it may be in another order.) Where the numbers have
+/// begun anew in between, the ages differ.
+pub(super) fn by_order(
+    rows: &[Vec<String>],
+    looks: (&Table, &Table),
+    now: u64,
+) -> Option<HashMap<u32, Option<ProcessId>>> {
+    let rows: Vec<Row<'_>> = rows.iter().map(|row| Row::parse(row)).collect::<Option<_>>()?;
+    let pids: HashSet<u32> = rows.iter().map(|row| row.pid).collect();
+    let mut outside: BTreeMap<&str, Vec<&Row<'_>>> = BTreeMap::new();
+    for row in &rows {
+        if row.session == row.pid && !pids.contains(&row.parent) {
+            outside.entry(row.name).or_default().push(row);
+        }
     }
-    let place = outside.iter().position(|row| row.pid == host_pid);
-    let first = place.and_then(|place| looks.1.find(*after.get(place)?));
-    first.map_or(First::Unclear, |first| First::Found(first.clone()))
+    let (before, after) = (leaders(looks.0), leaders(looks.1));
+    let mut found: HashMap<u32, Option<ProcessId>> = pids.into_iter().map(|pid| (pid, None)).collect();
+    for (name, mut rows) in outside {
+        rows.sort_by_key(|row| row.pid);
+        let Some(inside) = after.get(name).filter(|inside| before.get(name) == Some(*inside)) else {
+            continue;
+        };
+        let is_same_age = |(row, id): (&&Row<'_>, &ProcessId)| row.age.abs_diff(age(id.start, now)) <= AGE_DIFFERENCE;
+        if inside.len() == rows.len() && rows.iter().zip(inside).all(is_same_age) {
+            found.extend(rows.iter().zip(inside).map(|(row, id)| (row.pid, Some(*id))));
+        }
+    }
+    Some(found)
+}
+
+/// The leaders of sessions in the container whose parent is outside, by name.
+fn leaders(table: &Table) -> HashMap<String, Vec<ProcessId>> {
+    let mut leaders: HashMap<String, Vec<ProcessId>> = HashMap::new();
+    for process in &table.processes {
+        if process.is_leader() && process.parent == 0 && process.is_inside {
+            leaders.entry(one_spaced(process)).or_default().push(process.id);
+        }
+    }
+    for ids in leaders.values_mut() {
+        ids.sort_by_key(|id| id.pid);
+    }
+    leaders
 }
 
 /// A process's name as it is in a row, which was split at white space.
@@ -106,6 +120,7 @@ fn one_spaced(process: &Process) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::super::processes::Sign;
     use super::*;
@@ -147,6 +162,10 @@ mod tests {
         assert_eq!(by_both_numbers(&[vec!["700".to_owned()]], 700, &table), First::Unclear);
     }
 
+    fn id(pid: u32, start: u64) -> Option<ProcessId> {
+        Some(ProcessId { pid, start })
+    }
+
     #[test]
     fn docker_s_list_has_the_same_order() {
         let rows = rows(&[
@@ -163,10 +182,33 @@ mod tests {
             (12, 0, 12, 9200, "sh"),
             (13, 12, 13, 9200, "sleep"),
         ]);
-        assert_found(&by_order(&rows, 710, (&inside, &inside), NOW), 7, 9000);
-        assert_found(&by_order(&rows, 720, (&inside, &inside), NOW), 9, 9100);
-        assert_found(&by_order(&rows, 730, (&inside, &inside), NOW), 12, 9200);
-        assert_eq!(by_order(&rows, 750, (&inside, &inside), NOW), First::Ended);
+        let found = by_order(&rows, (&inside, &inside), NOW).expect("it is a list");
+        assert_eq!(found[&710], id(7, 9000));
+        assert_eq!(found[&720], id(9, 9100));
+        assert_eq!(found[&730], id(12, 9200));
+        // It has a parent in the container, so it is no exec's first.
+        assert_eq!(found[&740], None);
+        assert!(!found.contains_key(&750));
+    }
+
+    #[test]
+    fn a_start_that_took_longer_changes_no_order() {
+        let rows = rows(&["710 400 710 10 sleep", "720 400 720 10 sleep"]);
+        let inside = table(&[(7, 0, 7, 9001, "sleep"), (9, 0, 9, 9000, "sleep")]);
+        assert_eq!(
+            by_order(&rows, (&inside, &inside), NOW).expect("it is a list")[&710],
+            id(7, 9001)
+        );
+    }
+
+    #[test]
+    fn numbers_that_have_begun_anew_are_no_order() {
+        let rows = rows(&["710 400 710 30 sleep", "720 400 720 10 sleep"]);
+        let inside = table(&[(7, 0, 7, 9000, "sleep"), (9000, 0, 9000, 7000, "sleep")]);
+        assert_eq!(
+            by_order(&rows, (&inside, &inside), NOW).expect("it is a list")[&710],
+            None
+        );
     }
 
     #[test]
@@ -177,10 +219,14 @@ mod tests {
         // One ended and another one began between the looks: they would be taken for each other.
         let other = table(&[(9, 0, 9, 9100, "sleep"), (11, 0, 11, 9900, "sleep")]);
         for looks in [(&one, &one), (&both, &other), (&other, &both), (&other, &other)] {
-            assert_eq!(by_order(&host, 710, looks, NOW), First::Unclear, "{looks:?}");
+            assert_eq!(
+                by_order(&host, looks, NOW).expect("it is a list")[&710],
+                None,
+                "{looks:?}"
+            );
         }
         for broken in [&["710 400 710 sleep"][..], &["710 400 710 x sleep"]] {
-            assert_eq!(by_order(&rows(broken), 710, (&both, &both), NOW), First::Unclear);
+            assert_eq!(by_order(&rows(broken), (&both, &both), NOW), None);
         }
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::engine::{Engine, ExecId, ExecState, Make};
+use crate::engine::{Engine, ExecId, ExecState};
 use crate::error::{Error, ErrorKind, shown};
 use crate::outcome::Signal;
 use crate::request::ContainerName;
@@ -35,7 +35,7 @@ pub(crate) use shared::SharedAgents;
 
 /// How long a command may be called running while no process of it can be found: Docker and Podman answer a start
 /// before there is one.
-const APPEARING_TIME: Duration = Duration::from_secs(5);
+const APPEARING_TIME: Duration = Duration::from_secs(6);
 
 /// How long a start without an answer is thought to be under way.
 const UNANSWERED_TIME: Duration = Duration::from_secs(1);
@@ -315,7 +315,7 @@ impl<'a> Search<'a> {
             if living.is_empty() {
                 self.progress.killed = None;
                 // A process in the middle of its execve has no environment for a moment, so one look is no proof.
-                if was_empty && !self.may_appear(&table).await? {
+                if was_empty && !self.may_appear().await? {
                     return Ok(());
                 }
                 was_empty = true;
@@ -366,7 +366,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether a process of the command may come to be, or be found, after a look that found none.
-    async fn may_appear(&mut self, table: &Table) -> Result<bool, StopError> {
+    async fn may_appear(&mut self) -> Result<bool, StopError> {
         if self.family.first().is_some() {
             return Ok(false);
         }
@@ -378,7 +378,7 @@ impl<'a> Search<'a> {
             Some(ExecState { pid, .. }) => pid,
         };
         let first = match host_pid {
-            Some(host_pid) => self.find_first(host_pid, table).await?,
+            Some(host_pid) => self.find_first(host_pid).await?,
             None => First::Unclear,
         };
         match first {
@@ -408,29 +408,10 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks for the process that the engine started, which the engine knows by another number.
-    async fn find_first(&mut self, host_pid: u32, table: &Table) -> Result<First, StopError> {
-        if self.is_in_engine_namespace().await? {
-            let first = table.with_pid(host_pid);
-            return Ok(first.map_or(First::Ended, |first| First::Found(first.clone())));
-        }
-        let container = &self.share.whose.container;
-        // What the list's absence leaves open is no failure of the stop.
-        if self.engine.make() == Make::Podman {
-            let Ok(rows) = self.engine.processes(container, first::PODMAN_COLUMNS).await else {
-                return Ok(First::Unclear);
-            };
-            let table = self.list(self.family.begun()).await?;
-            return Ok(first::by_both_numbers(&rows, host_pid, &table));
-        }
-        let container = container.clone();
-        let before = self.list(0).await?;
-        let Ok(rows) = self.engine.processes(&container, first::DOCKER_COLUMNS).await else {
-            return Ok(First::Unclear);
-        };
-        let after = self.list(0).await?;
-        let now = self.clock.latest(Moment::now());
-        Ok(first::by_order(&rows, host_pid, (&before, &after), now))
+    async fn find_first(&mut self, host_pid: u32) -> Result<First, StopError> {
+        let marker = &self.target.marker;
+        let find = async |agents: &mut Agents| agents.find_first(marker, host_pid).await;
+        self.share.with(&mut self.progress.step, find).await
     }
 
     /// What is to be said of processes that may be the command's and can't be told from others.
