@@ -135,7 +135,7 @@ impl Run<'_> {
     fn request(&self, input: &ExecInput) -> Result<impl FnOnce(&str) -> Result<Request, Error>, Error> {
         let settings = &self.server.settings;
         let environment = || environment(&input.env, input.env_file(), input.path(), &settings.policy);
-        let environment = if input.env_file().is_some() || input.path().is_some() {
+        let environment = if input.env_file().is_some() {
             // The file system may be slow, and other calls go on.
             tokio::task::block_in_place(environment)
         } else {
