@@ -11,6 +11,7 @@ mod support;
 
 mod answers;
 mod audit;
+mod bounds;
 mod client;
 mod containers;
 mod endpoint;

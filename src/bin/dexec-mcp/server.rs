@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
+use crate::calls::Room;
 use crate::policy::Policy;
 
 /// What the operator has set.
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     /// A place for each command that may run at the same time.
     pub(crate) places: Arc<Semaphore>,
+    /// Room for what clients have sent and is not answered.
+    pub(crate) room: Room,
     /// Somebody has asked the process to end.
     pub(crate) interrupted: CancellationToken,
     /// All that runs is to be stopped: the server is interrupted, or its only client has gone.
@@ -43,6 +46,7 @@ impl Server {
         Arc::new(Self {
             engine: Engine::connect(&settings.endpoint),
             places: Arc::new(Semaphore::new(settings.max_concurrent)),
+            room: Room::new(settings.max_concurrent),
             settings,
             end: interrupted.child_token(),
             interrupted,

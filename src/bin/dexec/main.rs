@@ -16,6 +16,8 @@ mod render;
 mod signals;
 mod stdio;
 mod terminal;
+#[path = "../shared/threads.rs"]
+mod threads;
 mod writer;
 
 #[cfg(unix)]
@@ -31,11 +33,18 @@ use signals::Signals;
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
+/// Standard input and output each may need one; and one that has just ended may still count.
+const THREADS: usize = 3;
+
 fn main() -> ExitCode {
     let wish = match Wish::from_command_line(std::env::args_os()) {
         Ok(wish) => wish,
         Err(stop) => return stop.report(),
     };
+    if let Err(error) = threads::ask_for(THREADS) {
+        eprintln!("dexec: {}", threads::missing(&error));
+        return ExitCode::FAILURE;
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -4,10 +4,13 @@ use std::error::Error as _;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use dexec::{End, ErrorKind, Response, StopCause};
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::signals::Signals;
@@ -89,6 +92,8 @@ pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     }
 }
 
+type Write = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
 type Stdout = BufWriter<stdio::Patient<File>>;
 
 /// Prints a response.
@@ -106,7 +111,7 @@ async fn json<T: Serialize + Send + 'static>(
     value: T,
     on_one_line: fn(T, &mut Stdout) -> io::Result<()>,
 ) -> io::Result<()> {
-    let written = tokio::task::spawn_blocking(move || {
+    let write: Write = Box::new(move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
         let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
@@ -118,7 +123,24 @@ async fn json<T: Serialize + Send + 'static>(
         stdout.write_all(b"\n")?;
         stdout.flush()
     });
-    written.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    let (give, taken) = mpsc::channel::<Write>();
+    let (told, end) = oneshot::channel();
+    let thread = thread::Builder::new().spawn(move || {
+        let written = taken.recv().map(|write| write());
+        // Nobody is left to be told when dexec is ending.
+        let _ = told.send(written);
+    });
+    match thread {
+        // It waits for what it is given.
+        Ok(_) => drop(give.send(write)),
+        // The answer is not lost, though signals wait for its reader.
+        Err(_) => return write(),
+    }
+    match end.await {
+        Ok(Ok(written)) => written,
+        // What a panic says is told on standard error.
+        _ => Err(io::ErrorKind::Other.into()),
+    }
 }
 
 /// Ends raw output: the rest is written, then an error to standard error as docker would print it.

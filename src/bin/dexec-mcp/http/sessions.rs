@@ -1,10 +1,11 @@
 //! Sessions, of which one that nobody uses makes room for a new one: most clients never say that they are done.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError, SessionTransport,
@@ -12,6 +13,8 @@ use rmcp::transport::streamable_http_server::session::local::{
 use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionManager};
 use thiserror::Error;
 use tokio_stream::Stream;
+
+use crate::calls::{self, Ids, Numbered};
 
 /// The library's sessions, as many as there may be.
 pub(super) struct Sessions {
@@ -27,6 +30,7 @@ struct Use {
     requests: usize,
     /// When the last of them was.
     since: Instant,
+    ids: Ids,
 }
 
 /// A request of a session, until it is dropped.
@@ -98,18 +102,20 @@ impl Drop for InUse {
 
 impl SessionManager for Sessions {
     type Error = SessionsError;
-    type Transport = SessionTransport;
+    type Transport = Numbered<SessionTransport>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), SessionsError> {
         let _beginning = self.beginning.lock().await;
         self.make_room().await?;
         let (id, transport) = self.all.create_session().await?;
+        let ids = Ids::default();
         let unused = Use {
             requests: 0,
             since: Instant::now(),
+            ids: ids.clone(),
         };
         self.lock().insert(Arc::clone(&id), unused);
-        Ok((id, transport))
+        Ok((id, Numbered::new(transport, ids)))
     }
 
     async fn initialize_session(
@@ -131,9 +137,19 @@ impl SessionManager for Sessions {
     async fn create_stream(
         &self,
         id: &SessionId,
-        message: ClientJsonRpcMessage,
+        mut message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        Ok(self.all.create_stream(id, message).await?)
+        let ids = self.lock().get(id).map(|session| session.ids.clone());
+        let begun = calls::begin(&mut message, &ids.unwrap_or_default(), || Ok(None));
+        let stream: Pin<Box<dyn Stream<Item = ServerSseMessage> + Send + Sync>> = match (begun, &message) {
+            // The library would lose the answer to the first.
+            (Err(error), JsonRpcMessage::Request(request)) => {
+                let refusal = JsonRpcMessage::error(error, Some(request.id.clone()));
+                Box::pin(tokio_stream::once(ServerSseMessage::from_message(refusal)))
+            }
+            _ => Box::pin(self.all.create_stream(id, message).await?),
+        };
+        Ok(stream)
     }
 
     async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), SessionsError> {
