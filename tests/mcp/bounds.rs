@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::api::Container;
 use crate::http::{Answer, Server, TOKEN, command, exec};
+use crate::limited::{Limited, open_to_all};
 
 /// No server may have had more memory, in KiB.
 const MOST_MEMORY: u64 = 100 * 1024;
@@ -38,7 +39,10 @@ struct Rude {
 
 impl Rude {
     fn start(options: &[&str]) -> Self {
-        let mut command = command(options);
+        Self::of(command(options))
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -426,4 +430,44 @@ fn idle_connections_keep_no_call_waiting() {
     newest.set_nonblocking(true).expect("it can be set");
     let read = newest.read(&mut [0]);
     assert_eq!(read.expect_err("it is open").kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// Too few threads are told at the start; where it starts, calls are answered.
+#[test]
+fn too_few_threads_are_told_at_the_start() {
+    let limited = Limited::new(env!("CARGO_BIN_EXE_dexec-mcp"));
+    let begins = (1..200).find(|processes| {
+        let output = limited.command(*processes).stdin(Stdio::null()).output();
+        let output = output.expect("it can be run");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let is_told = stderr.contains("no thread can be made") && stderr.lines().count() == 1;
+        match output.status.code() {
+            Some(0) => true,
+            code => {
+                assert!(code == Some(1) && is_told, "{processes}: {code:?} {stderr}");
+                false
+            }
+        }
+    });
+    let begins = begins.expect("it begins");
+    assert!(begins > 2, "{begins}");
+    let root = tempfile::tempdir().expect("a directory can be made");
+    open_to_all(root.path());
+    std::fs::write(root.path().join("x.env"), "A=1\n").expect("it can be written");
+    let mut command = limited.command(begins);
+    command.arg("--env-file-root").arg(root.path());
+    command.env("DOCKER_HOST", "unix:///nonexistent/engine.sock");
+    let mut client = Rude::of(command);
+    for _ in 0..20 {
+        let mut call = exec("web", "true");
+        call["params"]["arguments"]["envFile"] = json!(root.path().join("x.env"));
+        client.say(&call);
+        let answer = client.answer();
+        let kind = &answer["result"]["structuredContent"]["errorKind"];
+        assert_eq!(
+            (&answer["id"], kind),
+            (&call["id"], &json!("engineUnreachable")),
+            "{answer}"
+        );
+    }
 }

@@ -37,15 +37,7 @@ fn the_id_is_found_wherever_it_stands() {
 fn what_is_too_much_is_told_and_its_id_found() {
     for (values, is_too_much) in [(MOST_VALUES / 2 - 10, false), (MOST_VALUES + 1, true)] {
         for value in ["0,", r#""","#, "[],", "{},", r#""[,{\",","#] {
-            let text = format!(
-                r#"{{"a":[{}0],"id":9}}"#,
-                value.repeat(values / value.len().min(3).max(2))
-            );
-            let text = if is_too_much {
-                format!(r#"{{"a":[{}0],"id":9}}"#, value.repeat(values))
-            } else {
-                text
-            };
+            let text = format!(r#"{{"a":[{}0],"id":9}}"#, value.repeat(values));
             let mut scan = Scan::default();
             let found = scan.feed(text.as_bytes());
             assert_eq!(found.is_err(), is_too_much, "{value}");
@@ -64,7 +56,7 @@ fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<i64>().prop_map(Value::from),
-        ".*".prop_map(Value::from)
+        ".{0,12}".prop_map(Value::from)
     ];
     leaf.prop_recursive(4, 64, 8, |inner| {
         prop_oneof![
