@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ErrorCode, GetExtensions as _, JsonRpcMessage, RequestId,
@@ -67,6 +68,8 @@ struct Progress {
     is_over: bool,
     /// It gets no answer.
     is_cancelled: bool,
+    /// Its answer is on its way.
+    is_answered: bool,
 }
 
 /// A request that is being handled, until it is dropped.
@@ -98,9 +101,23 @@ impl Ids {
         self.lock().remove(id);
     }
 
-    /// The request gets no answer. Its id is free when nothing of it runs any more.
-    pub(crate) fn cancelled(&self, id: &RequestId) {
-        self.change(id, |progress| progress.is_cancelled = true);
+    /// Notes what a message says of a request: one that is cancelled gets no answer, and its id is free when nothing of
+    /// it runs any more.
+    pub(crate) fn heard(&self, message: &ClientJsonRpcMessage) {
+        if let JsonRpcMessage::Notification(notification) = message
+            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+            && let Some(id) = &cancelled.params.request_id
+        {
+            self.change(id, |progress| progress.is_cancelled = true);
+        }
+    }
+
+    /// Waits while the answer to an earlier request with this id is on its way: the client may have it already.
+    pub(crate) async fn settled(&self, id: &RequestId) {
+        let is_answered = || self.lock().get(id).is_some_and(|progress| progress.is_answered);
+        while is_answered() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     fn change(&self, id: &RequestId, change: impl FnOnce(&mut Progress)) {
@@ -148,7 +165,16 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// A client's messages, with its ids kept.
+/// The id of the request that a message answers.
+pub(crate) fn answered_by(message: &ServerJsonRpcMessage) -> Option<RequestId> {
+    match message {
+        JsonRpcMessage::Response(response) => Some(response.id.clone()),
+        JsonRpcMessage::Error(error) => error.id.clone(),
+        _ => None,
+    }
+}
+
+/// A client's messages over a transport that finds its way by ids: an id is in use until its answer has arrived.
 pub(crate) struct Numbered<T> {
     inner: T,
     ids: Ids,
@@ -167,12 +193,10 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Numbered<T> {
         &mut self,
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let ids = self.ids.clone();
-        let id = match &message {
-            JsonRpcMessage::Response(response) => Some(response.id.clone()),
-            JsonRpcMessage::Error(error) => error.id.clone(),
-            _ => None,
-        };
+        let (ids, id) = (self.ids.clone(), answered_by(&message));
+        if let Some(id) = &id {
+            ids.change(id, |progress| progress.is_answered = true);
+        }
         let sent = self.inner.send(message);
         async move {
             let sent = sent.await;
@@ -185,12 +209,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Numbered<T> {
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         let message = self.inner.receive().await?;
-        if let JsonRpcMessage::Notification(notification) = &message
-            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
-            && let Some(id) = &cancelled.params.request_id
-        {
-            self.ids.cancelled(id);
-        }
+        self.ids.heard(&message);
         Some(message)
     }
 
@@ -204,6 +223,11 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Numbered<T> {
 mod tests {
     use super::*;
 
+    fn cancel(ids: &Ids) {
+        let message = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+        ids.heard(&serde_json::from_str(message).unwrap());
+    }
+
     #[test]
     fn an_id_is_free_when_its_request_is_answered_or_cancelled_and_over() {
         let (ids, id) = (Ids::default(), RequestId::Number(1));
@@ -215,12 +239,12 @@ mod tests {
         ids.answered(&id);
 
         let handled = ids.begin(&id).unwrap();
-        ids.cancelled(&id);
+        cancel(&ids);
         assert!(ids.begin(&id).is_err(), "it still runs");
         drop(handled);
         let handled = ids.begin(&id).unwrap();
         drop(handled);
-        ids.cancelled(&id);
+        cancel(&ids);
         assert!(ids.begin(&id).is_ok());
     }
 

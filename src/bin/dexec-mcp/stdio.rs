@@ -9,7 +9,6 @@ use dexec::{CancellationToken, Error, ErrorKind};
 use rmcp::ServiceExt as _;
 use rmcp::service::ServerInitializeError;
 
-use crate::calls::{Ids, Numbered};
 use crate::handler::Handler;
 use crate::server::Server;
 
@@ -33,8 +32,7 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
     };
     let _quitting = tokio::spawn(quitting);
     let handler = Handler::new(Arc::clone(server));
-    let ids = Ids::default();
-    let client = Numbered::new(Lines::new(Arc::clone(server), ids.clone()), ids);
+    let client = Lines::new(Arc::clone(server));
     let service = match Box::pin(handler.serve_with_ct(client, quit)).await {
         Ok(service) => service,
         // A client that goes before it has said a word is no failure.

@@ -45,6 +45,8 @@ pub(super) struct Fate {
 pub(super) struct Bounded {
     body: Incoming,
     scan: Scan,
+    /// Why nothing more of it is kept.
+    fault: Option<ErrorData>,
     coming: Coming,
     late: Pin<Box<Sleep>>,
     place: Arc<Place>,
@@ -64,6 +66,7 @@ impl Bounded {
         Self {
             body,
             scan: Scan::default(),
+            fault: None,
             coming: Bodies::begin(bodies),
             late: Box::pin(tokio::time::sleep(BODY_TIME)),
             place,
@@ -97,19 +100,24 @@ impl Bounded {
                 Poll::Ready(None) => return Poll::Ready(self.end().err().map(Err)),
             };
             // Trailers say nothing here.
-            if let Ok(bytes) = frame.into_data() {
-                self.coming.add(bytes.len());
-                let fed = self.scan.feed(&bytes);
-                return Poll::Ready(Some(match fed {
-                    Ok(()) => Ok(bytes),
-                    Err(error) => Err((StatusCode::PAYLOAD_TOO_LARGE, error)),
-                }));
+            let Ok(bytes) = frame.into_data() else { continue };
+            match self.scan.feed(&bytes) {
+                Ok(()) => {
+                    self.coming.add(bytes.len());
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                // Its rest is read, and not kept: it may have the id, and a client that still sends hears nothing.
+                Err(error) if self.scan.length() <= LARGEST => self.fault = Some(error),
+                Err(error) => return Poll::Ready(Some(Err((StatusCode::PAYLOAD_TOO_LARGE, error)))),
             }
         }
     }
 
-    /// From now on it is a call.
+    /// It has come whole: from now on it is a call.
     fn end(&mut self) -> Result<(), (StatusCode, ErrorData)> {
+        if let Some(error) = self.fault.take() {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, error));
+        }
         let room = self.server.room.take(self.scan.length());
         let room = room.map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error))?;
         let _ = self.room.set(room);

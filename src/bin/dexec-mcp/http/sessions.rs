@@ -16,6 +16,9 @@ use tokio_stream::Stream;
 
 use crate::calls::{self, Ids, Numbered};
 
+/// The most bytes of a message that begins a session.
+const LARGEST_BEGINNING: usize = 64 * 1024;
+
 /// The library's sessions, as many as there may be.
 pub(super) struct Sessions {
     all: LocalSessionManager,
@@ -43,6 +46,8 @@ pub(super) struct InUse {
 pub(super) enum SessionsError {
     #[error("each of the {0} sessions is in use: try again later")]
     Full(usize),
+    #[error("what the client says of itself is larger than {} KiB", LARGEST_BEGINNING / 1024)]
+    LargeBeginning,
     #[error(transparent)]
     Session(#[from] LocalSessionManagerError),
 }
@@ -123,6 +128,11 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, SessionsError> {
+        // The library keeps what a client says of itself, as long as its session lives.
+        if serde_json::to_vec(&message).map_or(usize::MAX, |message| message.len()) > LARGEST_BEGINNING {
+            self.all.close_session(id).await?;
+            return Err(SessionsError::LargeBeginning);
+        }
         Ok(self.all.initialize_session(id, message).await?)
     }
 
@@ -139,8 +149,15 @@ impl SessionManager for Sessions {
         id: &SessionId,
         mut message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        let ids = self.lock().get(id).map(|session| session.ids.clone());
-        let begun = calls::begin(&mut message, &ids.unwrap_or_default(), || Ok(None));
+        let ids = self
+            .lock()
+            .get(id)
+            .map(|session| session.ids.clone())
+            .unwrap_or_default();
+        if let JsonRpcMessage::Request(request) = &message {
+            ids.settled(&request.id).await;
+        }
+        let begun = calls::begin(&mut message, &ids, || Ok(None));
         let stream: Pin<Box<dyn Stream<Item = ServerSseMessage> + Send + Sync>> = match (begun, &message) {
             // The library would lose the answer to the first.
             (Err(error), JsonRpcMessage::Request(request)) => {

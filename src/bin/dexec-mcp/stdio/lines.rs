@@ -45,11 +45,11 @@ struct Output {
 }
 
 impl Lines {
-    pub(super) fn new(server: Arc<Server>, ids: Ids) -> Self {
+    pub(super) fn new(server: Arc<Server>) -> Self {
         let (input, output) = stdio_pipes();
         Self {
             server,
-            ids,
+            ids: Ids::default(),
             input: BufReader::with_capacity(USUAL_LINE, input),
             line: Vec::new(),
             scan: Scan::default(),
@@ -177,6 +177,10 @@ impl Transport<RoleServer> for Lines {
     type Error = io::Error;
 
     fn send(&mut self, message: ServerJsonRpcMessage) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        // From now on nothing but the client knows the request.
+        if let Some(id) = calls::answered_by(&message) {
+            self.ids.answered(&id);
+        }
         self.output.write(&message)
     }
 
@@ -185,7 +189,10 @@ impl Transport<RoleServer> for Lines {
             self.output.wait_for_reader().await;
             self.read().await?;
             match self.message() {
-                Ok(Some(message)) => return Some(message),
+                Ok(Some(message)) => {
+                    self.ids.heard(&message);
+                    return Some(message);
+                }
                 Ok(None) => {}
                 // This future may be dropped at any time, and the refusal is written all the same.
                 Err(refusal) => drop(tokio::spawn(self.output.write(&refusal))),
