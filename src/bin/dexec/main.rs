@@ -14,6 +14,7 @@ mod manual;
 mod render;
 #[path = "../shared/signals.rs"]
 mod signals;
+mod spare;
 mod stdio;
 mod terminal;
 #[path = "../shared/threads.rs"]
@@ -33,15 +34,13 @@ use signals::Signals;
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-/// Standard input and output each may need one; and one that has just ended may still count.
-const THREADS: usize = 3;
-
 fn main() -> ExitCode {
     let wish = match Wish::from_command_line(std::env::args_os()) {
         Ok(wish) => wish,
         Err(stop) => return stop.report(),
     };
-    if let Err(error) = threads::ask_for(THREADS) {
+    // One for output, and one for input or to find the engine's host.
+    if let Err(error) = spare::make().and_then(|()| threads::ask_for(1)) {
         eprintln!("dexec: {}", threads::missing(&error));
         return ExitCode::FAILURE;
     }

@@ -4,8 +4,6 @@ use std::error::Error as _;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use dexec::{End, ErrorKind, Response, StopCause};
@@ -14,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::signals::Signals;
+use crate::spare;
 use crate::stdio;
 use crate::terminal;
 use crate::writer::Writer;
@@ -92,8 +91,6 @@ pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     }
 }
 
-type Write = Box<dyn FnOnce() -> io::Result<()> + Send>;
-
 type Stdout = BufWriter<stdio::Patient<File>>;
 
 /// Prints a response.
@@ -111,7 +108,7 @@ async fn json<T: Serialize + Send + 'static>(
     value: T,
     on_one_line: fn(T, &mut Stdout) -> io::Result<()>,
 ) -> io::Result<()> {
-    let write: Write = Box::new(move || {
+    let write = move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
         let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
@@ -122,25 +119,12 @@ async fn json<T: Serialize + Send + 'static>(
         }
         stdout.write_all(b"\n")?;
         stdout.flush()
-    });
-    let (give, taken) = mpsc::channel::<Write>();
-    let (told, end) = oneshot::channel();
-    let thread = thread::Builder::new().spawn(move || {
-        let written = taken.recv().map(|write| write());
-        // Nobody is left to be told when dexec is ending.
-        let _ = told.send(written);
-    });
-    match thread {
-        // It waits for what it is given.
-        Ok(_) => drop(give.send(write)),
-        // The answer is not lost, though signals wait for its reader.
-        Err(_) => return write(),
-    }
-    match end.await {
-        Ok(Ok(written)) => written,
-        // What a panic says is told on standard error.
-        _ => Err(io::ErrorKind::Other.into()),
-    }
+    };
+    let (told, written) = oneshot::channel();
+    // Nobody is left to be told when dexec is ending.
+    spare::run(move || drop(told.send(write())))?;
+    // What a panic says is told on standard error.
+    written.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }
 
 /// Ends raw output: the rest is written, then an error to standard error as docker would print it.
