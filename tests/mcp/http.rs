@@ -11,24 +11,24 @@ use serde_json::{Value, json};
 
 use crate::api::Container;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// No test waits longer for something to happen.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-struct Server {
-    child: Child,
-    address: String,
+pub struct Server {
+    pub child: Child,
+    pub address: String,
 }
 
 /// The head and the body of an answer, as far as they came.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
-fn command(options: &[&str]) -> Command {
+pub fn command(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dexec-mcp"));
     command
         .args(options)
@@ -40,11 +40,11 @@ fn command(options: &[&str]) -> Command {
 }
 
 impl Server {
-    fn start(options: &[&str]) -> Self {
+    pub fn start(options: &[&str]) -> Self {
         Self::of(command(&[&["--http", "127.0.0.1:0"], options].concat()))
     }
 
-    fn of(mut command: Command) -> Self {
+    pub fn of(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the server can be started");
         let stderr = child.stderr.take().expect("it is a pipe");
         let mut line = String::new();
@@ -57,14 +57,14 @@ impl Server {
         Self { child, address }
     }
 
-    fn connect(&self) -> TcpStream {
+    pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("it can be connected to");
         stream.set_read_timeout(Some(LONGEST_WAIT)).expect("it can be set");
         stream
     }
 
     /// Sends a request and leaves its connection open.
-    fn send(&self, method: &str, headers: &str, body: &Value) -> TcpStream {
+    pub fn send(&self, method: &str, headers: &str, body: &Value) -> TcpStream {
         let mut stream = self.connect();
         let body = if body.is_null() {
             String::new()
@@ -86,8 +86,15 @@ impl Server {
         stream
     }
 
-    fn call(&self, method: &str, headers: &str, body: &Value) -> Answer {
+    pub fn call(&self, method: &str, headers: &str, body: &Value) -> Answer {
         Answer::read(self.send(method, headers, body))
+    }
+
+    /// A stream on which a client listens, which has begun.
+    fn listen(&self, headers: &str) -> TcpStream {
+        let mut stream = self.send("GET", headers, &Value::Null);
+        stream.read_exact(&mut [0; 12]).expect("there is an answer");
+        stream
     }
 
     fn initialize(&self, headers: &str) -> Answer {
@@ -102,7 +109,7 @@ impl Server {
     }
 
     /// The headers of a new session.
-    fn session(&self, headers: &str) -> String {
+    pub fn session(&self, headers: &str) -> String {
         let answer = self.initialize(headers);
         assert_eq!(answer.status, 200, "{}", answer.body);
         let id = answer.header("mcp-session-id").expect("there is a session").to_owned();
@@ -136,7 +143,7 @@ impl Drop for Server {
 }
 
 impl Answer {
-    fn read(mut stream: TcpStream) -> Self {
+    pub fn read(mut stream: TcpStream) -> Self {
         let mut text = Vec::new();
         stream.read_to_end(&mut text).expect("it can be read");
         let text = String::from_utf8_lossy(&text);
@@ -157,7 +164,7 @@ impl Answer {
     }
 
     /// The last message of a stream of events.
-    fn message(&self) -> Value {
+    pub fn message(&self) -> Value {
         let mut lines = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
         let last = lines.rfind(|line| line.starts_with('{'));
         let last = last.unwrap_or_else(|| panic!("no message: {}", self.body));
@@ -165,7 +172,7 @@ impl Answer {
     }
 }
 
-fn exec(container: &str, script: &str) -> Value {
+pub fn exec(container: &str, script: &str) -> Value {
     static LAST_ID: AtomicU64 = AtomicU64::new(100);
     let id = LAST_ID.fetch_add(1, Ordering::Relaxed);
     let arguments = json!({ "container": container, "command": ["sh", "-c", script], "timeout": 600_000 });
@@ -173,7 +180,7 @@ fn exec(container: &str, script: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
 
-fn until(is_so: impl Fn() -> bool) {
+pub fn until(is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < LONGEST_WAIT, "it does not come to be so");
@@ -310,7 +317,7 @@ fn sessions_are_limited_and_unused_ones_make_room() {
     let server = Server::start(&["--http-max-sessions", "2"]);
     let unused = server.session("");
     let used = server.session("");
-    let listening = server.send("GET", &used, &Value::Null);
+    let listening = server.listen(&used);
     // What is refused takes nobody's place.
     for (method, headers) in [
         ("GET", "Host: evil.example\r\nOrigin: http://evil.example\r\n"),
@@ -323,7 +330,7 @@ fn sessions_are_limited_and_unused_ones_make_room() {
     assert_eq!(server.call("POST", &unused, &exec("dexec-shell", "true")).status, 200);
     let newer = server.session("");
     assert_eq!(server.call("POST", &unused, &exec("dexec-shell", "true")).status, 404);
-    let other_listening = server.send("GET", &newer, &Value::Null);
+    let other_listening = server.listen(&newer);
     until(|| server.initialize("").status == 500);
     let refused = server.initialize("mcp-protocol-version: 2025-11-25\r\n");
     assert_eq!(refused.status, 500);

@@ -5,12 +5,15 @@
 #[path = "../engine/api.rs"]
 #[expect(dead_code, reason = "shared with the tests of the command and the library")]
 mod api;
+#[path = "../support/limited.rs"]
+mod limited;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests of the command and the library")]
 mod support;
 
 mod answers;
 mod audit;
+mod bounds;
 mod client;
 mod containers;
 mod endpoint;

@@ -66,12 +66,61 @@ async fn a_refused_container_is_refused_by_all_its_names() {
 #[tokio::test]
 async fn a_container_can_be_refused_and_allowed_by_its_id() {
     let id = id_of("dexec-static");
-    let pattern = format!("{}*", &id[..12]);
-    let client = Client::start(&["--deny-container", &pattern]).await;
-    refusal(&run_in(&client, "dexec-static").await);
-    let client = Client::start(&["--allow-container", &pattern]).await;
-    assert_eq!(run_in(&client, "dexec-static").await.text, "ran");
-    refusal(&run_in(&client, "dexec-shell").await);
+    for rule in [
+        id[..12].to_owned(),
+        id[..12].to_uppercase(),
+        id.clone(),
+        format!("{}*", &id[..12]),
+    ] {
+        let client = Client::start(&["--deny-container", &rule]).await;
+        for name in ["dexec-static", &id, &id[..12]] {
+            refusal(&run_in(&client, name).await);
+        }
+        assert_eq!(client.shell("echo ran", json!({})).await.text, "ran");
+        let client = Client::start(&["--allow-container", &rule]).await;
+        assert_eq!(run_in(&client, "dexec-static").await.text, "ran");
+        refusal(&run_in(&client, "dexec-shell").await);
+    }
+}
+
+/// An id's rule is for one container, whatever others are called, and whatever it is.
+#[tokio::test]
+async fn a_name_takes_no_id_s_place() {
+    let own = Container::start("mcp-own-id", &["sleep", "1000000"]);
+    let id = id_of(&own.name);
+    let run = async |options: &[&str], name: &str| {
+        let client = Client::start(options).await;
+        let call = json!({ "container": name, "command": ["echo", "ran"] });
+        client.exec(call).await
+    };
+    let rename = |from: &str, to: &str| api::post(&format!("/containers/{from}/rename?name={to}"));
+    let other = Container::start("mcp-other-id", &["sleep", "1000000"]);
+    let taken = &id[..13];
+    rename(&other.name, taken);
+    let refused = run(&["--allow-container", taken], &id_of(taken)).await;
+    let denied = run(&["--deny-container", taken], &id_of(taken)).await;
+    let own_s = run(&["--allow-container", taken], &id).await;
+    rename(&own.name, "dexec-own-mcp-renamed-id");
+    let renamed = run(&["--deny-container", taken], "dexec-own-mcp-renamed-id").await;
+    rename("dexec-own-mcp-renamed-id", &own.name);
+    rename(taken, &other.name);
+    refusal(&refused);
+    refusal(&denied);
+    refusal(&renamed);
+    assert_eq!(own_s.text, "ran");
+}
+
+#[tokio::test]
+async fn a_rule_that_no_container_can_match_is_refused_at_the_start() {
+    for rule in ["", "a,b", "we b", "sha256:0123456789ab"] {
+        let output = crate::client::server(["--deny-container", rule]).output().await;
+        let output = output.expect("it can be run");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && stderr.contains("--deny-container"),
+            "{stderr}"
+        );
+    }
 }
 
 /// A glob that is a name's is none for ids, which begin with anything.

@@ -2,6 +2,8 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
 
+#[path = "../support/limited.rs"]
+mod limited;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests on a real engine")]
 mod support;
@@ -14,5 +16,6 @@ mod info;
 mod refusals;
 mod secrets;
 mod terminal;
+mod threads;
 mod tls;
 mod tls_server;

@@ -2,19 +2,20 @@
 #![expect(clippy::doc_markdown, reason = "these docs are help texts")]
 #![allow(rustdoc::bare_urls, reason = "these docs are help texts")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgAction, Parser};
-use dexec::{Endpoint, Error, ErrorKind};
+use dexec::{Endpoint, Error};
 use glob::Pattern;
 
 use crate::audit::Audit;
 use crate::duration::duration;
 use crate::endpoint_args::EndpointArgs;
+use crate::environment::EnvFileRoot;
 use crate::http::Http;
-use crate::policy::{Policy, Rules};
+use crate::policy::{ContainerRule, Policy, Rules};
 use crate::server::Settings;
 
 /// An MCP server to run commands in running containers, without a docker binary
@@ -71,13 +72,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     max_concurrent: usize,
 
-    /// Allow only containers whose name or id matches; may be repeated, as all rules
+    /// Allow only containers whose name matches, or whose id begins so (12 digits or more); may be repeated, as all rules
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
-    allow_container: Vec<Pattern>,
+    allow_container: Vec<ContainerRule>,
 
-    /// Refuse containers whose name or id matches
+    /// Refuse containers whose name matches, or whose id begins so
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
-    deny_container: Vec<Pattern>,
+    deny_container: Vec<ContainerRule>,
 
     /// Allow only this user, as calls write it; a call without one has the container's
     #[arg(long, value_name = "USER", help_heading = "Policy")]
@@ -125,7 +126,7 @@ impl Args {
             )?),
             None => None,
         };
-        let env_file_root = env_file_root(self.env_file_root.as_deref())?;
+        let env_file_root = EnvFileRoot::find(self.env_file_root.as_deref())?;
         let policy = Policy {
             containers: Rules::new("container", self.allow_container, self.deny_container),
             commands: Rules::new("command", self.allow_command, self.deny_command),
@@ -145,19 +146,6 @@ impl Args {
             audit: self.audit.map(Audit::open).transpose()?,
         };
         Ok((settings, http))
-    }
-}
-
-fn env_file_root(given: Option<&Path>) -> Result<Option<PathBuf>, Error> {
-    let root = given.unwrap_or(Path::new("."));
-    match root.canonicalize() {
-        // Many clients start servers there, and nobody means every file of the machine.
-        Ok(root) if given.is_none() && root.parent().is_none() => Ok(None),
-        Ok(root) => Ok(Some(root)),
-        Err(error) => Err(Error::new(
-            ErrorKind::InvalidRequest,
-            format!("the directory {} of env files can't be used: {error}", root.display()),
-        )),
     }
 }
 

@@ -7,6 +7,8 @@ use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 use serde::Serialize;
 
+use crate::calls::HeldRoom;
+
 /// As many characters of a client's own name are kept.
 const LONGEST_CLIENT: usize = 200;
 
@@ -16,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
     /// The client has gone, or has its answer.
     pub(crate) gone: CancellationToken,
+    /// Held until the request has been handled.
+    pub(crate) _room: HeldRoom,
 }
 
 impl Connection {

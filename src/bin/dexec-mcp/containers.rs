@@ -47,6 +47,8 @@ struct Row {
 
 /// The containers that run, or would if they were not paused, and that the operator allows.
 pub(crate) async fn list(server: &Server) -> CallToolResult {
+    // The semaphore is never closed.
+    let _place = server.listings.acquire().await;
     let listing = match server.engine.containers().await {
         Ok(containers) => Listing::of(containers, server),
         Err(error) => Listing::failed(&error),

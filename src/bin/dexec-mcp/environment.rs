@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use dexec::{Error, ErrorKind, read_env_file_from};
 
@@ -12,6 +12,64 @@ use crate::policy::{Policy, refused};
 /// No longer name is repeated in an error: a line without `=` may be the rest of a secret of several lines.
 const LONGEST_NAME: usize = 40;
 
+/// The directory below which env files lie.
+#[derive(Debug)]
+pub(crate) struct EnvFileRoot {
+    /// Absolute, and without symbolic links.
+    real: PathBuf,
+    /// As the operator or the shell that started the server writes it.
+    given: PathBuf,
+}
+
+impl EnvFileRoot {
+    /// The directory that was given, else the working directory, unless that is the root of all files.
+    pub(crate) fn find(given: Option<&Path>) -> Result<Option<Self>, Error> {
+        let failed = |error| {
+            let shown = given.unwrap_or(Path::new(".")).display();
+            let message = format!("the directory {shown} of env files can't be used: {error}");
+            Error::new(ErrorKind::InvalidRequest, message)
+        };
+        let working = working_directory().map_err(failed)?;
+        let path = given.unwrap_or(&working);
+        let real = path.canonicalize().map_err(failed)?;
+        // Many clients start servers there, and nobody means every file of the machine.
+        if given.is_none() && real.parent().is_none() {
+            return Ok(None);
+        }
+        let given = clean(&working.join(path));
+        Ok(Some(Self { real, given }))
+    }
+
+    /// The rest of a path that leads below the directory by its words alone: nothing elsewhere is looked at.
+    fn rest_of(&self, path: &Path) -> Option<PathBuf> {
+        let rest = path
+            .strip_prefix(&self.real)
+            .or_else(|_| path.strip_prefix(&self.given));
+        Some(Path::new(".").join(rest.ok()?))
+    }
+}
+
+/// The working directory by the name that the shell has for it, which may lead over symbolic links.
+fn working_directory() -> io::Result<PathBuf> {
+    let real = std::env::current_dir()?;
+    let shell_s = std::env::var_os("PWD").map(PathBuf::from);
+    let is_same = |path: &PathBuf| path.is_absolute() && path.canonicalize().is_ok_and(|path| path == real);
+    Ok(shell_s.filter(is_same).unwrap_or(real))
+}
+
+/// A path without `.` and `..`, as its words say: a name that is followed by `..` need not be there.
+fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(clean.pop()),
+            part => clean.push(part),
+        }
+    }
+    clean
+}
+
 /// The entries of the env file, and after them those of the call.
 pub(crate) fn environment(
     entries: &[String],
@@ -19,10 +77,9 @@ pub(crate) fn environment(
     path: Option<&str>,
     policy: &Policy,
 ) -> Result<Vec<String>, Error> {
-    let base = base(path)?;
     let mut environment = Vec::new();
     if let Some(env_file) = env_file {
-        environment = read(&base.join(env_file), env_file, policy)?;
+        environment = read(path.unwrap_or_default(), env_file, policy)?;
     }
     for entry in entries {
         if entry.contains('=') {
@@ -36,48 +93,38 @@ pub(crate) fn environment(
     Ok(environment)
 }
 
-fn base(path: Option<&str>) -> Result<PathBuf, Error> {
-    let base = PathBuf::from(path.unwrap_or("."));
-    if base.is_dir() {
-        Ok(base)
-    } else {
-        Err(Error::new(
-            ErrorKind::InvalidRequest,
-            format!(
-                "`path` is `{}`, which is no directory on the server's host",
-                base.display().to_string().escape_debug()
-            ),
-        ))
-    }
-}
-
-fn read(file: &Path, given: &str, policy: &Policy) -> Result<Vec<String>, Error> {
-    let given = given.escape_debug();
+fn read(base: &str, given: &str, policy: &Policy) -> Result<Vec<String>, Error> {
     let Some(root) = &policy.env_file_root else {
         return Err(refused(
             "the server reads no env files: its working directory is /, and --env-file-root is not set",
         ));
     };
+    let shown = given.escape_debug();
+    // The same answer for what is not there and what is not to be seen.
     let outside = || {
         refused(format!(
-            "`envFile` `{given}` is not below {} (--env-file-root), or is not there",
-            root.display()
+            "`envFile` `{shown}` is not below {} (--env-file-root), or is not there",
+            root.real.display()
         ))
     };
-    // The same answer for what is not there and what is not to be seen. Where the file is is asked of the open file: a
-    // path can lead elsewhere from one moment to the next.
-    let open = open(file).map_err(|_| outside())?;
-    let path = path_of(&open, file).map_err(|_| outside())?;
-    if !path.starts_with(root) {
-        return Err(outside());
-    }
-    if !open.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        let message = format!("`envFile` `{given}` is not a file");
-        return Err(Error::new(ErrorKind::InvalidRequest, message));
-    }
+    let working = working_directory().map_err(|_| outside())?;
+    let path = clean(&working.join(base).join(given));
+    let rest = root.rest_of(&path).ok_or_else(outside)?;
+    let file = match open_below(&root.real, &rest) {
+        Ok(file) => file,
+        Err(NotOpen::Outside) => return Err(outside()),
+        Err(NotOpen::NoFile) => {
+            let message = format!("`envFile` `{shown}` is not a file");
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        Err(NotOpen::Failed(error)) => {
+            let message = format!("`envFile` `{shown}` can't be read: {error}");
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+    };
     let failure = RefCell::new(None);
-    let entries = read_env_file_from(open, &path, |name| {
-        passed_on(name, &format!("`envFile` `{given}`"), policy).unwrap_or_else(|error| {
+    let entries = read_env_file_from(file, &path, |name| {
+        passed_on(name, &format!("`envFile` `{shown}`"), policy).unwrap_or_else(|error| {
             failure.borrow_mut().get_or_insert(error);
             None
         })
@@ -88,30 +135,69 @@ fn read(file: &Path, given: &str, policy: &Policy) -> Result<Vec<String>, Error>
     }
 }
 
-/// Opens what may be a pipe, and does not wait for its writer.
-#[cfg(unix)]
-fn open(file: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    File::options().read(true).custom_flags(flags).open(file)
+/// Why a file was not opened.
+enum NotOpen {
+    /// It is not below the directory, or not there.
+    Outside,
+    /// It is a directory, a device, a pipe, a socket.
+    NoFile,
+    Failed(io::Error),
 }
 
-#[cfg(not(unix))]
-fn open(file: &Path) -> io::Result<File> {
-    File::open(file)
-}
-
+/// Opens a file below a directory. What is elsewhere is not looked at, and what is no file is not opened: a device may
+/// act when it is, and a pipe's writer go on.
 #[cfg(target_os = "linux")]
-fn path_of(open: &File, _: &Path) -> io::Result<PathBuf> {
+fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
     use std::os::fd::AsRawFd as _;
 
-    std::fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))
+    use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+    use rustix::io::Errno;
+
+    /// How often a path is followed anew that was changed meanwhile.
+    const TRIES: usize = 100;
+
+    let found = (|| {
+        let root = openat2(
+            CWD,
+            root,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::empty(),
+        )?;
+        let mut tries = 0..TRIES;
+        loop {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            match openat2(&root, rest, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN) if tries.next().is_some() => {}
+                found => return found,
+            }
+        }
+    })();
+    let found = found.map_err(|error| match error {
+        Errno::NOSYS => NotOpen::Failed(io::Error::other("that takes Linux 5.6 or newer")),
+        Errno::MFILE | Errno::NFILE => NotOpen::Failed(error.into()),
+        _ => NotOpen::Outside,
+    })?;
+    let is_file = fstat(&found).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+    if !is_file {
+        return Err(NotOpen::NoFile);
+    }
+    let same = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let file = open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    Ok(file.map_err(|error| NotOpen::Failed(error.into()))?.into())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn path_of(_: &File, path: &Path) -> io::Result<PathBuf> {
-    path.canonicalize()
+fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
+    let path = root.join(rest).canonicalize().map_err(|_| NotOpen::Outside)?;
+    if !path.starts_with(root) {
+        return Err(NotOpen::Outside);
+    }
+    if !path.is_file() {
+        return Err(NotOpen::NoFile);
+    }
+    File::open(path).map_err(NotOpen::Failed)
 }
 
 /// The value that a variable has here, where the operator passes it on.

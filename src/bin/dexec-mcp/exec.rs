@@ -53,7 +53,7 @@ impl Call {
     pub(crate) async fn answer(self) -> CallToolResult {
         let begun = (SystemTime::now(), Instant::now());
         let mut shape = shape(&self.server.settings, self.id_size);
-        let input = match ExecInput::parse(self.arguments, &self.schema) {
+        let mut input = match ExecInput::parse(self.arguments, &self.schema) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments are not valid: {reason}");
@@ -68,7 +68,8 @@ impl Call {
             seen: &self.progress,
         };
         let mut container = None;
-        let outcome = match run.to_end(&input, &mut container).await {
+        let stdin = input.stdin.take();
+        let outcome = match run.to_end(&input, stdin, &mut container).await {
             Ok(outcome) => outcome,
             Err(error) => without_output(End::Refused(error)),
         };
@@ -101,7 +102,12 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// An error means that nothing was run.
-    async fn to_end(&self, input: &ExecInput, container: &mut Option<ContainerDetails>) -> Result<Outcome, Error> {
+    async fn to_end(
+        &self,
+        input: &ExecInput,
+        stdin: Option<String>,
+        container: &mut Option<ContainerDetails>,
+    ) -> Result<Outcome, Error> {
         let settings = &self.server.settings;
         settings.policy.check(input)?;
         let _place = self.place().await?;
@@ -109,7 +115,7 @@ impl Run<'_> {
         if let Some(audit) = &settings.audit {
             audit.check()?;
         }
-        let request = self.request(input)?;
+        let request = self.request(input, stdin)?;
         if settings.policy.needs_container(input) {
             let asked = self.container(&input.container).await;
             let details = asked.map_err(|error| self.without_hidden_names(error, input))?;
@@ -132,17 +138,21 @@ impl Run<'_> {
     }
 
     /// Everything of the request but its container.
-    fn request(&self, input: &ExecInput) -> Result<impl FnOnce(&str) -> Result<Request, Error>, Error> {
+    fn request(
+        &self,
+        input: &ExecInput,
+        stdin: Option<String>,
+    ) -> Result<impl FnOnce(&str) -> Result<Request, Error>, Error> {
         let settings = &self.server.settings;
         let environment = || environment(&input.env, input.env_file(), input.path(), &settings.policy);
-        let environment = if input.env_file().is_some() || input.path().is_some() {
+        let environment = if input.env_file().is_some() {
             // The file system may be slow, and other calls go on.
             tokio::task::block_in_place(environment)
         } else {
             environment()
         }?;
         let timeout = input.timeout().or(settings.default_timeout);
-        if input.detach && input.stdin.is_some() {
+        if input.detach && stdin.is_some() {
             let message = "a detached command has no standard input: leave `stdin` or `detach` out";
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
@@ -158,8 +168,8 @@ impl Run<'_> {
             if let Some(time) = timeout.filter(|_| !input.detach) {
                 request = request.timeout(time);
             }
-            if let Some(stdin) = &input.stdin {
-                request = request.stdin(Cursor::new(stdin.clone().into_bytes()));
+            if let Some(stdin) = stdin {
+                request = request.stdin(Cursor::new(stdin.into_bytes()));
             }
             request.build()
         })

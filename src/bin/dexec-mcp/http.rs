@@ -1,5 +1,7 @@
 //! Many clients, over streamable HTTP.
 
+mod body;
+mod connections;
 mod sessions;
 
 use std::convert::Infallible;
@@ -15,26 +17,30 @@ use std::time::Duration;
 use bytes::Bytes;
 use dexec::{CancellationToken, Error, ErrorKind};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rmcp::model::{JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::caller::Connection;
+use crate::calls::HeldRoom;
 use crate::handler::Handler;
+use crate::message;
 use crate::server::Server;
 
+use body::{Bodies, Bounded, Fate, Refused};
+use connections::{Connections, Place, Use, Used};
 use sessions::{InUse, Sessions};
 
 const PATH: &str = "/mcp";
@@ -48,10 +54,14 @@ const SHORTEST_TOKEN: usize = 16;
 /// The header with which a client names its session.
 const SESSION: &str = "mcp-session-id";
 
-const MOST_CONNECTIONS: usize = 1024;
+/// The most connections, where the system gives as many descriptors and half of them more: calls need some too.
+const MOST_CONNECTIONS: usize = 512;
 
-/// How long a client may take for the head of a request, and for its body.
-const REQUEST_TIME: Duration = Duration::from_secs(30);
+/// How long a client may take for the head of a request.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// The most bytes of a request's head, and of what is read at once.
+const LARGEST_HEAD: usize = 16 * 1024;
 
 /// How often a stream that carries nothing is tried: a client that has gone is seen then, if not before.
 const TRY_TIME: Duration = Duration::from_secs(5);
@@ -61,9 +71,6 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Where the system has no descriptor for a connection, it may have one later.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// As much as over standard input.
-const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
 
 /// How the server is reached over HTTP, and by whom.
 pub(crate) struct Http {
@@ -151,7 +158,7 @@ impl Http {
             .with_allowed_hosts(hosts)
             .with_allowed_origins(origins)
             .enforce_origin_validation()
-            .with_max_request_body_bytes(LARGEST_REQUEST)
+            .with_max_request_body_bytes(message::LARGEST)
             .with_sse_keep_alive(Some(TRY_TIME))
     }
 }
@@ -177,6 +184,8 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     let handler = Handler::new(Arc::clone(server));
     let front = Arc::new(Front {
         token: http.token,
+        server: Arc::clone(server),
+        bodies: Arc::default(),
         sessions: Arc::clone(&sessions),
         answers: TaskTracker::new(),
         service: StreamableHttpService::new(move || Ok(handler.clone()), sessions, config),
@@ -186,23 +195,30 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
         log!("every user of this machine can use it; {TOKEN} asks for a token");
     }
 
-    let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let connections = Connections::new(most_connections());
     let accept = async {
         loop {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await;
-            match listener.accept().await {
-                Ok((stream, address)) => {
-                    let connection = connections.watch(connection(stream, address, Arc::clone(&front)));
-                    tokio::spawn(async move {
-                        // A connection that breaks is told by the calls that came over it.
-                        let _ = connection.await;
-                        drop(place);
-                    });
+            let Ok((stream, address)) = listener.accept().await else {
+                connections.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let place = loop {
+                match connections.open() {
+                    Some(place) => break place,
+                    None => tokio::time::sleep(ACCEPT_PAUSE).await,
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
+            };
+            let connection = connection(stream, address, Arc::clone(&place), Arc::clone(&front));
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                tokio::select! {
+                    // A connection that breaks is told by the calls that came over it.
+                    _ = connection => {}
+                    () = place.closed() => {}
+                }
+            });
         }
     };
     tokio::select! {
@@ -216,32 +232,46 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
         front.answers.close();
         front.answers.wait().await;
         end_of_streams.cancel();
-        connections.shutdown().await;
+        graceful.shutdown().await;
     };
     let _ = tokio::time::timeout(LAST_ANSWERS, last).await;
     Ok(())
 }
 
+/// As many as the system's descriptors allow.
+fn most_connections() -> usize {
+    #[cfg(unix)]
+    if let Some(descriptors) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
+        return half.clamp(1, MOST_CONNECTIONS);
+    }
+    MOST_CONNECTIONS
+}
+
 fn connection(
     stream: TcpStream,
     address: SocketAddr,
+    place: Arc<Place>,
     front: Arc<Front>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     // Answers are small, and each is waited for.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(front.answer(request, address).await) }
+        let (front, place) = (Arc::clone(&front), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(front.answer(request, address, place).await) }
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIME)
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), service)
 }
 
 /// What stands before the protocol.
 struct Front {
     token: Option<String>,
+    server: Arc<Server>,
+    bodies: Arc<Bodies>,
     sessions: Arc<Sessions>,
     /// Answers to calls that are on their way.
     answers: TaskTracker,
@@ -251,12 +281,13 @@ struct Front {
 type Answer = Response<Watched>;
 
 impl Front {
-    async fn answer(&self, request: Request<Incoming>, address: SocketAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, address: SocketAddr, place: Arc<Place>) -> Answer {
         let gone = CancellationToken::new();
         // While this future or the answer's body is there, somebody waits for it.
         let guard = gone.clone().drop_guard();
         let call = (request.method() == Method::POST).then(|| self.answers.token());
-        let mut in_use = None;
+        let (fate, room) = (Arc::<Fate>::default(), HeldRoom::default());
+        let (mut in_use, mut listening) = (None, None);
         let answer = if !self.is_allowed(&request) {
             let mut answer = refusal(StatusCode::UNAUTHORIZED, "a bearer token is needed");
             let bearer = HeaderValue::from_static("Bearer");
@@ -267,19 +298,31 @@ impl Front {
         } else {
             let id = request.headers().get(SESSION).and_then(|id| id.to_str().ok());
             in_use = id.and_then(|id| self.sessions.used(id));
-            match whole(request).await {
-                Ok(mut request) => {
-                    request.extensions_mut().insert(Connection { address, gone });
-                    self.service.handle(request).await
-                }
-                Err(status) => refusal(status, "the request did not come whole"),
+            place.heard();
+            if request.method() == Method::GET {
+                listening = Some(place.used(Use::Listening));
             }
+            // What the headers refuse is not read.
+            let mut request = request.map(|body| {
+                let server = Arc::clone(&self.server);
+                let known = (Arc::clone(&fate), Arc::clone(&room));
+                Bounded::new(body, &self.bodies, place, server, known)
+            });
+            request.extensions_mut().insert(Connection {
+                address,
+                gone,
+                _room: room,
+            });
+            let answer = self.service.handle(request).await;
+            fate.refused.get().map_or(answer, refusal_of_body)
         };
         answer.map(|body| Watched {
             body,
             _guard: guard,
             _call: call,
             _in_use: in_use,
+            _listening: listening,
+            _fate: fate,
         })
     }
 
@@ -296,21 +339,19 @@ impl Front {
     }
 }
 
-/// The request with its body, which has to come in time.
-async fn whole(request: Request<Incoming>) -> Result<Request<Full<Bytes>>, StatusCode> {
-    let (parts, body) = request.into_parts();
-    let body = Limited::new(body, LARGEST_REQUEST).collect();
-    match tokio::time::timeout(REQUEST_TIME, body).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(parts, Full::new(body.to_bytes()))),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-    }
+fn refusal(status: StatusCode, reason: impl Into<Bytes>) -> Response<BoxBody<Bytes, Infallible>> {
+    let mut answer = Response::new(Full::new(reason.into()).boxed());
+    *answer.status_mut() = status;
+    answer
 }
 
-fn refusal(status: StatusCode, reason: &'static str) -> Response<BoxBody<Bytes, Infallible>> {
-    let mut answer = Response::new(Full::new(Bytes::from_static(reason.as_bytes())).boxed());
-    *answer.status_mut() = status;
+/// The protocol's own words, for the request if it is known.
+fn refusal_of_body(refused: &Refused) -> Response<BoxBody<Bytes, Infallible>> {
+    let error: ServerJsonRpcMessage = JsonRpcMessage::error(refused.error.clone(), refused.id.clone());
+    // It has nothing that JSON can't say.
+    let mut answer = refusal(refused.status, serde_json::to_vec(&error).unwrap_or_default());
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
     answer
 }
 
@@ -320,6 +361,8 @@ struct Watched {
     _guard: DropGuard,
     _call: Option<TaskTrackerToken>,
     _in_use: Option<InUse>,
+    _listening: Option<Used>,
+    _fate: Arc<Fate>,
 }
 
 impl Body for Watched {

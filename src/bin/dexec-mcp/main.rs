@@ -12,6 +12,7 @@ mod answer;
 mod args;
 mod audit;
 mod caller;
+mod calls;
 mod containers;
 #[path = "../shared/duration.rs"]
 mod duration;
@@ -25,14 +26,20 @@ mod input;
 #[cfg(test)]
 #[path = "../shared/manual.rs"]
 mod manual;
+mod message;
 mod policy;
 mod schema;
 mod server;
 #[path = "../shared/signals.rs"]
 mod signals;
 mod stdio;
+#[path = "../shared/threads.rs"]
+mod threads;
 
+use std::io;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Parser as _;
 use dexec::Error;
@@ -41,9 +48,24 @@ use args::Args;
 use server::Server;
 use signals::Signals;
 
+/// A server waits for the engine most of the time.
+const MOST_WORKERS: usize = 8;
+
+/// Standard input and output each may need a thread that waits for them, and a long answer one that takes a worker's place.
+const WAITING_THREADS: usize = 3;
+
+/// Threads are kept for ever: where there is none left, a new one could not be had.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
+    // One more is for the watch of the client, and as many that have just ended may still count.
+    if let Err(error) = threads::ask_for(2 * (workers + WAITING_THREADS) + 1) {
+        log!("{}", threads::missing(&error));
+        return ExitCode::FAILURE;
+    }
+    let runtime = match runtime(workers) {
         Ok(runtime) => runtime,
         Err(error) => {
             log!("the system gives no means to wait for input and output: {error}");
@@ -60,6 +82,23 @@ fn main() -> ExitCode {
     // A read of standard input that is under way would be waited for otherwise.
     runtime.shutdown_background();
     code
+}
+
+fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_keep_alive(FOREVER)
+        .enable_all()
+        .build()?;
+    // Each needs a thread of its own while the gate is closed.
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock();
+    for _ in 0..WAITING_THREADS {
+        let gate = Arc::clone(&gate);
+        runtime.spawn_blocking(move || drop(gate.lock()));
+    }
+    drop(closed);
+    Ok(runtime)
 }
 
 async fn run(args: Args) -> Result<ExitCode, Error> {

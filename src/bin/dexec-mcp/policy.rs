@@ -1,32 +1,43 @@
 //! What the operator allows.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::str::FromStr;
 
 use dexec::{ContainerDetails, Error, ErrorKind};
 use glob::{MatchOptions, Pattern};
 
+use crate::environment::EnvFileRoot;
 use crate::input::ExecInput;
 
 #[derive(Debug)]
 pub(crate) struct Policy {
-    pub(crate) containers: Rules,
+    pub(crate) containers: Rules<ContainerRule>,
     pub(crate) commands: Rules,
     /// Empty: every user is allowed.
     pub(crate) users: Vec<String>,
     pub(crate) allow_privileged: bool,
     pub(crate) allow_group_add: bool,
-    /// Without `..` and symbolic links; `None`: there are no env files.
-    pub(crate) env_file_root: Option<PathBuf>,
+    /// `None`: there are no env files.
+    pub(crate) env_file_root: Option<EnvFileRoot>,
     pub(crate) pass_env: Vec<String>,
 }
 
 /// What is allowed, everything where there is no such rule, and what is refused.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(crate) struct Rules<P = Pattern> {
     /// The word in the options: `--allow-WORD`.
     word: &'static str,
-    allow: Vec<Pattern>,
-    deny: Vec<Pattern>,
+    allow: Vec<P>,
+    deny: Vec<P>,
+}
+
+/// A rule for containers: by name, or by the beginning of an id.
+#[derive(Clone, Debug)]
+pub(crate) struct ContainerRule {
+    given: String,
+    name: Pattern,
+    /// What an id matches that begins as the rule says; `None`: the rule is a name's.
+    id: Option<Pattern>,
 }
 
 /// So many digits of an id are meant as one, as docker shows them; `b*` is meant as a name.
@@ -79,8 +90,11 @@ impl Policy {
     }
 
     fn check_reference(&self, given: &str, name: &str, id: &str) -> Result<(), Error> {
-        let is_meant = |pattern: &Pattern| pattern.matches(name) || (is_id(pattern) && pattern.matches(id));
-        self.containers.check(given, is_meant, is_meant)
+        self.containers.check(
+            given,
+            |allowed| allowed.allows(name, id),
+            |denied| denied.denies(name, id),
+        )
     }
 
     /// A program is refused by any of its names, and allowed by the one that is going to be run.
@@ -110,8 +124,8 @@ impl Policy {
     }
 }
 
-impl Rules {
-    pub(crate) fn new(word: &'static str, allow: Vec<Pattern>, deny: Vec<Pattern>) -> Self {
+impl<P: fmt::Display> Rules<P> {
+    pub(crate) fn new(word: &'static str, allow: Vec<P>, deny: Vec<P>) -> Self {
         Self { word, allow, deny }
     }
 
@@ -122,8 +136,8 @@ impl Rules {
     fn check(
         &self,
         given: &str,
-        is_allowed_by: impl Fn(&Pattern) -> bool,
-        is_denied_by: impl Fn(&Pattern) -> bool,
+        is_allowed_by: impl Fn(&P) -> bool,
+        is_denied_by: impl Fn(&P) -> bool,
     ) -> Result<(), Error> {
         let (word, given) = (self.word, given.escape_debug());
         if let Some(pattern) = self.deny.iter().find(|pattern| is_denied_by(pattern)) {
@@ -134,7 +148,7 @@ impl Rules {
         if self.allow.is_empty() || self.allow.iter().any(is_allowed_by) {
             return Ok(());
         }
-        let allowed: Vec<&str> = self.allow.iter().map(Pattern::as_str).collect();
+        let allowed: Vec<String> = self.allow.iter().map(P::to_string).collect();
         Err(refused(format!(
             "the {word} `{given}` is not allowed: --allow-{word} has {}",
             allowed.join(", ")
@@ -142,11 +156,64 @@ impl Rules {
     }
 }
 
-fn is_id(pattern: &Pattern) -> bool {
-    let digits = pattern.as_str().bytes().take_while(u8::is_ascii_hexdigit);
-    digits.count() >= SHORT_ID
+impl ContainerRule {
+    /// A container that has a name like an id is not the one with that id.
+    fn allows(&self, name: &str, id: &str) -> bool {
+        match &self.id {
+            Some(beginning) => begins_as(beginning, id),
+            None => self.name.matches(name),
+        }
+    }
+
+    fn denies(&self, name: &str, id: &str) -> bool {
+        self.name.matches(name) || self.id.as_ref().is_some_and(|beginning| begins_as(beginning, id))
+    }
+}
+
+impl FromStr for ContainerRule {
+    type Err = String;
+
+    /// A rule that no container can match is refused: one that denies nothing would be noticed by nobody.
+    fn from_str(given: &str) -> Result<Self, String> {
+        // `docker inspect` prints names so.
+        let rule = given.strip_prefix('/').unwrap_or(given);
+        let is_possible = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?[]!".contains(&byte);
+        if rule.is_empty() || !rule.bytes().all(is_possible) {
+            return Err(
+                "no container's name or id can match it: it has letters, digits, `_`, `.`, `-`, and the \
+                        wildcards `*`, `?`, `[ab]`, `[a-z]`, `[!ab]`; repeat the option for several"
+                    .to_owned(),
+            );
+        }
+        let pattern = |rule: &str| Pattern::new(rule).map_err(|error| error.to_string());
+        let digits = rule.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let is_id = digits >= SHORT_ID && rule[digits..].bytes().next().is_none_or(|next| b"*?[".contains(&next));
+        let more = if rule.ends_with('*') { "" } else { "*" };
+        Ok(Self {
+            given: given.to_owned(),
+            name: pattern(rule)?,
+            id: is_id.then(|| pattern(&format!("{rule}{more}"))).transpose()?,
+        })
+    }
+}
+
+impl fmt::Display for ContainerRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.given)
+    }
+}
+
+fn begins_as(beginning: &Pattern, id: &str) -> bool {
+    let any_case = MatchOptions {
+        case_sensitive: false,
+        ..MatchOptions::new()
+    };
+    beginning.matches_with(id, any_case)
 }
 
 pub(crate) fn refused(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::RefusedByPolicy, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,11 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
+use crate::calls::Room;
 use crate::policy::Policy;
+
+/// A listing can be large, and is soon made.
+const MOST_LISTINGS: usize = 4;
 
 /// What the operator has set.
 #[derive(Debug)]
@@ -30,6 +34,10 @@ pub(crate) struct Server {
     pub(crate) settings: Settings,
     /// A place for each command that may run at the same time.
     pub(crate) places: Arc<Semaphore>,
+    /// A place for each listing of containers, which waits for no command.
+    pub(crate) listings: Semaphore,
+    /// Room for what clients have sent and is not answered.
+    pub(crate) room: Room,
     /// Somebody has asked the process to end.
     pub(crate) interrupted: CancellationToken,
     /// All that runs is to be stopped: the server is interrupted, or its only client has gone.
@@ -43,6 +51,8 @@ impl Server {
         Arc::new(Self {
             engine: Engine::connect(&settings.endpoint),
             places: Arc::new(Semaphore::new(settings.max_concurrent)),
+            listings: Semaphore::new(MOST_LISTINGS),
+            room: Room::new(settings.max_concurrent),
             settings,
             end: interrupted.child_token(),
             interrupted,

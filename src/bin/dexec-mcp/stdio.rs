@@ -1,15 +1,18 @@
 //! One client, over standard input and output.
 
+mod lines;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use dexec::{CancellationToken, Error, ErrorKind};
 use rmcp::ServiceExt as _;
 use rmcp::service::ServerInitializeError;
-use rmcp::transport::stdio_pipes;
 
 use crate::handler::Handler;
 use crate::server::Server;
+
+use lines::Lines;
 
 /// How long answers that nobody reads are held out.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -29,7 +32,8 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
     };
     let _quitting = tokio::spawn(quitting);
     let handler = Handler::new(Arc::clone(server));
-    let service = match Box::pin(handler.serve_with_ct(stdio_pipes(), quit)).await {
+    let client = Lines::new(Arc::clone(server));
+    let service = match Box::pin(handler.serve_with_ct(client, quit)).await {
         Ok(service) => service,
         // A client that goes before it has said a word is no failure.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),

@@ -275,9 +275,14 @@ impl Args {
         self.grammar.tty
     }
 
+    /// Whether standard input is the command's.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.grammar.interactive && !self.grammar.detach
+    }
+
     /// Whether the user's own terminal becomes the command's.
     pub(crate) fn takes_terminal(&self) -> bool {
-        self.grammar.tty && self.grammar.interactive && !self.grammar.detach
+        self.grammar.tty && self.takes_input()
     }
 
     /// The keys that were given; docker takes empty ones for none.
@@ -290,6 +295,7 @@ impl Args {
 
     /// What to run, to be completed and checked, and what was said about where.
     pub(crate) fn into_request(self) -> Result<(RequestBuilder, EndpointOptions), Error> {
+        let takes_input = self.takes_input();
         let Self {
             grammar,
             container,
@@ -353,7 +359,7 @@ impl Args {
         if let Some(user) = grammar.user {
             request = request.user(text(user, || "the user".to_owned())?);
         }
-        if grammar.interactive && !grammar.detach {
+        if takes_input {
             request = request.stdin(Input::new());
         }
         Ok((request, grammar.endpoint.into_options()?))

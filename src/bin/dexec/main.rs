@@ -14,8 +14,11 @@ mod manual;
 mod render;
 #[path = "../shared/signals.rs"]
 mod signals;
+mod spare;
 mod stdio;
 mod terminal;
+#[path = "../shared/threads.rs"]
+mod threads;
 mod writer;
 
 #[cfg(unix)]
@@ -23,7 +26,7 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use args::{Args, Mode, Wish};
-use dexec::{End, Endpoint, Engine, Error, Output, Request, Response};
+use dexec::{End, Endpoint, Engine, Error, ErrorKind, Output, Request, Response};
 use render::Last;
 use signals::Signals;
 
@@ -36,6 +39,10 @@ fn main() -> ExitCode {
         Ok(wish) => wish,
         Err(stop) => return stop.report(),
     };
+    if let Err(error) = spare::make() {
+        eprintln!("dexec: {}", threads::missing(&error));
+        return ExitCode::FAILURE;
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -110,11 +117,15 @@ async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End
 /// Everything that can be refused before the command is created, in docker's order: env files first.
 async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
     let (has_terminal, takes_terminal) = (args.has_terminal(), args.takes_terminal());
-    let given_keys = args.detach_keys();
+    let (given_keys, takes_input, mode) = (args.detach_keys(), args.takes_input(), args.mode);
     let (mut request, options) = args.into_request()?;
     let given_keys = given_keys?;
     let endpoint = Endpoint::find(&options)?;
     warn(&endpoint);
+    // Input is read by a thread; output that comes may have to wait for its reader in one, as does a host's address.
+    let needs_one = !matches!(mode, Mode::Json) || !endpoint.address().to_string().starts_with("unix://");
+    let missing = |error| Error::new(ErrorKind::EngineUnreachable, threads::missing(&error));
+    threads::ask_for(usize::from(takes_input) + usize::from(needs_one)).map_err(missing)?;
     let engine = Engine::connect(&endpoint);
     if has_terminal {
         let keys = match given_keys {

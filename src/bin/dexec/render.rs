@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use dexec::{End, ErrorKind, Response, StopCause};
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::signals::Signals;
+use crate::spare;
 use crate::stdio;
 use crate::terminal;
 use crate::writer::Writer;
@@ -106,7 +108,7 @@ async fn json<T: Serialize + Send + 'static>(
     value: T,
     on_one_line: fn(T, &mut Stdout) -> io::Result<()>,
 ) -> io::Result<()> {
-    let written = tokio::task::spawn_blocking(move || {
+    let write = move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
         let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
@@ -117,8 +119,12 @@ async fn json<T: Serialize + Send + 'static>(
         }
         stdout.write_all(b"\n")?;
         stdout.flush()
-    });
-    written.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+    };
+    let (told, written) = oneshot::channel();
+    // Nobody is left to be told when dexec is ending.
+    spare::run(move || drop(told.send(write())))?;
+    // What a panic says is told on standard error.
+    written.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }
 
 /// Ends raw output: the rest is written, then an error to standard error as docker would print it.

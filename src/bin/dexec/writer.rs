@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dexec::{Output, Stream};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::spare;
 use crate::stdio::{self, Patient, Reader};
 use crate::terminal;
 
@@ -150,11 +151,8 @@ impl Thread {
     fn begin() -> Self {
         let (queue, batches) = mpsc::channel(1);
         let (told, end) = oneshot::channel();
-        // Where there is no thread to be had the output is found closed.
-        let _ = std::thread::Builder::new().spawn(move || {
-            // Nobody is left to be told when dexec is ending.
-            let _ = told.send(write_batches(batches));
-        });
+        // Where there is no thread to be had the output is found closed; nobody is left to be told when dexec is ending.
+        let _ = spare::run(move || drop(told.send(write_batches(batches))));
         Self { queue, end: Some(end) }
     }
 }

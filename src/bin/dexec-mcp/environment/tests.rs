@@ -13,7 +13,7 @@ fn policy(root: Option<PathBuf>) -> Policy {
         users: Vec::new(),
         allow_privileged: false,
         allow_group_add: false,
-        env_file_root: root,
+        env_file_root: root.and_then(|root| EnvFileRoot::find(Some(&root)).unwrap()),
         pass_env: Vec::new(),
     }
 }
@@ -53,14 +53,148 @@ fn a_path_that_changes_leads_nowhere_else() {
     });
 }
 
+/// A writer that waits for a reader of its pipe waits on, in the root and elsewhere.
 #[test]
-fn a_pipe_is_not_waited_for_and_no_root_means_no_files() {
+fn what_is_no_file_is_not_opened() {
+    use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+
     let directory = tempfile::tempdir().unwrap();
-    let root = directory.path().canonicalize().unwrap();
-    let made = std::process::Command::new("mkfifo").arg(root.join("pipe")).status();
-    assert!(made.unwrap().success());
-    let error = environment(&[], Some("pipe"), root.to_str(), &policy(Some(root.clone()))).unwrap_err();
-    assert!(error.to_string().contains("is not a file"), "{error}");
-    let error = environment(&[], Some("pipe"), root.to_str(), &policy(None)).unwrap_err();
+    let path = directory.path().canonicalize().unwrap();
+    let root = path.join("root");
+    std::fs::create_dir(&root).unwrap();
+    for pipe in ["pipe", "root/pipe"] {
+        let made = std::process::Command::new("mkfifo").arg(path.join(pipe)).status();
+        assert!(made.unwrap().success());
+    }
+    let _socket = UnixListener::bind(root.join("socket")).unwrap();
+    symlink("../pipe", root.join("link")).unwrap();
+    symlink("/dev/tty", root.join("tty")).unwrap();
+    let (policy, no_root) = (policy(Some(root.clone())), policy(None));
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers = ["pipe", "root/pipe"].map(|pipe| {
+            let (pipe, is_done) = (path.join(pipe), &is_done);
+            // Such an open finds whether anybody has the pipe open to read, be it for a moment.
+            scope.spawn(move || {
+                let mut found = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+                    found += usize::from(
+                        std::fs::File::options()
+                            .write(true)
+                            .custom_flags(flags)
+                            .open(&pipe)
+                            .is_ok(),
+                    );
+                }
+                found
+            })
+        });
+        for _ in 0..5000 {
+            for (file, base, words) in [
+                ("pipe", root.to_str(), "is not a file"),
+                ("socket", root.to_str(), "is not a file"),
+                ("../pipe", root.to_str(), "or is not there"),
+                ("link", root.to_str(), "or is not there"),
+                ("tty", root.to_str(), "or is not there"),
+                ("pipe", path.to_str(), "or is not there"),
+            ] {
+                let error = environment(&[], Some(file), base, &policy).unwrap_err();
+                assert!(error.to_string().contains(words), "{file}: {error}");
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+        assert_eq!(writers.map(|writer| writer.join().unwrap()), [0, 0]);
+    });
+    let error = environment(&[], Some("pipe"), root.to_str(), &no_root).unwrap_err();
     assert!(error.to_string().contains("--env-file-root is not set"), "{error}");
+}
+
+/// Whatever is there or not outside of the root, the answer is the same.
+#[test]
+fn nothing_outside_the_root_is_told() {
+    use std::os::unix::fs::symlink;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap();
+    let root = path.join("root");
+    std::fs::create_dir_all(root.join("below")).unwrap();
+    std::fs::create_dir(path.join("exists")).unwrap();
+    std::fs::write(path.join("exists/file"), "A=outside\n").unwrap();
+    std::fs::write(root.join("x.env"), "A=inside\n").unwrap();
+    for (link, to) in [
+        ("up", ".."),
+        ("absolute", path.to_str().unwrap()),
+        ("root-again", root.to_str().unwrap()),
+    ] {
+        symlink(to, root.join(link)).unwrap();
+    }
+    let policy = policy(Some(root.clone()));
+    let tell =
+        |file: &str, base: &str| environment(&[], Some(file), Some(base), &policy).map_err(|error| error.to_string());
+    let pid = std::process::id();
+    let ways = [
+        "/HERE/../root/x.env",
+        "/HERE/file/../../root/x.env",
+        "below/../../HERE/../root/x.env",
+        "up/HERE/../root/x.env",
+        "up/HERE/file",
+        "absolute/HERE",
+        "../HERE/file",
+    ];
+    let mut seen = Vec::new();
+    for way in ways {
+        let [there, missing] = ["exists", "nosuch"].map(|name| {
+            let file = way.replace("/HERE", &format!("/{name}"));
+            let file = if way.starts_with('/') {
+                format!("{}{file}", path.display())
+            } else {
+                file
+            };
+            tell(&file, root.to_str().unwrap()).map_err(|error| error.replace(name, "HERE"))
+        });
+        assert_eq!(there, missing, "{way}");
+        seen.push(there.is_ok());
+    }
+    assert!(seen.contains(&true) && seen.contains(&false), "{seen:?}");
+    for base in ["exists", "nosuch", "exists/file"] {
+        let base = path.join(base);
+        let base = base.to_str().unwrap();
+        assert_eq!(
+            environment(&[], None, Some(base), &policy).unwrap(),
+            [] as [&str; 0],
+            "{base}"
+        );
+        assert_eq!(tell(root.join("x.env").to_str().unwrap(), base).unwrap(), ["A=inside"]);
+        assert_eq!(
+            tell("../root/x.env", base).is_ok(),
+            !base.contains("exists/file"),
+            "{base}"
+        );
+    }
+    for way in [
+        format!("/proc/{pid}/root{}/x.env", root.display()),
+        format!("/proc/self/root{}/x.env", root.display()),
+    ] {
+        assert!(tell(&way, "/").unwrap_err().contains("or is not there"), "{way}");
+    }
+}
+
+/// A client names the root as its shell does.
+#[test]
+fn the_root_has_a_second_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap();
+    std::fs::create_dir(path.join("root")).unwrap();
+    std::fs::write(path.join("root/x.env"), "A=inside\n").unwrap();
+    std::os::unix::fs::symlink("root", path.join("other")).unwrap();
+    let policy = policy(Some(path.join("other")));
+    for base in ["root", "other"] {
+        let base = path.join(base);
+        assert_eq!(
+            environment(&[], Some("x.env"), base.to_str(), &policy).unwrap(),
+            ["A=inside"]
+        );
+    }
 }

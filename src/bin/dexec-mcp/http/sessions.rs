@@ -1,10 +1,11 @@
 //! Sessions, of which one that nobody uses makes room for a new one: most clients never say that they are done.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::SessionId;
 use rmcp::transport::streamable_http_server::session::local::{
     LocalSessionManager, LocalSessionManagerError, SessionTransport,
@@ -12,6 +13,11 @@ use rmcp::transport::streamable_http_server::session::local::{
 use rmcp::transport::streamable_http_server::session::{ServerSseMessage, SessionManager};
 use thiserror::Error;
 use tokio_stream::Stream;
+
+use crate::calls::{self, Ids, Numbered};
+
+/// The most bytes of a message that begins a session.
+const LARGEST_BEGINNING: usize = 64 * 1024;
 
 /// The library's sessions, as many as there may be.
 pub(super) struct Sessions {
@@ -27,6 +33,7 @@ struct Use {
     requests: usize,
     /// When the last of them was.
     since: Instant,
+    ids: Ids,
 }
 
 /// A request of a session, until it is dropped.
@@ -39,6 +46,8 @@ pub(super) struct InUse {
 pub(super) enum SessionsError {
     #[error("each of the {0} sessions is in use: try again later")]
     Full(usize),
+    #[error("what the client says of itself is larger than {} KiB", LARGEST_BEGINNING / 1024)]
+    LargeBeginning,
     #[error(transparent)]
     Session(#[from] LocalSessionManagerError),
 }
@@ -98,18 +107,20 @@ impl Drop for InUse {
 
 impl SessionManager for Sessions {
     type Error = SessionsError;
-    type Transport = SessionTransport;
+    type Transport = Numbered<SessionTransport>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), SessionsError> {
         let _beginning = self.beginning.lock().await;
         self.make_room().await?;
         let (id, transport) = self.all.create_session().await?;
+        let ids = Ids::default();
         let unused = Use {
             requests: 0,
             since: Instant::now(),
+            ids: ids.clone(),
         };
         self.lock().insert(Arc::clone(&id), unused);
-        Ok((id, transport))
+        Ok((id, Numbered::new(transport, ids)))
     }
 
     async fn initialize_session(
@@ -117,6 +128,11 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, SessionsError> {
+        // The library keeps what a client says of itself, as long as its session lives.
+        if serde_json::to_vec(&message).map_or(usize::MAX, |message| message.len()) > LARGEST_BEGINNING {
+            self.all.close_session(id).await?;
+            return Err(SessionsError::LargeBeginning);
+        }
         Ok(self.all.initialize_session(id, message).await?)
     }
 
@@ -131,9 +147,26 @@ impl SessionManager for Sessions {
     async fn create_stream(
         &self,
         id: &SessionId,
-        message: ClientJsonRpcMessage,
+        mut message: ClientJsonRpcMessage,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, SessionsError> {
-        Ok(self.all.create_stream(id, message).await?)
+        let ids = self
+            .lock()
+            .get(id)
+            .map(|session| session.ids.clone())
+            .unwrap_or_default();
+        if let JsonRpcMessage::Request(request) = &message {
+            ids.settled(&request.id).await;
+        }
+        let begun = calls::begin(&mut message, &ids, || Ok(None));
+        let stream: Pin<Box<dyn Stream<Item = ServerSseMessage> + Send + Sync>> = match (begun, &message) {
+            // The library would lose the answer to the first.
+            (Err(error), JsonRpcMessage::Request(request)) => {
+                let refusal = JsonRpcMessage::error(error, Some(request.id.clone()));
+                Box::pin(tokio_stream::once(ServerSseMessage::from_message(refusal)))
+            }
+            _ => Box::pin(self.all.create_stream(id, message).await?),
+        };
+        Ok(stream)
     }
 
     async fn accept_message(&self, id: &SessionId, message: ClientJsonRpcMessage) -> Result<(), SessionsError> {

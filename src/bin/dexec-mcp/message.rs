@@ -1,0 +1,148 @@
+//! What a message may have, known before it is parsed: JSON is up to a hundred times as large in memory as on the wire.
+
+use memchr::memchr2;
+use rmcp::ErrorData;
+use rmcp::model::{ErrorCode, RequestId};
+
+/// The most bytes of a message: the longest standard input of a call, of whatever characters.
+pub(crate) const LARGEST: usize = 8 * 1024 * 1024;
+
+/// The most values in a message. A call has 2,100 and some at most.
+pub(crate) const MOST_VALUES: usize = 10_000;
+
+/// A longer id is not told in an error.
+const LONGEST_ID: usize = 1024;
+
+/// Looks at the bytes of a message as they come.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    length: usize,
+    values: usize,
+    depth: usize,
+    is_in_string: bool,
+    is_escaped: bool,
+    /// The outermost value is an object, so that it may have an id.
+    is_object: bool,
+    /// The key or the value that is being read of the outermost object, as far as it can be an id.
+    token: Vec<u8>,
+    /// What is being read is the value of `id`.
+    is_id: bool,
+    id: Option<Vec<u8>>,
+}
+
+impl Scan {
+    /// Whether all that has come is within the bounds.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ErrorData> {
+        self.length = self.length.saturating_add(bytes.len());
+        while let Some(&byte) = bytes.first() {
+            let taken = if self.is_in_string {
+                self.string(bytes)
+            } else {
+                self.outside(byte);
+                1
+            };
+            bytes = &bytes[taken..];
+        }
+        if self.length > LARGEST {
+            return Err(too_large());
+        }
+        if self.values > MOST_VALUES {
+            let message = format!("the message has more than {MOST_VALUES} values: no call needs so many");
+            return Err(ErrorData::new(ErrorCode::INVALID_REQUEST, message, None));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether the message has an id at all.
+    pub(crate) fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// The message's id, if it is one.
+    pub(crate) fn id(&self) -> Option<RequestId> {
+        let id = self.id.as_ref().filter(|id| id.len() <= LONGEST_ID)?;
+        serde_json::from_slice(id).ok()
+    }
+
+    /// Takes what comes of a string, up to what may be its end.
+    fn string(&mut self, bytes: &[u8]) -> usize {
+        let taken = if self.is_escaped {
+            self.is_escaped = false;
+            1
+        } else {
+            match memchr2(b'"', b'\\', bytes) {
+                Some(at) => {
+                    self.is_escaped = bytes[at] == b'\\';
+                    self.is_in_string = self.is_escaped;
+                    at + 1
+                }
+                None => bytes.len(),
+            }
+        };
+        self.keep(&bytes[..taken]);
+        taken
+    }
+
+    fn outside(&mut self, byte: u8) {
+        match byte {
+            b'{' | b'[' => {
+                self.values += 1;
+                self.keep(&[byte]);
+                self.depth += 1;
+                if self.depth == 1 {
+                    self.is_object = byte == b'{';
+                    self.token.clear();
+                }
+            }
+            b'}' | b']' => {
+                if self.depth == 1 {
+                    self.end_value();
+                }
+                self.depth = self.depth.saturating_sub(1);
+            }
+            b',' => {
+                self.values += 1;
+                if self.depth == 1 {
+                    self.end_value();
+                }
+            }
+            b':' if self.depth == 1 => {
+                self.is_id = self.is_object && self.token == br#""id""#;
+                self.token.clear();
+            }
+            b' ' | b'\t' | b'\r' | b'\n' => {}
+            _ => {
+                self.is_in_string = byte == b'"';
+                self.keep(&[byte]);
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.depth == 1 {
+            // One byte more tells that it is too long.
+            let room = (LONGEST_ID + 1).saturating_sub(self.token.len());
+            self.token.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+
+    fn end_value(&mut self) {
+        let token = std::mem::take(&mut self.token);
+        if std::mem::take(&mut self.is_id) {
+            self.id = Some(token);
+        }
+    }
+}
+
+pub(crate) fn too_large() -> ErrorData {
+    let most = LARGEST / 1024 / 1024;
+    let message = format!("the message is larger than {most} MiB: copy large data into the container by another way");
+    ErrorData::new(ErrorCode::INVALID_REQUEST, message, None)
+}
+
+#[cfg(test)]
+mod tests;
