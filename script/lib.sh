@@ -9,6 +9,17 @@ die() {
   exit 1
 }
 
+# Where another apt is at work its lock is waited for. For the lists of packages apt-get itself does not wait.
+update_lists() {
+  local output tries
+  for tries in $(seq 60); do
+    if output=$(apt-get -o DPkg::Lock::Timeout=300 update 2>&1); then return 0; fi
+    printf '%s\n' "$output"
+    case $output in *"Could not get lock"*) sleep 5 ;; *) return 1 ;; esac
+  done
+  return 1
+}
+
 # need_packages PACKAGE...: install those Debian packages that are missing.
 # Services that they bring are not started: the scripts start private engines of their own.
 need_packages() {
@@ -29,7 +40,8 @@ need_packages() {
       chmod 755 "$policy"
     fi
     trap 'exit 130' INT TERM HUP
-    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    if ! { update_lists && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y \
+      --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
       cat "$log" >&2
       die "apt-get could not install ${missing[*]}"
     fi

@@ -13,7 +13,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_p
 use crate::support::Run;
 
 /// No test waits longer for what a program shows, or for its end.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(180);
 
 /// The lines and columns of a terminal, unlike those of any that is there by default.
 pub const SIZE: (u16, u16) = (33, 77);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 /// No server takes longer to end.
-const LONGEST_END: Duration = Duration::from_secs(30);
+const LONGEST_END: Duration = Duration::from_secs(180);
 
 pub struct Client {
     pub service: RunningService<RoleClient, Listener>,

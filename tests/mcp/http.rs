@@ -14,7 +14,7 @@ use crate::api::Container;
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// No test waits longer for something to happen.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(180);
 
 pub struct Server {
     pub child: Child,

@@ -13,7 +13,7 @@ use crate::support::code;
 const FAMILY: &str = "echo started; (trap '' TERM; exec sleep 601) & (setsid sleep 602 &); sleep 603";
 
 /// No test waits longer for something to happen in a container.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(180);
 
 fn family(container: &Container) -> usize {
     container

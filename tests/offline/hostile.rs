@@ -18,14 +18,8 @@ const MOST_MEMORY: u64 = 64 * 1024;
 /// What is killed before it takes the machine's memory.
 const KILLED_MEMORY: u64 = 1024 * 1024;
 
-/// What is sent without an end must not be read until a clock says so: the shortest is that for an agent's reply.
-const PROMPT: Duration = Duration::from_secs(18);
-
-/// What is killed because no clock of dexec's would let it run for so long: 90 s for a call, and some more to give up.
-const LONGEST: Duration = Duration::from_secs(110);
-
-/// The same where nothing is to wait for the clock of a call.
-const LONG: Duration = Duration::from_secs(50);
+/// What hangs is killed. No clock of dexec's lets it run for nearly as long, on a busy machine too.
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// A refusal may be as long as this; what dexec says beside is short.
 const LONGEST_MESSAGE: usize = 68 * 1024;
@@ -110,11 +104,6 @@ impl Ran {
     fn is_small(&self) {
         assert!(self.peak < MOST_MEMORY, "{} KiB", self.peak);
     }
-
-    #[track_caller]
-    fn is_prompt(&self) {
-        assert!(self.time < PROMPT, "{:?}", self.time);
-    }
 }
 
 fn run(script: Script) -> Ran {
@@ -132,13 +121,9 @@ fn run_stopped(script: Script) -> Ran {
 }
 
 fn run_with(script: Script, options: &[&str]) -> Ran {
-    run_within(LONG, script, options)
-}
-
-fn run_within(longest: Duration, script: Script, options: &[&str]) -> Ran {
     let fake = Fake::start(script);
     let run = dexec(["-H", &fake.host]).args(options).args(["web", "true"]);
-    let watched = watch(run.spawn(), longest);
+    let watched = watch(run.spawn());
     let response = watched.done.response();
     for field in ["message", "stderr"] {
         let length = response[field].as_str().unwrap_or_default().len();
@@ -159,14 +144,14 @@ struct Watched {
 }
 
 /// Waits for dexec, and looks how much memory it takes.
-fn watch(child: Child, longest: Duration) -> Watched {
+fn watch(child: Child) -> Watched {
     let begun = Instant::now();
     let pid = child.id();
     let waiter = thread::spawn(move || child.wait_with_output());
     let mut peak = 0;
     while !waiter.is_finished() {
         peak = peak_memory(pid).unwrap_or(peak);
-        if peak > KILLED_MEMORY || begun.elapsed() > longest {
+        if peak > KILLED_MEMORY || begun.elapsed() > LONGEST {
             let pid = pid.to_string();
             let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
             panic!("killed after {:?}, with {peak} KiB", begun.elapsed());
@@ -673,7 +658,7 @@ mod absent {
     fn is_not_waited_for_without_end() {
         let cases: Vec<_> = calls().into_iter().chain(later()).chain(stops()).collect();
         each_of(cases.len(), cases, |Case { script, options, check }| {
-            let ran = run_within(LONGEST, script, options);
+            let ran = run_with(script, options);
             check(&ran);
             ran.is_small();
             ran
@@ -693,7 +678,6 @@ mod calls {
         });
         assert_eq!(ran.requests.len(), 1, "{:?}", ran.requests);
         ran.is_small();
-        ran.is_prompt();
         ran
     }
 
@@ -779,7 +763,6 @@ mod calls {
             ran.is_lost("start the command");
             assert_eq!(ran.response["stdout"], "", "{}", ran.response);
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -794,7 +777,6 @@ mod calls {
             });
             ran.is_lost("the connection");
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -809,7 +791,6 @@ mod calls {
             ran.is_lost("inspect the command");
             assert_eq!(ran.response["stdout"], "x", "{}", ran.response);
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -825,7 +806,6 @@ mod calls {
             });
             ran.is_refused("containerNotFound", "no container is called `web`");
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -873,7 +853,6 @@ mod calls {
             assert!(ran.message().len() < 4096, "{} bytes", ran.message().len());
             // Five million names in 15 MB are five million strings.
             assert!(ran.peak < 192 * 1024, "{} KiB", ran.peak);
-            ran.is_prompt();
             ran
         });
     }
@@ -888,7 +867,6 @@ mod calls {
             });
             ran.is_ended(137);
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -903,7 +881,6 @@ mod calls {
             });
             ran.is_lost("the engine does not know the command any more");
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -916,7 +893,7 @@ mod calls {
             ..Script::default()
         };
         // hyper passes over such answers, so that only the time for the real one ends it.
-        let ran = run_within(LONGEST, script, &[]);
+        let ran = run_with(script, &[]);
         assert_eq!(ran.code(), 1);
         ran.says("create the command");
         ran.is_small();
@@ -1019,7 +996,6 @@ mod streams {
             assert!(["x", "xy"].contains(&stdout), "{}", ran.response);
             ran.says("part of the output may be missing");
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -1041,7 +1017,6 @@ mod streams {
             };
             let ran = run_with(script, &["--timeout=1"]);
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }
@@ -1060,7 +1035,6 @@ mod streams {
         println!("{} KiB, {:?}", ran.peak, ran.time);
         // The stream as it came, and the text of it.
         assert!(ran.peak < 4 * MOST_MEMORY, "{} KiB", ran.peak);
-        ran.is_prompt();
     }
 
     #[test]
@@ -1073,7 +1047,7 @@ mod streams {
         let mut child = dexec(["--raw", "--timeout=2", "-H", &fake.host, "web", "yes"]).spawn();
         let mut stdout = child.stdout.take().expect("it is a pipe");
         let reader = thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        let watched = watch(child, LONG);
+        let watched = watch(child);
         let length = reader.join().expect("it does not panic").expect("it can be read");
         println!("{length} bytes, {} KiB, {:?}", watched.peak, watched.time);
         assert_eq!(watched.done.code, 124, "{:?}", watched.done);
@@ -1082,7 +1056,7 @@ mod streams {
             "{:?}",
             watched.done
         );
-        assert!(watched.peak < MOST_MEMORY && watched.time < PROMPT);
+        assert!(watched.peak < MOST_MEMORY);
     }
 }
 
@@ -1145,7 +1119,6 @@ mod agents {
         let is_late = ran.message().contains("it took too long to ");
         ran.is_left(if is_late { "it took too long to " } else { why });
         ran.is_small();
-        ran.is_prompt();
     }
 
     /// No name that something in the container chose can play with a terminal, or stand on a line of its own.
@@ -1486,7 +1459,6 @@ mod agents {
             ran.response
         );
         ran.is_small();
-        ran.is_prompt();
     }
 
     #[test]
@@ -1597,7 +1569,6 @@ mod podman {
         ran.is_left("no more processes");
         assert_eq!(ran.response["signal"], "SIGTERM");
         assert_eq!(ending(&ran), [ASK, TERM, ASK]);
-        ran.is_prompt();
     }
 
     #[test]
@@ -1616,7 +1587,6 @@ mod podman {
             assert_eq!(ran.response["signal"], Value::Null, "{}", ran.response);
             assert_eq!(ending(&ran), [ASK, TERM]);
             ran.is_small();
-            ran.is_prompt();
             ran
         });
     }

@@ -42,7 +42,13 @@ case $base in *[!A-Za-z0-9/._-]*) base=/tmp ;; esac
 [ ${#base} -le 60 ] || base=/tmp
 command -v ssh >/dev/null || { echo "there is no program ssh: install OpenSSH's client" >&2; exit; }
 dir=$(mktemp -d "$base/dexec-XXXXXXXX") || exit
-echo "$dir"
+# Only a newer ssh has these options, and only its user can have set them.
+knows=
+if ssh -F none -G -o ForkAfterAuthentication=no -o StdinNull=no -o SessionType=none x >/dev/null 2>&1; then
+  knows=yes
+  set -- -o ForkAfterAuthentication=no -o StdinNull=no "$@"
+fi
+echo "$dir $knows"
 ssh -M -S "$dir/login" "$@" </dev/null &
 master=$!
 exec >/dev/null 2>&1
@@ -107,9 +113,24 @@ fi
 rm -rf "$dir"
 "#;
 
+/// What the user's configuration must not change: a login that goes to the background can't be ended, one that opens
+/// tunnels or runs commands of its own does more than is wanted, and the socket of a forwarding is for us.
+const SETTLED: [&str; 8] = [
+    "ClearAllForwardings=yes",
+    "ControlPersist=no",
+    "LogLevel=INFO",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "StreamLocalBindMask=0177",
+    "StreamLocalBindUnlink=no",
+    "Tunnel=no",
+];
+
 #[derive(Debug)]
 pub(super) struct Login {
     directory: PathBuf,
+    /// ssh has the options that a session must not take from the user's configuration.
+    knows_session_options: bool,
     has_forward: AtomicBool,
     /// Ends when ssh does.
     errors: JoinHandle<()>,
@@ -123,23 +144,23 @@ impl Login {
         command.args(["-c", LOGIN, "sh", "-N", "-T"]);
         // ssh takes whole seconds, and 0 for none; it spends none of them on a question for a passphrase.
         let seconds = connect_time.as_millis().div_ceil(1000).clamp(1, MOST_SECONDS);
-        for option in [
-            "ControlPersist=no",
-            "ClearAllForwardings=yes",
-            "LogLevel=INFO",
-            &format!("ConnectTimeout={seconds}"),
-            // As over tcp: a host that has vanished sends no sign.
-            "ServerAliveInterval=30",
-        ] {
+        let connect = format!("ConnectTimeout={seconds}");
+        // As over tcp: a host that has vanished sends no sign.
+        for option in SETTLED
+            .iter()
+            .copied()
+            .chain([connect.as_str(), "ServerAliveInterval=30"])
+        {
             command.args(["-o", option]);
         }
         command.args(target.args());
         // The child is left to itself: it ends when its input does.
         let (_, hold, stdout, stderr) = piped(&mut command)?;
         let mut errors = tokio::spawn(listen(stderr, words.clone()));
-        let directory = tokio::time::timeout(LOGIN_TIME, ready(stdout, &mut errors)).await??;
+        let (directory, knows_session_options) = tokio::time::timeout(LOGIN_TIME, ready(stdout, &mut errors)).await??;
         Ok(Self {
             directory,
+            knows_session_options,
             has_forward: AtomicBool::new(false),
             errors,
             _hold: hold,
@@ -150,8 +171,28 @@ impl Login {
         self.errors.is_finished()
     }
 
+    /// An ssh that uses this login for a session.
+    pub(super) fn session(&self) -> Command {
+        let mut command = self.command();
+        let newer: &[&str] = if self.knows_session_options {
+            &["ForkAfterAuthentication=no", "StdinNull=no", "SessionType=default"]
+        } else {
+            &[]
+        };
+        // Where the login can take no more sessions ssh makes another, and there is nobody to ask then.
+        for option in SETTLED
+            .iter()
+            .chain(&["BatchMode=yes", "ControlMaster=no"])
+            .chain(newer)
+        {
+            command.args(["-o", *option]);
+        }
+        command.arg("-T");
+        command
+    }
+
     /// An ssh that uses this login.
-    pub(super) fn command(&self) -> Command {
+    fn command(&self) -> Command {
         let mut command = ssh();
         command.arg("-S").arg(self.directory.join("login"));
         command
@@ -186,12 +227,13 @@ impl Login {
 }
 
 /// Waits until other ssh programs can use the login: its socket is there when the far end has let us in.
-async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> io::Result<PathBuf> {
+async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> io::Result<(PathBuf, bool)> {
     let mut lines = BufReader::new(stdout.take(LONGEST_LINE)).lines();
-    let Some(directory) = lines.next_line().await? else {
+    let line = lines.next_line().await?.unwrap_or_default();
+    let Some((directory, knows)) = line.split_once(' ') else {
         return Err(io::Error::other("no directory for it can be made in /tmp"));
     };
-    let directory = PathBuf::from(directory);
+    let (directory, knows) = (PathBuf::from(directory), !knows.is_empty());
     let came = async {
         while !has_socket(&directory) {
             tokio::time::sleep(READY_PAUSE).await;
@@ -201,7 +243,7 @@ async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> i
         () = came => {}
         _ = errors => return Err(io::Error::other("it ended without a word")),
     }
-    Ok(directory)
+    Ok((directory, knows))
 }
 
 fn has_socket(directory: &Path) -> bool {

@@ -250,17 +250,8 @@ impl Ssh {
 
     /// A session that runs a command.
     fn spawn(&self, login: &Login, run: &str) -> Result<Process, Error> {
-        let mut command = login.command();
-        // Where the login can take no more sessions ssh makes another, and there is nobody to ask then.
-        for option in [
-            "BatchMode=yes",
-            "ClearAllForwardings=yes",
-            "ControlMaster=no",
-            "RemoteCommand=none",
-        ] {
-            command.args(["-o", option]);
-        }
-        command.arg("-T").args(self.target.args()).arg(run);
+        let mut command = login.session();
+        command.args(self.target.args()).arg(run);
         Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))
     }
 

@@ -149,8 +149,10 @@ mod tests {
 
     #[track_caller]
     fn assert_found(first: &First, pid: u32, start: u64) {
-        let id = ProcessId { pid, start };
-        assert!(matches!(first, First::Found(first) if first.id == id), "{first:?}");
+        assert!(
+            matches!(first, First::Found(first) if first.id == id(pid, start)),
+            "{first:?}"
+        );
     }
 
     #[test]
@@ -162,8 +164,8 @@ mod tests {
         assert_eq!(by_both_numbers(&[vec!["700".to_owned()]], 700, &table), First::Unclear);
     }
 
-    fn id(pid: u32, start: u64) -> Option<ProcessId> {
-        Some(ProcessId { pid, start })
+    fn id(pid: u32, start: u64) -> ProcessId {
+        ProcessId { pid, start }
     }
 
     #[test]
@@ -183,9 +185,9 @@ mod tests {
             (13, 12, 13, 9200, "sleep"),
         ]);
         let found = by_order(&rows, (&inside, &inside), NOW).expect("it is a list");
-        assert_eq!(found[&710], id(7, 9000));
-        assert_eq!(found[&720], id(9, 9100));
-        assert_eq!(found[&730], id(12, 9200));
+        assert_eq!(found[&710], Some(id(7, 9000)));
+        assert_eq!(found[&720], Some(id(9, 9100)));
+        assert_eq!(found[&730], Some(id(12, 9200)));
         // It has a parent in the container, so it is no exec's first.
         assert_eq!(found[&740], None);
         assert!(!found.contains_key(&750));
