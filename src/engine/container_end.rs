@@ -61,23 +61,29 @@ impl Engine {
     }
 
     /// The error of a call or start that failed for a reason without a name, or the container's end where that is the
-    /// reason: a runtime that is interrupted by it says whatever it was doing.
-    pub(crate) async fn with_true_cause(&self, error: Error, container: &ContainerName) -> Error {
-        let kind = match error.kind() {
-            ErrorKind::ContainerNotRunning => ErrorKind::ContainerNotRunning,
-            ErrorKind::EngineError => match Box::pin(self.container_end(container)).await {
-                Some(ContainerEnd::Ended(_)) => ErrorKind::ContainerNotRunning,
-                _ => return error,
-            },
-            _ => return error,
+    /// reason: a runtime that is interrupted by it says whatever it was doing. The container is asked about by `container`
+    /// and called `name`.
+    pub(crate) async fn with_true_cause(&self, error: Error, container: &ContainerName, name: &ContainerName) -> Error {
+        let is_ended = match error.kind() {
+            ErrorKind::ContainerNotRunning => true,
+            ErrorKind::EngineError => {
+                matches!(
+                    Box::pin(self.container_end(container)).await,
+                    Some(ContainerEnd::Ended(_))
+                )
+            }
+            _ => false,
         };
+        if !is_ended {
+            return error;
+        }
         let docker_text = error.docker_text().to_owned();
         let error = if self.restarts(container).await {
-            Error::new(ErrorKind::ContainerRestarting, refusal::restarting(container.as_str()))
-        } else if error.kind() == kind {
-            return error;
+            Error::new(ErrorKind::ContainerRestarting, refusal::restarting(name.as_str()))
+        } else if error.kind() == ErrorKind::EngineError {
+            Error::new(ErrorKind::ContainerNotRunning, refusal::not_running(name.as_str()))
         } else {
-            Error::new(kind, refusal::not_running(container.as_str()))
+            return error;
         };
         error.with_docker_text(docker_text)
     }

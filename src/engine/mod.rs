@@ -472,8 +472,10 @@ impl Engine {
                 let hint = self.other_containers(container).await;
                 error.with_hint(&hint)
             }
-            ErrorKind::ContainerNotRunning => self.with_true_cause(error, container).await,
-            ErrorKind::EngineError if matches!(what, CREATE | START) => self.with_true_cause(error, container).await,
+            ErrorKind::ContainerNotRunning => self.with_true_cause(error, container, container).await,
+            ErrorKind::EngineError if matches!(what, CREATE | START) => {
+                self.with_true_cause(error, container, container).await
+            }
             _ => error,
         })
     }

@@ -139,7 +139,8 @@ impl Engine {
         };
         if let Some(words) = words {
             let error = start_failure(program, &words);
-            let error = self.with_true_cause(error, container.unwrap_or(&spec.container)).await;
+            let asked = container.unwrap_or(&spec.container);
+            let error = self.with_true_cause(error, asked, &spec.container).await;
             return End::NotStarted { code, error };
         }
         if code == KILLED
