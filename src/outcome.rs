@@ -32,11 +32,19 @@ pub enum End {
         /// The code, as the engine tells it.
         code: i64,
     },
-    /// The engine accepted it and the container's runtime could not start it.
+    /// It ran, and ended with this code, and the end of its output may be missing: the TLS connection was closed without
+    /// TLS's own end, so that it may have been cut on the way.
+    ExitedUnsealed {
+        /// The code, as the engine tells it.
+        code: i64,
+        /// Why the end of the output may be missing.
+        reason: String,
+    },
+    /// The engine accepted it and the container's runtime, or the kernel, could not start it.
     ///
-    /// The runtime's words are in the output: on standard output with Docker, on standard error with Podman.
+    /// The runtime's words are in the output: on standard error, but on standard output where Docker made no process.
     NotStarted {
-        /// The code that the engine gives for it: 125 to 128.
+        /// The code that the engine gives for it: 125 to 128, or 1 or 255 where the kernel did not execute the program.
         code: i64,
         /// Why.
         error: Error,
@@ -119,7 +127,10 @@ impl End {
     #[must_use]
     pub fn exit_code(&self) -> i64 {
         match self {
-            Self::Exited { code } | Self::NotStarted { code, .. } | Self::Lost { code, .. } => *code,
+            Self::Exited { code }
+            | Self::ExitedUnsealed { code, .. }
+            | Self::NotStarted { code, .. }
+            | Self::Lost { code, .. } => *code,
             Self::Detached { .. } => 0,
             // What docker answers with when its detach keys were typed.
             Self::Refused(_) | Self::Left { .. } => 1,
@@ -138,7 +149,7 @@ impl End {
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
-            Self::Exited { .. } | Self::Detached { .. } | Self::Left { .. } => None,
+            Self::Exited { .. } | Self::ExitedUnsealed { .. } | Self::Detached { .. } | Self::Left { .. } => None,
             Self::NotStarted { error, .. } | Self::Refused(error) | Self::Lost { error, .. } => Some(error),
             Self::Stopped { error, .. } => error.as_ref(),
         }
@@ -155,6 +166,7 @@ impl End {
             Self::Stopped {
                 orphaned: Some(reason), ..
             } => format!("The command may still be running in the container: {reason}"),
+            Self::ExitedUnsealed { reason, .. } => return Some(reason.clone()),
             _ => return error,
         };
         Some(match error {

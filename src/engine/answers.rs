@@ -63,6 +63,10 @@ impl State {
         self.status == "paused"
     }
 
+    pub(super) fn is_restarting(&self) -> bool {
+        self.status == "restarting"
+    }
+
     pub(super) fn is_running(&self) -> bool {
         matches!(self.status.as_str(), "running" | "paused")
     }

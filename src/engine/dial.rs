@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use crate::endpoint::{Address, Endpoint, Tls};
 use crate::error::{Error, ErrorKind};
 
+use super::refusal::WANTS_TLS;
 use super::socket::Socket;
 #[cfg(unix)]
 use super::ssh::{Ssh, Target};
@@ -84,6 +85,11 @@ impl Dialer {
         }
         match (self.endpoint.tls(), self.endpoint.address()) {
             (Some(tls), Address::Tcp { host, .. }) => tls::fault_of_answer(error, tls, host),
+            (None, Address::Tcp { host, port }) => {
+                let probing = async { Ok(tls::speaks_tls(tcp(host, *port).await?).await) };
+                let speaks_tls = self.within_time(probing).await.unwrap_or(false);
+                speaks_tls.then(|| Error::new(ErrorKind::Tls, format!("it {WANTS_TLS}")))
+            }
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
 mod answers;
+mod container_end;
 mod dial;
 mod info;
 mod refusal;
@@ -35,10 +36,11 @@ use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 use crate::terminal::TerminalSize;
 
+pub(crate) use container_end::ContainerEnd;
 pub use info::EngineInfo;
 use refusal::Refusal;
 pub(crate) use socket::Socket;
-pub(crate) use start_failure::{is_docker_start_failure, is_podman_start_failure, start_failure};
+pub(crate) use start_failure::{execute_failure, is_docker_start_failure, is_podman_start_failure, start_failure};
 use stops::Stops;
 pub(crate) use transport::Make;
 use transport::{Transport, TransportError};
@@ -55,6 +57,7 @@ const LONGEST_NAME: usize = 255;
 /// How many names of containers an error lists.
 const MOST_NAMES: usize = 10;
 
+const CREATE: &str = "create the command";
 const START: &str = "start the command";
 
 /// Detach keys for an engine that looks for some in what a terminal's user types, whether it is told to or not. dexec
@@ -221,7 +224,6 @@ impl Engine {
     }
 
     pub(crate) async fn create_exec(&self, spec: &Spec, attach_stdin: bool) -> Result<ExecId, Error> {
-        let what = "create the command";
         let attach = !spec.is_detached;
         let attach_stdin = attach && attach_stdin;
         let mut detach_keys = None;
@@ -249,7 +251,7 @@ impl Engine {
         let path = format!("/containers/{}/exec", spec.container);
         let created = self.post::<IdResponse>(&path, &config).await;
         let created = created.and_then(|created| ExecId::parse(created.id));
-        self.or_refused(what, created, &spec.container).await
+        self.or_refused(CREATE, created, &spec.container).await
     }
 
     /// Sets the size of a running command's terminal. Docker waits 10 s for one that does not run yet.
@@ -478,9 +480,9 @@ impl Engine {
                 let hint = self.other_containers(container).await;
                 error.with_hint(&hint)
             }
-            ErrorKind::ContainerNotRunning if self.make() == Make::Podman && self.restarts(container).await => {
-                Error::new(ErrorKind::ContainerRestarting, refusal::restarting(container.as_str()))
-                    .with_docker_text(error.docker_text())
+            ErrorKind::ContainerNotRunning => self.with_true_cause(error, container, container).await,
+            ErrorKind::EngineError if matches!(what, CREATE | START) => {
+                self.with_true_cause(error, container, container).await
             }
             _ => error,
         })
@@ -523,7 +525,10 @@ impl Engine {
         let Ok(before) = self.inspect_container(container).await else {
             return false;
         };
-        if !before.has_restart_policy() {
+        if before.state.is_restarting() {
+            return true;
+        }
+        if self.make() == Make::Docker || !before.has_restart_policy() {
             return false;
         }
         tokio::time::sleep(RESTART_TIME).await;

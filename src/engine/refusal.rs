@@ -7,12 +7,16 @@ use crate::error::{Error, ErrorKind, shown};
 use crate::request::ContainerName;
 
 use super::START;
-use super::start_failure::{hint, start_failure_kind};
+use super::start_failure::{hint, start_failure_kind, tells_container_end};
 use super::transport::TransportError;
 use super::unreachable::unreachable_error;
 
 /// How many characters of an engine's own words a message has.
 const LONGEST_WORDS: usize = 2000;
+
+/// What to say of a port at which TLS is spoken, and that was asked without.
+pub(super) const WANTS_TLS: &str = "speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to \
+                                    the directory of ca.pem, cert.pem and key.pem";
 
 /// Why a call did not succeed.
 #[derive(Debug)]
@@ -81,17 +85,25 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
         ErrorKind::AmbiguousContainer => {
             format!("more than one container's id begins with `{name}`: give more of it, or the name")
         }
-        ErrorKind::ContainerNotRunning => format!("the container `{name}` is not running: start it first"),
+        ErrorKind::ContainerNotRunning => not_running(name),
         ErrorKind::ContainerPaused => format!("the container `{name}` is paused: unpause it first"),
         ErrorKind::ContainerRestarting => restarting(name),
-        ErrorKind::NotAnEngine => format!(
-            "{address} answered with HTTP status {status}, and not as a container engine does, when asked to {what}. \
-             Check the address (-H, DOCKER_HOST)"
-        ),
-        ErrorKind::Tls => format!(
-            "{address} speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the directory \
-             of ca.pem, cert.pem and key.pem"
-        ),
+        // What is no engine has no words of an engine's.
+        ErrorKind::NotAnEngine => {
+            let redirects = if (300..400).contains(&status) {
+                " (a redirect)"
+            } else {
+                ""
+            };
+            return Error::new(
+                kind,
+                format!(
+                    "{address} answered with HTTP status {status}{redirects}, and not as a container engine does, when \
+                     asked to {what}. Check the address (-H, DOCKER_HOST)"
+                ),
+            );
+        }
+        ErrorKind::Tls => return Error::new(kind, format!("{address} {WANTS_TLS}")),
         _ => {
             let said = if message.is_empty() || message.starts_with('<') {
                 format!("HTTP status {status} without a reason")
@@ -115,6 +127,10 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
     Error::new(kind, text).with_docker_text(format!("Error response from daemon: {}", shown(message, LONGEST_WORDS)))
 }
 
+pub(super) fn not_running(name: &str) -> String {
+    format!("the container `{name}` is not running: start it first")
+}
+
 pub(super) fn restarting(name: &str) -> String {
     format!("the container `{name}` is restarting: wait until it runs; its logs say why it ends")
 }
@@ -129,7 +145,7 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     } else if says("http request to an https server") || says("plain http request was sent to https port") {
         // The words of Go's servers, as the engines are, and of nginx.
         ErrorKind::Tls
-    } else if message.starts_with('<') {
+    } else if message.starts_with('<') || is_foreign(status) {
         ErrorKind::NotAnEngine
     } else if says("multiple ids found") || says("more than one result for container") {
         ErrorKind::AmbiguousContainer
@@ -139,7 +155,7 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
         ErrorKind::ContainerPaused
     } else if says("is restarting") {
         ErrorKind::ContainerRestarting
-    } else if says("is not running")
+    } else if tells_container_end(&lower)
         || says("container state improper")
         || says("is exited")
         // A command that was created a moment ago is known as long as its container runs.
@@ -160,6 +176,12 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     } else {
         start_failure_kind(message)
     }
+}
+
+/// Whether no engine has such a status for a call that it knows: those of redirects, and of servers that know nothing of
+/// the call's method or protocol.
+fn is_foreign(status: u16) -> bool {
+    matches!(status, 300..=399 | 405 | 411 | 421 | 426 | 501 | 505)
 }
 
 /// A start that was sent and not answered may have started the command.
@@ -242,6 +264,17 @@ mod tests {
                 "authorization denied by plugin opa: no exec",
                 ErrorKind::RefusedByPolicy,
             ),
+            (301, "", ErrorKind::NotAnEngine),
+            (302, "Found", ErrorKind::NotAnEngine),
+            (405, "Method Not Allowed", ErrorKind::NotAnEngine),
+            (501, "Unsupported method ('POST')", ErrorKind::NotAnEngine),
+            (404, "{\"error\":\"not found\"}", ErrorKind::NotAnEngine),
+            (
+                500,
+                "cannot exec in a stopped state: unknown",
+                ErrorKind::ContainerNotRunning,
+            ),
+            (404, "task 12ab not found: not found", ErrorKind::ContainerNotRunning),
             (502, "<html>bad gateway</html>", ErrorKind::NotAnEngine),
             (400, "Client sent an HTTP request to an HTTPS server.", ErrorKind::Tls),
             (

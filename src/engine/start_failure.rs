@@ -14,8 +14,7 @@ pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
         ErrorKind::UserNotFound
     } else if says("chdir to") || says("cwd must be an absolute path") {
         ErrorKind::WorkdirNotFound
-    } else if says("is not running") || says("namespace path: lstat /proc/") {
-        // The container ended between the engine's look and the runtime's.
+    } else if tells_container_end(&lower) {
         ErrorKind::ContainerNotRunning
     } else if says("exceed maximum message size") || says("exceeds maximum message size") || says("resourceexhausted") {
         ErrorKind::InvalidRequest
@@ -36,13 +35,29 @@ pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
     }
 }
 
+/// Whether these words, in lower case, say that the container has ended, as it may between the engine's look and the
+/// runtime's. Others may come of that too, and of other causes: then the container's state has to be asked.
+pub(super) fn tells_container_end(words: &str) -> bool {
+    [
+        "is not running",
+        "in a stopped state",
+        "in a deleted state",
+        "stopped container",
+        "container that has stopped",
+        "namespace path: lstat /proc/",
+    ]
+    .iter()
+    .any(|phrase| words.contains(phrase))
+        || words.contains("task ") && words.contains(" not found")
+}
+
 /// What to do about it.
 pub(super) fn hint(kind: ErrorKind, text: &str) -> &'static str {
     match kind {
         ErrorKind::UserNotFound => {
             "Give a user that the container's /etc/passwd has, or a number (-u uid:gid, each below 2147483648)"
         }
-        ErrorKind::WorkdirNotFound => "Give a directory that exists in the container (-w)",
+        ErrorKind::WorkdirNotFound => "Give a directory that exists in the container and that the user may enter (-w)",
         ErrorKind::CommandNotExecutable => "Give a program: a file with an executable bit",
         ErrorKind::ContainerNotRunning => "The container ended meanwhile",
         ErrorKind::InvalidRequest if text.contains("environment variable") => {
@@ -55,22 +70,118 @@ pub(super) fn hint(kind: ErrorKind, text: &str) -> &'static str {
 /// The error for a command whose start failed with these words.
 pub(crate) fn start_failure(command: &str, text: &str) -> Error {
     let kind = start_failure_kind(text);
-    let command = command.escape_debug();
+    let shown_command = command.escape_debug();
     let cause = match kind {
-        ErrorKind::CommandNotFound if command.to_string().contains(' ') => format!(
-            "the command `{command}` is not in the container: give the program and each argument as words of their \
-             own, or a shell: sh -c '…'"
-        ),
-        ErrorKind::CommandNotFound => format!("the command `{command}` is not in the container"),
-        ErrorKind::CommandNotExecutable => format!("`{command}` is in the container and can't be executed"),
-        ErrorKind::WorkdirNotFound => "the working directory does not exist in the container".to_owned(),
+        ErrorKind::CommandNotFound => format!("the command `{shown_command}` is not in the container"),
+        ErrorKind::CommandNotExecutable => format!("`{shown_command}` is in the container and can't be executed"),
+        ErrorKind::WorkdirNotFound => format!("the working directory {}", workdir_fault(text)),
         ErrorKind::UserNotFound => "the user or group is not known in the container".to_owned(),
         _ => format!(
-            "the container's runtime could not start `{command}`: {}",
+            "the container's runtime could not start `{shown_command}`: {}",
             shown(text, 2000)
         ),
     };
-    Error::new(kind, cause).with_hint(hint(kind, text))
+    let hint = match kind {
+        ErrorKind::CommandNotFound => shell_hint(command),
+        _ => hint(kind, text),
+    };
+    Error::new(kind, cause).with_hint(hint)
+}
+
+fn workdir_fault(text: &str) -> &'static str {
+    let lower = text.to_lowercase();
+    if lower.contains("not a directory") {
+        "is no directory: it, or a part of its path, is a file in the container"
+    } else if lower.contains("permission denied") {
+        "may not be entered by the command's user"
+    } else if lower.contains("too many levels of symbolic links") {
+        "is a symbolic link that leads back to itself"
+    } else {
+        "does not exist in the container"
+    }
+}
+
+/// What to do where the command is no program and looks like something that a shell reads.
+fn shell_hint(command: &str) -> &'static str {
+    const SHELL_WORDS: &[&str] = &[
+        ".", "alias", "bind", "builtin", "case", "declare", "do", "eval", "exec", "exit", "export", "for", "function",
+        "if", "jobs", "let", "local", "popd", "pushd", "read", "readonly", "set", "shopt", "source", "trap", "type",
+        "typeset", "ulimit", "umask", "unalias", "unset", "until", "wait", "while",
+    ];
+    const SHELL_CHARACTERS: &[char] = &[
+        '$', '*', '?', ';', '|', '&', '<', '>', '`', '(', ')', '{', '}', '\'', '"', '\\', '#', '!', '[', ']',
+    ];
+    let is_assignment = command.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty()
+            && !name.starts_with(|first: char| first.is_ascii_digit())
+            && name
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || character == '_')
+    });
+    if is_assignment {
+        "It is no variable for the command, as no shell reads it: give variables with -e NAME=value before the \
+         container, or use a shell: sh -c '…'"
+    } else if command == "cd" {
+        "It is a word of the shell, and no shell reads it: give the directory with -w before the container, or use a \
+         shell: sh -c 'cd … && …'"
+    } else if command.contains(char::is_whitespace) {
+        "Give the program and each argument as words of their own, or use a shell: sh -c '…'"
+    } else if SHELL_WORDS.contains(&command) {
+        "It is a word of the shell, and no shell reads it: use one: sh -c '…'"
+    } else if command.starts_with('~') || command.contains(SHELL_CHARACTERS) {
+        "No shell reads the command, so that nothing in it is replaced: give it as it is in the container, or use a \
+         shell: sh -c '…'"
+    } else {
+        ""
+    }
+}
+
+/// The error for a command that the kernel did not execute, where these words are the runtime's own: it tells that on
+/// the command's standard error, and gives an exit code as if the command had ended.
+///
+/// There is no sure sign. So this is a best judgement: one line, in the runtime's wording, that names this command.
+pub(crate) fn execute_failure(command: &str, stderr: &str) -> Option<Error> {
+    let line = stderr.trim_end_matches(['\r', '\n']);
+    let (path, reason) = executed_by_crun(line).or_else(|| executed_by_runc(line))?;
+    let is_named = path == command || !command.contains('/') && path.rsplit('/').next() == Some(command);
+    if !is_named || line.contains(['\n', '\r']) {
+        return None;
+    }
+    let cause = match reason.to_lowercase().as_str() {
+        "no such file or directory" => {
+            "what its first line (`#!`) names as its interpreter, or the loader that it is linked to, is not there. In \
+             a script, line ends of Windows (CRLF) do that too: take them away (sed -i 's/\\r$//')"
+        }
+        "exec format error" => {
+            "it is neither a program for this machine's architecture nor a script whose first line names its \
+             interpreter (`#!/bin/sh`)"
+        }
+        "permission denied" => {
+            "it, or the interpreter that its first line (`#!`) names, is no executable file for this user, or its file \
+             system is mounted noexec"
+        }
+        "text file busy" => "it is open for writing: close it first",
+        "argument list too long" => "its arguments and environment are longer than the kernel takes",
+        _ => reason,
+    };
+    Some(Error::new(
+        ErrorKind::CommandNotExecutable,
+        format!(
+            "`{}` is in the container and can't be executed: {}",
+            command.escape_debug(),
+            shown(cause, 2000)
+        ),
+    ))
+}
+
+/// `exec PATH: REASON`
+fn executed_by_runc(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("exec ")?.rsplit_once(": ")
+}
+
+/// ``exec container process `PATH`: REASON``
+fn executed_by_crun(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("exec container process `")?.rsplit_once("`: ")
 }
 
 /// Whether Podman's standard error is that of a failed start.
@@ -135,6 +246,35 @@ mod tests {
                 ErrorKind::WorkdirNotFound,
             ),
             (
+                "cannot exec in a stopped state: unknown".to_owned(),
+                ErrorKind::ContainerNotRunning,
+            ),
+            (
+                "cannot exec in a deleted state: unknown".to_owned(),
+                ErrorKind::ContainerNotRunning,
+            ),
+            (
+                "OCI runtime exec failed: exec failed: cannot exec in a stopped container: unknown".to_owned(),
+                ErrorKind::ContainerNotRunning,
+            ),
+            (
+                "OCI runtime exec failed: exec failed: cannot exec a container that has stopped: unknown".to_owned(),
+                ErrorKind::ContainerNotRunning,
+            ),
+            (
+                "task 0123456789ab not found: not found".to_owned(),
+                ErrorKind::ContainerNotRunning,
+            ),
+            // The container's state has to be asked.
+            (
+                format!("{oci}error executing setns process: exit status 1: unknown"),
+                ErrorKind::EngineError,
+            ),
+            (
+                format!("{oci}read init-p: connection reset by peer: unknown"),
+                ErrorKind::EngineError,
+            ),
+            (
                 "Error: crun: chdir to `/nope`: No such file or directory: OCI runtime attempted to invoke a command \
                  that was not found"
                     .to_owned(),
@@ -181,6 +321,74 @@ mod tests {
             "Error: crun: x\nmine\n",
         ] {
             assert!(!is_podman_start_failure(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_the_kernel_refuses_is_told() {
+        for (command, stderr, words) in [
+            ("/srv/a", "exec /srv/a: no such file or directory\n", "CRLF"),
+            ("a", "exec /srv/a: no such file or directory\n", "interpreter"),
+            ("./a", "exec ./a: exec format error\r\n", "architecture"),
+            ("/srv/a", "exec /srv/a: permission denied", "noexec"),
+            (
+                "/srv/a",
+                "exec container process `/srv/a`: Exec format error\n",
+                "architecture",
+            ),
+            ("/srv/a", "exec /srv/a: invalid argument\n", "invalid argument"),
+        ] {
+            let error = execute_failure(command, stderr).map(|error| (error.kind(), error.to_string()));
+            let is_told = matches!(&error, Some((ErrorKind::CommandNotExecutable, message)) if message.contains(words));
+            assert!(is_told, "{error:?}");
+        }
+        for stderr in [
+            "",
+            "exec /srv/b: exec format error\n",
+            "exec /srv/a: exec format error\nmore\n",
+            "more\nexec /srv/a: exec format error\n",
+            "sh: exec: line 1: /srv/a: not found\n",
+        ] {
+            assert!(execute_failure("/srv/a", stderr).is_none(), "{stderr:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_would_read_is_told() {
+        let text = "exec: \"x\": executable file not found in $PATH";
+        for (command, words) in [
+            ("FOO=1", "-e NAME=value"),
+            ("cd", "-w before"),
+            ("~/x", "sh -c"),
+            ("$HOME/x", "sh -c"),
+            ("export", "word of the shell"),
+            ("source", "word of the shell"),
+            ("alias", "word of the shell"),
+            ("ls;pwd", "sh -c"),
+            ("ls -la", "words of their own"),
+        ] {
+            let error = start_failure(command, text).to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        for command in ["nosuch", "/bin/nosuch", "a-b.c", "1=2", "g++"] {
+            let error = start_failure(command, text).to_string();
+            assert!(!error.contains("shell"), "{error}");
+        }
+    }
+
+    #[test]
+    fn why_a_working_directory_cannot_be_used_is_told() {
+        for (reason, words) in [
+            ("no such file or directory", "does not exist"),
+            ("not a directory", "is no directory"),
+            ("Permission denied", "may not be entered"),
+        ] {
+            let error = start_failure(
+                "true",
+                &format!("chdir to cwd (\"/a\") set in config.json failed: {reason}"),
+            );
+            assert_eq!(error.kind(), ErrorKind::WorkdirNotFound);
+            assert!(error.to_string().contains(words), "{error}");
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::{
-    ContainerState, Engine, ExecId, ExecState, Make, is_docker_start_failure, is_podman_start_failure, start_failure,
+    ContainerEnd, Engine, ExecId, ExecState, Make, execute_failure, is_docker_start_failure, is_podman_start_failure,
+    start_failure,
 };
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{End, LOST};
@@ -20,16 +21,6 @@ const KILLED: i64 = 137;
 
 /// How long a command may still be called running after its output has ended.
 const SETTLING_TIME: Duration = Duration::from_secs(5);
-
-/// When to look again for the end of a container that ended together with a command: Podman was seen to call it
-/// running for more than 400 ms.
-const CONTAINER_LOOKS: [Duration; 5] = [
-    Duration::ZERO,
-    Duration::from_millis(100),
-    Duration::from_millis(300),
-    Duration::from_millis(600),
-    Duration::from_secs(1),
-];
 
 impl Engine {
     /// The end of a command whose output has ended, or broke.
@@ -46,6 +37,21 @@ impl Engine {
                 "the output ended while the command runs on: the engine was restarted or cut the connection",
                 true,
             ),
+            (
+                Ok(Some(ExecState {
+                    exit_code: Some(code),
+                    pid,
+                    container,
+                    ..
+                })),
+                Err(fault @ Break::Unsealed(_)),
+            ) => match self.ended(spec, container.as_ref(), (code, pid.is_some()), seen).await {
+                End::Exited { code } => End::ExitedUnsealed {
+                    code,
+                    reason: format!("{fault}: the end of the output may be missing"),
+                },
+                end => end,
+            },
             (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
             (Ok(Some(ExecState { exit_code: None, .. })), Ok(())) => {
                 lost("the engine does not tell the exit code", false)
@@ -114,6 +120,12 @@ impl Engine {
             let error = Error::new(kind, stderr.trim().to_owned());
             return End::NotStarted { code, error };
         }
+        if let 1 | 126 | 127 | 255 = code
+            && is_stderr_alone
+            && let Some(error) = execute_failure(program, &stderr)
+        {
+            return End::NotStarted { code, error };
+        }
         let stdout = String::from_utf8_lossy(&seen.stdout);
         // Podman forgets the process of every command that has ended, so that its words have to do.
         let by_words = (125..=127).contains(&code) && is_stderr_alone && is_podman_start_failure(&stderr);
@@ -127,6 +139,8 @@ impl Engine {
         };
         if let Some(words) = words {
             let error = start_failure(program, &words);
+            let asked = container.unwrap_or(&spec.container);
+            let error = self.with_true_cause(error, asked, &spec.container).await;
             return End::NotStarted { code, error };
         }
         if code == KILLED
@@ -136,31 +150,6 @@ impl Engine {
         }
         End::Exited { code }
     }
-
-    /// What became of a container; `None` when that can't be known.
-    async fn container_end(&self, container: &ContainerName) -> Option<ContainerEnd> {
-        let looks = if self.make() == Make::Docker {
-            &CONTAINER_LOOKS[..2]
-        } else {
-            &CONTAINER_LOOKS
-        };
-        for pause in looks {
-            tokio::time::sleep(*pause).await;
-            match self.container_state(container).await {
-                Ok(ContainerState::Running | ContainerState::Paused) => {}
-                Ok(ContainerState::NotRunning) => return Some(ContainerEnd::Ended("stopped")),
-                Ok(ContainerState::Gone) => return Some(ContainerEnd::Ended("was removed")),
-                Err(_) => return None,
-            }
-        }
-        Some(ContainerEnd::Runs)
-    }
-}
-
-enum ContainerEnd {
-    /// What happened to it.
-    Ended(&'static str),
-    Runs,
 }
 
 pub(super) fn lost(reason: &str, may_run: bool) -> End {

@@ -81,7 +81,7 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
     let (stdout, stderr) = capture.finish();
     match end {
         End::Exited { code: 0 } => Ok(String::from_utf8_lossy(&stdout.into_bytes()).into_owned()),
-        End::Exited { .. } => {
+        End::Exited { .. } | End::ExitedUnsealed { .. } => {
             let stderr = stderr.into_bytes();
             Err(unsupported(spec, first_line(&String::from_utf8_lossy(&stderr))))
         }

@@ -62,6 +62,9 @@ pub(crate) enum Finish {
 pub(crate) enum Break {
     #[error("{0}")]
     Read(#[source] io::Error),
+    /// TLS, behind a whole frame: nobody can tell the end that the engine meant from one that was made on the way.
+    #[error("the connection was closed without TLS's own end (close_notify)")]
+    Unsealed(#[source] io::Error),
     #[error("the stream ended in the middle of a frame")]
     CutFrame,
     #[error("{0}")]
@@ -132,6 +135,13 @@ pub(crate) async fn pump<O: Output>(
                 // An engine that closes the connection before it has read all of our input resets it.
                 Err(error) if takes_input && is_reset(&error) && decoder.is_whole(&bytes) => {
                     return Ok(Finish::Ended);
+                }
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(if decoder.is_whole(&bytes) {
+                        Break::Unsealed(error)
+                    } else {
+                        Break::CutFrame
+                    });
                 }
                 Err(error) => return Err(Break::Read(error)),
             }

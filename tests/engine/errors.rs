@@ -107,8 +107,10 @@ fn a_restarting_container_is_told() {
         assert!(kind.is_none_or(|kind| kinds.contains(&kind)), "{response}");
         assert!(std::time::Instant::now() < deadline, "never seen restarting");
     };
-    assert_eq!(told["exitCode"], 1, "{told}");
-    assert!(message(&told).contains("wait until it runs"), "{told}");
+    // The engine refused, or the runtime could not start the command.
+    assert!(matches!(told["exitCode"].as_i64(), Some(1 | 125..=128)), "{told}");
+    let words = format!("`{}` is restarting: wait until it runs", container.name);
+    assert!(message(&told).contains(&words), "{told}");
 }
 
 #[test]
@@ -142,6 +144,78 @@ fn a_command_that_is_no_program_is_told() {
             (&126.into(), &"commandNotExecutable".into(), &"".into()),
             "{response}"
         );
+    }
+}
+
+#[test]
+fn a_program_that_the_kernel_does_not_execute_is_told() {
+    let container = Container::start("kernel", &["sleep", "1000"]);
+    for (name, contents, words) in [
+        ("crlf", "#!/bin/sh\\r\\necho hi\\r\\n", "CRLF"),
+        ("interpreter", "#!/nosuch/python\\n", "interpreter"),
+        ("bare", "echo hi\\n", "architecture"),
+        (
+            "arm",
+            "\\177ELF\\002\\001\\001\\0\\0\\0\\0\\0\\0\\0\\0\\0\\002\\0\\267\\0",
+            "architecture",
+        ),
+        ("data", "#!/etc/not-executable\\n", "no executable file"),
+    ] {
+        let make = format!("printf '{contents}' >/srv/{name}; chmod 755 /srv/{name}");
+        assert_eq!(dexec([&container.name, "sh", "-c", &make]).run().code, 0);
+        let path = format!("/srv/{name}");
+        for run in [
+            dexec([&container.name, &path]),
+            dexec(["-e", "PATH=/srv:/bin", &container.name, name]),
+        ] {
+            let response = run.response();
+            assert_eq!(response["errorKind"], "commandNotExecutable", "{response}");
+            assert!(message(&response).contains(words), "{response}");
+            assert_ne!(
+                (&response["exitCode"], &response["stderr"]),
+                (&0.into(), &"".into()),
+                "{response}"
+            );
+        }
+        // A command's own words are its own.
+        let script = format!("echo 'exec {path}: exec format error' >&2; exit 1");
+        let response = dexec([&container.name, "sh", "-c", &script]).response();
+        assert_eq!(
+            (&response["exitCode"], response.get("errorKind")),
+            (&1.into(), None),
+            "{response}"
+        );
+    }
+}
+
+#[test]
+fn a_container_that_has_just_ended_is_told() {
+    for round in 0..8 {
+        let container = Container::start("just-ended", &["sleep", &format!("0.{round}5")]);
+        loop {
+            let response = dexec([&container.name, "true"]).response();
+            match response["errorKind"].as_str() {
+                None => {}
+                // It ended while the command ran, or before.
+                Some("containerNotRunning" | "containerStopped") => break,
+                Some(_) => panic!("{response}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_a_shell_would_read_is_told() {
+    for (command, words) in [
+        (&["FOO=1", "ls"][..], "-e NAME=value"),
+        (&["cd", "/tmp"], "-w"),
+        (&["~/x"], "sh -c"),
+        (&["export", "A=1"], "sh -c"),
+        (&["$HOME/x"], "sh -c"),
+    ] {
+        let response = dexec(["dexec-shell"]).args(command).response();
+        assert_eq!(response["errorKind"], "commandNotFound", "{response}");
+        assert!(message(&response).contains(words), "{response}");
     }
 }
 

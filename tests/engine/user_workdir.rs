@@ -96,3 +96,16 @@ fn privileges_are_passed_on() {
     );
     assert_eq!(capabilities(&["--privileged=false"]).0, plain);
 }
+
+#[test]
+fn a_file_as_the_working_directory_is_told() {
+    for directory in ["/etc/passwd", "/etc/passwd/below"] {
+        let response = dexec(["-w", directory, "dexec-shell", "true"]).response();
+        assert_eq!(response["errorKind"], "workdirNotFound", "{response}");
+        let message = response["message"].as_str().expect("there is a message");
+        assert!(
+            message.contains("is no directory") && !message.contains("does not exist"),
+            "{message}"
+        );
+    }
+}

@@ -270,3 +270,176 @@ fn the_good_path_makes_three_requests() {
     assert_eq!(fake.requests().len(), 3, "{:?}", fake.requests());
     assert!(fake.connections() <= 2);
 }
+
+/// An answer of an engine that says which it is.
+fn from(server: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\nServer: {server}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+const EXITED: &str = "{\"State\":{\"Status\":\"exited\"}}";
+const RUNNING: &str = "{\"State\":{\"Status\":\"running\"}}";
+
+#[test]
+fn a_start_that_fails_as_its_container_ends_is_told() {
+    let oci = "OCI runtime exec failed: exec failed: ";
+    let podman = "\nError: read unixpacket @->/proc/self/fd/14/attach: read: connection reset by peer\n";
+    let docker = ("Docker/20.10.24 (linux)", 1, "126");
+    let libpod = ("Libpod/4.3.1 (linux)", 2, "125");
+    for ((server, stream_of_words, code), words, is_sure) in [
+        (docker, "cannot exec in a stopped state: unknown\r\n".to_owned(), true),
+        (docker, "cannot exec in a deleted state: unknown\r\n".to_owned(), true),
+        (
+            docker,
+            format!("{oci}cannot exec in a stopped container: unknown\r\n"),
+            true,
+        ),
+        (docker, "task 0123456789ab not found: not found\r\n".to_owned(), true),
+        (
+            docker,
+            format!(
+                "{oci}unable to start container process: error executing setns process: exit status 1: unknown\r\n"
+            ),
+            false,
+        ),
+        (
+            docker,
+            format!("{oci}unable to start container process: read init-p: connection reset by peer: unknown\r\n"),
+            false,
+        ),
+        (
+            docker,
+            format!("{oci}unable to start container process: write init-p: broken pipe: unknown\r\n"),
+            false,
+        ),
+        (
+            libpod,
+            format!("Error: runc: exec failed: cannot exec in a stopped container: OCI runtime error{podman}"),
+            true,
+        ),
+        (
+            libpod,
+            format!(
+                "Error: runc: exec failed: unable to start container process: error executing setns process: exit status 1: OCI runtime error{podman}"
+            ),
+            false,
+        ),
+    ] {
+        for container in [EXITED, RUNNING] {
+            let has_pid = if code == "126" { 0 } else { 7 };
+            let inspect = format!("{{\"Running\":false,\"ExitCode\":{code},\"Pid\":{has_pid}}}");
+            let response = run(Script {
+                start: stream(&[frame(stream_of_words, words.as_bytes())]).into(),
+                inspect: from(server, &inspect).into(),
+                container: from(server, container).into(),
+                top: from(server, "{\"Processes\":[[\"1\",\"S\"]],\"Titles\":[\"PID\",\"STATE\"]}").into(),
+                ..Script::default()
+            });
+            let kind = if is_sure || container == EXITED {
+                "containerNotRunning"
+            } else {
+                "engineError"
+            };
+            assert_eq!(response["errorKind"], kind, "{response}");
+            assert_eq!(response["stderr"], words.trim_end(), "{response}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_fails_as_its_container_ends_is_told() {
+    for (words, is_sure) in [
+        ("cannot exec in a stopped state: unknown", true),
+        ("task 0123456789ab not found: not found", true),
+        ("read init-p: connection reset by peer: unknown", false),
+        ("words that nobody has seen yet", false),
+    ] {
+        for container in [EXITED, RUNNING] {
+            let refusal = || answer("500 Oops", &format!("{{\"message\":\"{words}\"}}")).into();
+            for script in [
+                Script {
+                    create: refusal(),
+                    ..Script::default()
+                },
+                Script {
+                    start: refusal(),
+                    ..Script::default()
+                },
+            ] {
+                let response = run(Script {
+                    container: answer("200 OK", container).into(),
+                    ..script
+                });
+                let kind = if is_sure || container == EXITED {
+                    "containerNotRunning"
+                } else {
+                    "engineError"
+                };
+                assert_eq!(
+                    (&response["exitCode"], &response["errorKind"]),
+                    (&1.into(), &kind.into()),
+                    "{response}"
+                );
+                assert_eq!(
+                    response["stderr"],
+                    format!("Error response from daemon: {words}"),
+                    "{response}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn podman_s_list_of_processes_tells_that_a_container_runs() {
+    let server = "Libpod/4.3.1 (linux)";
+    for (processes, looks) in [("[[\"1\",\"S\"]]", 2), ("[]", 5), ("[[\"1\",\"Z\"]]", 5)] {
+        let top = format!("{{\"Processes\":{processes},\"Titles\":[\"PID\",\"STATE\"]}}");
+        let fake = Fake::start(Script {
+            inspect: from(server, "{\"Running\":false,\"ExitCode\":137,\"Pid\":7}").into(),
+            container: from(server, RUNNING).into(),
+            top: from(server, &top).into(),
+            ..Script::default()
+        });
+        let response = dexec(["-H", &fake.host, "web", "true"]).response();
+        assert_eq!(
+            (&response["exitCode"], response.get("errorKind")),
+            (&137.into(), None),
+            "{response}"
+        );
+        let requests = fake.requests();
+        let is_look = |request: &&String| request.contains("/containers/web/json");
+        assert_eq!(requests.iter().filter(is_look).count(), looks, "{requests:?}");
+    }
+}
+
+#[test]
+fn what_answers_as_a_web_server_does_is_no_engine() {
+    for create in [
+        answer("200 OK", "<!DOCTYPE html><html></html>"),
+        answer("500 Oops", "\n <html><h1>it broke</h1></html>"),
+        answer("405 Method Not Allowed", "{\"detail\":\"Method Not Allowed\"}"),
+        answer("501 Unsupported method ('POST')", "<!DOCTYPE HTML>"),
+        b"HTTP/1.1 301 Moved\r\nLocation: https://example.test/?token=secret\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 5\r\n\r\nFound".to_vec(),
+    ] {
+        let response = run(Script {
+            create: create.into(),
+            ..Script::default()
+        });
+        assert_eq!(
+            (&response["exitCode"], &response["errorKind"]),
+            (&1.into(), &"notAnEngine".into()),
+            "{response}"
+        );
+        assert_eq!(response["stderr"], response["message"], "{response}");
+        let shown = response.to_string();
+        assert!(
+            !shown.contains("daemon") && !shown.contains('<') && !shown.contains("secret"),
+            "{shown}"
+        );
+    }
+}

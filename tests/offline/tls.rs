@@ -12,7 +12,7 @@ use rcgen::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fake::{Fake, Script};
+use crate::fake::{Fake, Script, frame, json as json_answer, stream};
 use crate::support::{Run, assert_response, dexec};
 use crate::tls_server::{Identity, Server, TLS_1_2, TLS_1_3, expired, files, new_key, only_for};
 
@@ -300,4 +300,91 @@ fn a_port_with_tls_that_is_asked_without_is_told() {
         ..Script::default()
     });
     refused(dexec(["-H", &fake.host, "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+}
+
+#[test]
+fn a_server_with_tls_that_is_asked_without_is_told() {
+    let ca = Identity::authority("ca", &[]);
+    for versions in [TLS_1_2, TLS_1_3] {
+        let server = Server::start_with(&ca.issue(plain), None, versions);
+        let response = refused(dexec(["-H", &server.host(), "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+        assert_eq!(response["stderr"], response["message"], "{response}");
+        assert!(server.engine.requests().is_empty(), "{:?}", server.engine.requests());
+    }
+}
+
+#[test]
+fn a_connection_without_tls_s_own_end_has_the_command_s_code() {
+    let ca = Identity::authority("ca", &[]);
+    let files = files(&ca, None);
+    let ended = |code: i64| {
+        json_answer(
+            "200 OK",
+            &format!("{{\"Running\":false,\"ExitCode\":{code},\"Pid\":7}}"),
+        )
+    };
+    for code in [0, 3] {
+        let run = |mode: &str| {
+            let script = Script {
+                inspect: ended(code).into(),
+                ..Script::default()
+            };
+            let server = Server::start_unsealed(&ca.issue(plain), script);
+            server.run(VERIFY, &files).env("DEXEC_OUTPUT", mode).run()
+        };
+        let mut response = run("json").response();
+        let message = response.as_object_mut().expect("it is an object").remove("message");
+        let message = message
+            .as_ref()
+            .and_then(Value::as_str)
+            .expect("there is a message")
+            .to_owned();
+        assert!(
+            message.contains("close_notify") && message.contains("may be missing"),
+            "{message}"
+        );
+        assert_response(
+            &response,
+            json!({ "exitCode": code, "stdout": "x", "stderr": "", "success": code == 0 }),
+        );
+        let raw = run("raw");
+        assert_eq!(i64::from(raw.code), code);
+        assert_eq!(
+            (raw.stdout_text(), raw.stderr_text()),
+            ("x".to_owned(), format!("dexec: {message}\n"))
+        );
+        let events = run("events");
+        let last: Value =
+            serde_json::from_str(events.stdout_text().lines().last().expect("there is a line")).expect("it is JSON");
+        assert_eq!(
+            last,
+            json!({ "exitCode": code, "success": code == 0, "message": message })
+        );
+    }
+}
+
+#[test]
+fn a_connection_without_tls_s_own_end_is_lost_where_more_is_missing() {
+    let ca = Identity::authority("ca", &[]);
+    let mut cut = frame(1, b"whole");
+    cut.truncate(10);
+    let running = json_answer("200 OK", "{\"Running\":true,\"ExitCode\":null,\"Pid\":7}");
+    for script in [
+        Script {
+            start: stream(&[cut]).into(),
+            ..Script::default()
+        },
+        Script {
+            inspect: running.into(),
+            ..Script::default()
+        },
+    ] {
+        let server = Server::start_unsealed(&ca.issue(plain), script);
+        let response = server.run(VERIFY, &files(&ca, None)).response();
+        assert_eq!(
+            (&response["exitCode"], &response["errorKind"]),
+            (&json!(255), &json!("connectionLost")),
+            "{response}"
+        );
+    }
 }

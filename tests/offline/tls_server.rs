@@ -10,6 +10,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, SanType, SignatureAlgorithm,
 };
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -21,6 +22,8 @@ use crate::support::{Run, dexec};
 
 pub const TLS_1_2: &[&SupportedProtocolVersion] = &[&version::TLS12];
 pub const TLS_1_3: &[&SupportedProtocolVersion] = &[&version::TLS13];
+
+type TlsStream = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
 
 /// A certificate and its key.
 pub struct Identity {
@@ -124,11 +127,32 @@ impl Server {
         Self::start_with(identity, None, &[&version::TLS12, &version::TLS13])
     }
 
+    /// One that closes each connection without TLS's own end when its engine, which follows this script, has closed it.
+    pub fn start_unsealed(identity: &Identity, script: Script) -> Self {
+        Self::start_over(
+            identity,
+            None,
+            &[&version::TLS12, &version::TLS13],
+            script,
+            relay_unsealed,
+        )
+    }
+
     /// One that wants a client certificate which `clients` has signed.
     pub fn start_with(
         identity: &Identity,
         clients: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        Self::start_over(identity, clients, versions, Script::default(), relay)
+    }
+
+    fn start_over<F: Future<Output = ()> + 'static>(
+        identity: &Identity,
+        clients: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+        script: Script,
+        relay: fn(TcpStream, TlsAcceptor, String) -> F,
     ) -> Self {
         let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -147,12 +171,17 @@ impl Server {
             .with_single_cert(vec![identity.certificate.der().clone()], key)
             .expect("the key fits");
 
-        let engine = Fake::start(Script::default());
+        let engine = Fake::start(script);
         let path = engine.host.strip_prefix("unix://").expect("it is a socket").to_owned();
         let listener = TcpListener::bind("localhost:0").expect("it can be listened to");
         let port = listener.local_addr().expect("it has an address").port();
-        thread::spawn(move || serve(&listener, &Arc::new(config).into(), &path));
+        thread::spawn(move || serve(&listener, &Arc::new(config).into(), &path, relay));
         Self { engine, port }
+    }
+
+    /// The address at which it is asked without TLS.
+    pub fn host(&self) -> String {
+        format!("tcp://localhost:{}", self.port)
     }
 
     /// `dexec`, with what docker's variables say of TLS.
@@ -168,7 +197,12 @@ impl Server {
     }
 }
 
-fn serve(listener: &TcpListener, acceptor: &TlsAcceptor, path: &str) {
+fn serve<F: Future<Output = ()> + 'static>(
+    listener: &TcpListener,
+    acceptor: &TlsAcceptor,
+    path: &str,
+    relay: fn(TcpStream, TlsAcceptor, String) -> F,
+) {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -181,15 +215,34 @@ fn serve(listener: &TcpListener, acceptor: &TlsAcceptor, path: &str) {
     }
 }
 
-/// A client that is refused, or goes, is no fault of the server.
-async fn relay(client: TcpStream, acceptor: TlsAcceptor, path: String) {
+/// Both ends; `None` where the client is refused, or goes, which is no fault of the server.
+async fn ends(client: TcpStream, acceptor: TlsAcceptor, path: String) -> Option<(TlsStream, UnixStream)> {
     client.set_nonblocking(true).expect("it can be set");
     let client = tokio::net::TcpStream::from_std(client).expect("it can be waited for");
-    let Ok(mut client) = acceptor.accept(client).await else {
+    let client = acceptor.accept(client).await.ok()?;
+    Some((client, UnixStream::connect(path).await.expect("the engine answers")))
+}
+
+async fn relay(client: TcpStream, acceptor: TlsAcceptor, path: String) {
+    if let Some((mut client, mut engine)) = ends(client, acceptor, path).await {
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
+    }
+}
+
+async fn relay_unsealed(client: TcpStream, acceptor: TlsAcceptor, path: String) {
+    let Some((client, engine)) = ends(client, acceptor, path).await else {
         return;
     };
-    let mut engine = UnixStream::connect(path).await.expect("the engine answers");
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut engine).await;
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_engine, mut to_engine) = engine.into_split();
+    tokio::select! {
+        _ = tokio::io::copy(&mut from_engine, &mut to_client) => {}
+        () = async {
+            let _ = tokio::io::copy(&mut from_client, &mut to_engine).await;
+            std::future::pending::<()>().await;
+        } => {}
+    }
+    let _ = to_client.flush().await;
 }
 
 /// A directory as `DOCKER_CERT_PATH` names it.

@@ -147,6 +147,7 @@ pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
         return written;
     }
     match end {
+        End::ExitedUnsealed { reason, .. } => eprint_line(&format!("dexec: {reason}")),
         End::Left { .. } => eprint_line("read escape sequence"),
         End::Refused(error) => eprint_line(error.docker_text()),
         End::Lost { error, .. } if error.kind() == ErrorKind::ConnectionLost => eprint_line(&error.to_string()),
@@ -163,7 +164,7 @@ fn last_words(end: &End) -> Option<String> {
             cause: StopCause::Timeout,
             ..
         } => Some("the time of --timeout was over. The command was stopped".to_owned()),
-        End::Stopped { .. } | End::Lost { .. } => end.message(),
+        End::Stopped { .. } | End::Lost { .. } | End::ExitedUnsealed { .. } => end.message(),
         _ => None,
     }
 }

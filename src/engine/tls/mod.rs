@@ -15,7 +15,7 @@ use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, Error as Rustls, RootCertStore};
 
 use crate::endpoint::{Pem, Tls};
 use crate::error::{Error, ErrorKind};
@@ -33,6 +33,22 @@ pub(super) async fn handshake(
 ) -> Result<TlsStream<TcpStream>, Error> {
     let connected = connector.connect(server_name(host)?, stream).await;
     connected.map_err(|error| fault::of_handshake(error, tls, host))
+}
+
+/// Whether TLS is what is spoken at the other end. Nothing of ours is told there, and nothing is asked of its certificate.
+pub(super) async fn speaks_tls(stream: TcpStream) -> bool {
+    let anybody = Tls {
+        ca: None,
+        identity: None,
+        verify: false,
+    };
+    let (Ok(connector), Ok(name)) = (connector(&anybody), server_name("localhost")) else {
+        return false;
+    };
+    match connector.connect(name, stream).await {
+        Ok(_) => true,
+        Err(error) => inner(&error).is_some_and(|error| !matches!(error, Rustls::InvalidMessage(_))),
+    }
 }
 
 /// The name that the server's certificate has to be for. The zone of an IPv6 address is this machine's own affair.
