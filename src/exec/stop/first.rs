@@ -199,7 +199,7 @@ mod tests {
         let inside = table(&[(7, 0, 7, 9001, "sleep"), (9, 0, 9, 9000, "sleep")]);
         assert_eq!(
             by_order(&rows, (&inside, &inside), NOW).expect("it is a list")[&710],
-            id(7, 9001)
+            Some(id(7, 9001))
         );
     }
 
