@@ -178,10 +178,10 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     }
 }
 
-/// Whether no engine has such a status for a call that it knows: those of redirects, and of servers that know nothing of
-/// the call's method or protocol.
+/// Whether no engine refuses a call that it knows with such a status: one that is no error, as a redirect, or that of a
+/// server that knows nothing of the call's method or protocol.
 fn is_foreign(status: u16) -> bool {
-    matches!(status, 300..=399 | 405 | 411 | 421 | 426 | 501 | 505)
+    !(400..600).contains(&status) || matches!(status, 405 | 411 | 421 | 426 | 501 | 505)
 }
 
 /// A start that was sent and not answered may have started the command.
