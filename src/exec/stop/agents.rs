@@ -79,6 +79,7 @@ impl Agents {
             is_in_engine_namespace: None,
             by_host_pid: HashMap::new(),
         };
+        *step = Step::Look;
         agents.main.read_clock(&mut agents.clock).await?;
         if agents.takes_more {
             agents.add(whose.user.clone()).await?;
