@@ -61,6 +61,9 @@ impl Address {
             None => return parse_tcp(text, text),
             Some(("unix" | "npipe", path)) if path.contains("://") => Err(refused(text, FORMS)),
             Some(("unix", "")) => Ok(Self::Unix(PathBuf::from(DOCKER_SOCKET))),
+            Some(("unix", path)) if path.ends_with('/') => {
+                Err(refused(text, "a socket's path does not end with a slash: leave it out"))
+            }
             Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
             Some(("tcp", rest)) => return parse_tcp(rest, text),
             Some(("ssh", rest)) => parse_ssh(rest, text),
@@ -172,19 +175,20 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
     if authority.chars().any(is_blank) {
         return Err(refused(text, "a host has no white space"));
     }
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest
-                .split_once(']')
-                .ok_or_else(|| refused(text, "the bracket of the IPv6 address is not closed"))?;
-            let port = match port.strip_prefix(':') {
-                Some(port) => port,
-                None if port.is_empty() => "",
-                None => return Err(refused(text, "after the IPv6 address only a port may stand")),
-            };
-            (host, port)
-        }
-        None => authority.rsplit_once(':').unwrap_or((authority, "")),
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest
+            .split_once(']')
+            .ok_or_else(|| refused(text, "the bracket of the IPv6 address is not closed"))?;
+        let port = match port.strip_prefix(':') {
+            Some(port) => port,
+            None if port.is_empty() => "",
+            None => return Err(refused(text, "after the IPv6 address only a port may stand")),
+        };
+        // In a URL the sign before the zone of an address is written so.
+        (host.replacen("%25", "%", 1), port)
+    } else {
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+        (host.to_owned(), port)
     };
     if host.contains(':') != authority.starts_with('[') {
         return Err(refused(text, "an IPv6 address stands in brackets"));
@@ -198,7 +202,7 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
                 .ok_or_else(|| refused(text, "the port is a number from 1 to 65535"))?,
         ),
     };
-    Ok((host.to_owned(), port))
+    Ok((host, port))
 }
 
 fn refused(text: &str, remedy: &str) -> Error {
@@ -279,6 +283,9 @@ mod tests {
             ("tcp://[::1]", "tcp://[::1]:2375"),
             ("tcp://[::1]:9", "tcp://[::1]:9"),
             ("[fe80::1%eth0]:9", "tcp://[fe80::1%eth0]:9"),
+            ("tcp://[fe80::1%25lo]:9", "tcp://[fe80::1%lo]:9"),
+            ("ssh://me@[fe80::1%25lo]", "ssh://me@[fe80::1%lo]"),
+            ("unix://@name", "unix://@name"),
             ("ssh://box", "ssh://box"),
             ("ssh://me@box:22", "ssh://me@box:22"),
             ("ssh://me@corp@box", "ssh://me@corp@box"),
@@ -333,6 +340,7 @@ mod tests {
             ("foo://box", "use unix:///path, tcp://host:port"),
             ("fd://box", "use unix:///path, tcp://host:port"),
             ("unix://x://y", "use unix:///path, tcp://host:port"),
+            ("unix:///run/docker.sock/", "does not end with a slash"),
             ("http://box:1", "write tcp:// for it"),
             ("/var/run/docker.sock", "write unix:// before its path"),
             ("tcp://box:0", "from 1 to 65535"),

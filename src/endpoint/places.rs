@@ -64,20 +64,40 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
 }
 
 fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
-    let runtime = surroundings.path("XDG_RUNTIME_DIR");
     let below = |directory: &Option<PathBuf>, path: &str| directory.as_deref().map(|above: &Path| above.join(path));
-    let home = &surroundings.home;
-    [
+    let (runtime, home) = (surroundings.runtime_dir(), surroundings.home.clone());
+    let config = surroundings.path("XDG_CONFIG_HOME").or_else(|| below(&home, ".config"));
+    let colima = surroundings.path("COLIMA_HOME");
+    let lima = surroundings.path("LIMA_HOME").or_else(|| below(&home, ".lima"));
+    let machine = below(&home, ".local/share/containers/podman/machine");
+    let first = [
         (below(&runtime, "docker.sock"), "Docker's rootless socket"),
-        (below(home, ".docker/desktop/docker.sock"), "Docker Desktop's socket"),
-        (below(home, ".docker/run/docker.sock"), "Docker Desktop's socket"),
-        (below(home, ".colima/default/docker.sock"), "Colima's socket"),
-        (below(home, ".rd/docker.sock"), "Rancher Desktop's socket"),
-        (below(home, ".orbstack/run/docker.sock"), "OrbStack's socket"),
+        (below(&home, ".docker/desktop/docker.sock"), "Docker Desktop's socket"),
+        (below(&home, ".docker/run/docker.sock"), "Docker Desktop's socket"),
+        (below(&colima, "default/docker.sock"), "Colima's socket"),
+        (below(&home, ".colima/default/docker.sock"), "Colima's socket"),
+        (below(&config, "colima/default/docker.sock"), "Colima's socket"),
+        (below(&home, ".rd/docker.sock"), "Rancher Desktop's socket"),
+        (below(&home, ".orbstack/run/docker.sock"), "OrbStack's socket"),
+    ];
+    let instances = lima.map(|lima| (surroundings.entries)(&lima)).unwrap_or_default();
+    let of_lima = instances
+        .into_iter()
+        .map(|instance| (Some(instance.join("sock/docker.sock")), "Lima's socket"));
+    let last = [
         (below(&runtime, "podman/podman.sock"), "Podman's rootless socket"),
+        (below(&machine, "podman.sock"), "podman machine's socket"),
+        (below(&machine, "qemu/podman.sock"), "podman machine's socket"),
+        (
+            below(&surroundings.path("TMPDIR"), "podman/podman-machine-default-api.sock"),
+            "podman machine's socket",
+        ),
         (Some(PathBuf::from(SYSTEM_PODMAN)), "Podman's system socket"),
-    ]
-    .into_iter()
-    .filter_map(|(socket, engine)| Some((socket?, engine)))
-    .collect()
+    ];
+    first
+        .into_iter()
+        .chain(of_lima)
+        .chain(last)
+        .filter_map(|(socket, engine)| Some((socket?, engine)))
+        .collect()
 }

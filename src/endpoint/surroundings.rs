@@ -9,6 +9,10 @@ use crate::error::Error;
 pub(super) struct Surroundings<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub(super) home: Option<PathBuf>,
+    /// The number of the user, where users have such.
+    pub(super) user: Option<u32>,
+    /// What is in a directory, in order; nothing where it can't be read.
+    pub(super) entries: &'a dyn Fn(&Path) -> Vec<PathBuf>,
     /// Whether something stands at a path, usable or not.
     pub(super) exists: &'a dyn Fn(&Path) -> bool,
 }
@@ -17,6 +21,8 @@ impl Surroundings<'_> {
     pub(super) const NONE: Surroundings<'static> = Surroundings {
         variable: &|_| None,
         home: None,
+        user: None,
+        entries: &|_| Vec::new(),
         exists: &exists,
     };
 
@@ -26,6 +32,11 @@ impl Surroundings<'_> {
         Surroundings {
             variable: &|name| std::env::var_os(name),
             home,
+            #[cfg(target_os = "linux")]
+            user: Some(rustix::process::getuid().as_raw()),
+            #[cfg(not(target_os = "linux"))]
+            user: None,
+            entries: &entries,
             exists: &exists,
         }
     }
@@ -52,11 +63,24 @@ impl Surroundings<'_> {
         })
     }
 
+    /// The directory for what runs for the user. Where no session has set it, it is where systemd makes it.
+    pub(super) fn runtime_dir(&self) -> Option<PathBuf> {
+        let usual = || self.user.map(|user| PathBuf::from(format!("/run/user/{user}")));
+        self.path("XDG_RUNTIME_DIR").or_else(usual)
+    }
+
     /// docker's configuration directory, unless an option names another.
     pub(super) fn config_dir(&self) -> Option<PathBuf> {
         self.path("DOCKER_CONFIG")
             .or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
     }
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }
 
 fn exists(path: &Path) -> bool {

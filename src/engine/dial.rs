@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -158,9 +158,19 @@ impl fmt::Debug for Dialer {
 }
 
 #[cfg(unix)]
+pub(super) fn abstract_name(path: &Path) -> Option<&str> {
+    path.to_str()?.strip_prefix('@')
+}
+
+#[cfg(unix)]
 async fn unix(path: &Path) -> Result<UnixStream, TransportError> {
+    let path = match abstract_name(path) {
+        // As docker writes a name of Linux's abstract namespace, and as tokio takes it.
+        Some(name) if cfg!(target_os = "linux") => PathBuf::from(format!("\0{name}")),
+        _ => path.to_owned(),
+    };
     loop {
-        match UnixStream::connect(path).await {
+        match UnixStream::connect(&path).await {
             // The queue of the listener is full.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
             connected => return connected.map_err(TransportError::Connect),

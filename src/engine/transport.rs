@@ -82,7 +82,14 @@ pub(crate) enum TransportError {
 impl Transport {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let host = match endpoint.address() {
-            address @ Address::Tcp { .. } => address.to_string().strip_prefix("tcp://").map(str::to_owned),
+            address @ Address::Tcp { host, .. } => {
+                let authority = address.to_string().strip_prefix("tcp://").map(str::to_owned);
+                // The zone of an address is of no concern to the other end.
+                match host.split_once('%') {
+                    Some((_, zone)) => authority.map(|authority| authority.replacen(&format!("%{zone}]"), "]", 1)),
+                    None => authority,
+                }
+            }
             _ => None,
         };
         let host = host.and_then(|host| HeaderValue::from_str(&host).ok());

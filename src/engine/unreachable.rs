@@ -1,6 +1,7 @@
 //! What it means when nothing answers.
 
 use std::io;
+use std::path::Path;
 
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, ErrorKind};
@@ -50,6 +51,11 @@ pub(super) fn unreachable_error(what: &str, endpoint: &Endpoint, error: Transpor
 }
 
 fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
+    if let Address::Unix(path) = address
+        && let Some(remedy) = no_socket(path, reason)
+    {
+        return (ErrorKind::EngineUnreachable, remedy);
+    }
     match (reason.kind(), address) {
         (io::ErrorKind::PermissionDenied, _) => (ErrorKind::PermissionDenied, permission_remedy(address)),
         (io::ErrorKind::NotFound, Address::Unix(_)) => (
@@ -61,6 +67,32 @@ fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
             "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
         ),
         _ => (ErrorKind::EngineUnreachable, reason.to_string()),
+    }
+}
+
+/// What to do about a path that can't be a socket's.
+fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
+    /// Linux takes 107 bytes, others fewer.
+    const LONGEST_PATH: usize = 103;
+
+    let length = path.as_os_str().len();
+    if reason.kind() == io::ErrorKind::InvalidInput && length > LONGEST_PATH {
+        return Some(format!(
+            "the path has {length} bytes, which is too long for a socket: make a link with a shorter path to its \
+             directory (ln -s), and name the socket below that"
+        ));
+    }
+    let metadata = path.metadata().ok()?;
+    if metadata.is_dir() {
+        // docker makes one where a container mounts a socket that does not exist.
+        Some(
+            "it is a directory and no socket: remove it and start the engine anew, or name the engine's socket"
+                .to_owned(),
+        )
+    } else if metadata.is_file() {
+        Some("it is a file and no socket: name the engine's socket".to_owned())
+    } else {
+        None
     }
 }
 

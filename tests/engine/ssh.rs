@@ -202,12 +202,9 @@ fn a_login_that_fails_is_told_in_ssh_s_words() {
 
 #[test]
 fn what_leads_to_the_engine_there_is_told() {
-    let socket_s = Path::new("/var/run/docker.sock");
     for far_end in [FarEnd::Docker, FarEnd::OnlyDocker, FarEnd::Socket] {
         let sshd = Sshd::start(&far_end);
         let way = match far_end {
-            // It is looked for first.
-            FarEnd::Socket if socket_s.exists() => continue,
             FarEnd::Socket => sshd::path(&sshd.at("own/podman/podman.sock")).to_owned(),
             _ => "docker".to_owned(),
         };
@@ -221,7 +218,8 @@ fn what_leads_to_the_engine_there_is_told() {
     }
 }
 
-/// Options of the user's own configuration of ssh that would put the login into the background, take its input away, or run more.
+/// Options of the user's own configuration of ssh that would put the login into the background, take its input away, or
+/// run more.
 #[test]
 fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
     for option in [

@@ -445,3 +445,42 @@ AQH/MAoGCCqGSM49BAMCA0gAMEUCICBAxP7g/nCI9Rh2QhG/sNvo7yGwOlbOlylj
 llRz4UCFAiEAm/ACj9aNM9VMz++6BG29W+n/Iy+FqJekhGbAohOQlwI=
 -----END CERTIFICATE-----
 ";
+
+#[test]
+fn a_path_that_is_no_socket_s_is_told() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("docker.sock")).expect("it can be made");
+    fs::write(at("file"), "").expect("it can be written");
+    for (path, words) in [
+        (at("docker.sock"), "it is a directory and no socket"),
+        (at("file"), "it is a file and no socket"),
+        (at(&"x".repeat(120)), "which is too long for a socket"),
+        (at("file/"), "does not end with a slash"),
+    ] {
+        let response = dexec(["-H", &format!("unix://{}", path.display()), "web", "true"]).response();
+        assert!(message(&response).contains(words), "{response}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_socket_is_reached() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+
+    let name = format!("dexec-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("it is a name");
+    let listener = UnixListener::bind_addr(&address).expect("it can be listened to");
+    let answering = thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("it can be accepted");
+        let mut head = [0; 5];
+        client.read_exact(&mut head).expect("it can be read");
+        let refusal = fake::json("404 Not Found", "{\"message\":\"No such container: web\"}");
+        client.write_all(&refusal).expect("it can be written");
+        head
+    });
+    let response = dexec(["-H", &format!("unix://@{name}"), "web", "true"]).response();
+    assert_eq!(response["errorKind"], "containerNotFound", "{response}");
+    assert_eq!(&answering.join().expect("it does not panic"), b"POST ");
+}

@@ -75,6 +75,16 @@ impl World {
                 found.map(|(_, value)| value.clone())
             },
             home: Some(self.home.path().to_owned()),
+            user: Some(4242),
+            entries: &|directory| {
+                let below = self
+                    .sockets
+                    .iter()
+                    .filter_map(|socket| Path::new(socket).strip_prefix(directory).ok());
+                below
+                    .filter_map(|path| Some(directory.join(path.iter().next()?)))
+                    .collect()
+            },
             exists: &|path| self.sockets.iter().any(|socket| Path::new(socket) == path),
         };
         find(&self.options, &surroundings)
@@ -368,6 +378,52 @@ fn options_alone_have_no_surroundings() {
 }
 
 #[cfg(unix)]
+#[test]
+fn every_usual_place_is_looked_at() {
+    for (variable, socket, engine) in [
+        (
+            Some(("COLIMA_HOME", "/colima")),
+            "/colima/default/docker.sock",
+            "Colima's socket",
+        ),
+        (None, "HOME/.config/colima/default/docker.sock", "Colima's socket"),
+        (
+            Some(("XDG_CONFIG_HOME", "/config")),
+            "/config/colima/default/docker.sock",
+            "Colima's socket",
+        ),
+        (None, "HOME/.lima/docker/sock/docker.sock", "Lima's socket"),
+        (
+            Some(("LIMA_HOME", "/lima")),
+            "/lima/docker/sock/docker.sock",
+            "Lima's socket",
+        ),
+        (None, "/run/user/4242/docker.sock", "Docker's rootless socket"),
+        (None, "/run/user/4242/podman/podman.sock", "Podman's rootless socket"),
+        (
+            None,
+            "HOME/.local/share/containers/podman/machine/podman.sock",
+            "podman machine's socket",
+        ),
+        (
+            Some(("TMPDIR", "/tmp/own")),
+            "/tmp/own/podman/podman-machine-default-api.sock",
+            "podman machine's socket",
+        ),
+    ] {
+        let mut world = World::new().socket(socket);
+        if let Some((name, value)) = variable {
+            world = world.set(name, value);
+        }
+        assert_eq!(world.found(), (format!("unix://{socket}"), Origin::WellKnown(engine)));
+    }
+    // A session's own setting counts before the usual directory.
+    let world = World::new()
+        .set("XDG_RUNTIME_DIR", "/runtime")
+        .socket("/run/user/4242/docker.sock");
+    assert_eq!(world.found().1, Origin::Default);
+}
+
 #[test]
 fn variables_that_are_not_utf_8_are_refused_by_name() {
     use std::os::unix::ffi::OsStringExt as _;
