@@ -88,6 +88,13 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
         ErrorKind::ContainerNotRunning => not_running(name),
         ErrorKind::ContainerPaused => format!("the container `{name}` is paused: unpause it first"),
         ErrorKind::ContainerRestarting => restarting(name),
+        // A proxy between, which may have passed the start on before it gave up.
+        ErrorKind::NotAnEngine if what == START && status >= 500 => {
+            return Error::new(
+                ErrorKind::ConnectionLost,
+                format!("failed to start the command at the engine at {address}: HTTP status {status} from a proxy"),
+            );
+        }
         // What is no engine has no words of an engine's.
         ErrorKind::NotAnEngine => {
             let redirects = if (300..400).contains(&status) {

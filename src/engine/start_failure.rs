@@ -48,7 +48,16 @@ pub(super) fn tells_container_end(words: &str) -> bool {
     ]
     .iter()
     .any(|phrase| words.contains(phrase))
-        || words.contains("task ") && words.contains(" not found")
+        || names_a_task(words)
+}
+
+/// `task ID not found`, as containerd says it.
+fn names_a_task(words: &str) -> bool {
+    words.split("task ").skip(1).any(|rest| {
+        let id = rest.split(' ').next().unwrap_or_default();
+        let is_id = id.len() >= 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id && rest[id.len()..].starts_with(" not found")
+    })
 }
 
 /// What to do about it.
@@ -70,7 +79,11 @@ pub(super) fn hint(kind: ErrorKind, text: &str) -> &'static str {
 /// The error for a command whose start failed with these words.
 pub(crate) fn start_failure(command: &str, text: &str) -> Error {
     let kind = start_failure_kind(text);
-    let shown_command = command.escape_debug();
+    // What looks like a variable may hold a secret.
+    let shown_command = match assigned_name(command) {
+        Some(name) => format!("{name}=…"),
+        None => command.escape_debug().to_string(),
+    };
     let cause = match kind {
         ErrorKind::CommandNotFound => format!("the command `{shown_command}` is not in the container"),
         ErrorKind::CommandNotExecutable => format!("`{shown_command}` is in the container and can't be executed"),
@@ -101,6 +114,15 @@ fn workdir_fault(text: &str) -> &'static str {
     }
 }
 
+/// The name of the variable that a shell would set by this word.
+fn assigned_name(word: &str) -> Option<&str> {
+    let (name, _) = word.split_once('=')?;
+    let is_name = !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name.then_some(name)
+}
+
 /// What to do where the command is no program and looks like something that a shell reads.
 fn shell_hint(command: &str) -> &'static str {
     const SHELL_WORDS: &[&str] = &[
@@ -111,14 +133,7 @@ fn shell_hint(command: &str) -> &'static str {
     const SHELL_CHARACTERS: &[char] = &[
         '$', '*', '?', ';', '|', '&', '<', '>', '`', '(', ')', '{', '}', '\'', '"', '\\', '#', '!', '[', ']',
     ];
-    let is_assignment = command.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty()
-            && !name.starts_with(|first: char| first.is_ascii_digit())
-            && name
-                .chars()
-                .all(|character| character.is_ascii_alphanumeric() || character == '_')
-    });
-    if is_assignment {
+    if assigned_name(command).is_some() {
         "It is no variable for the command, as no shell reads it: give variables with -e NAME=value before the \
          container, or use a shell: sh -c '…'"
     } else if command == "cd" {
@@ -142,7 +157,8 @@ fn shell_hint(command: &str) -> &'static str {
 /// There is no sure sign. So this is a best judgement: one line, in the runtime's wording, that names this command.
 pub(crate) fn execute_failure(command: &str, stderr: &str) -> Option<Error> {
     let line = stderr.trim_end_matches(['\r', '\n']);
-    let (path, reason) = executed_by_crun(line).or_else(|| executed_by_runc(line))?;
+    let executed = executed_by_crun(line).or_else(|| executed_by_runc(line));
+    let (path, reason) = executed.or_else(|| Some((command, executed_by_crun_1(line)?)))?;
     let is_named = path == command || !command.contains('/') && path.rsplit('/').next() == Some(command);
     if !is_named || line.contains(['\n', '\r']) {
         return None;
@@ -184,6 +200,14 @@ fn executed_by_crun(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("exec container process `")?.rsplit_once("`: ")
 }
 
+/// `exec: REASON`, in the words of the C library: crun 1.8 does not name the program.
+fn executed_by_crun_1(line: &str) -> Option<&str> {
+    let reason = line.strip_prefix("exec: ")?;
+    ["No such file or directory", "Exec format error", "Permission denied"]
+        .contains(&reason)
+        .then_some(reason)
+}
+
 /// Whether Podman's standard error is that of a failed start.
 ///
 /// Podman gives no sure sign. So this is a best judgement: the runtime's own wording and nothing else.
@@ -206,6 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a list of cases")]
     fn the_words_of_every_runtime_mean_the_same() {
         let oci = "OCI runtime exec failed: exec failed: unable to start container process: ";
         for (words, kind) in [
@@ -264,6 +289,10 @@ mod tests {
             (
                 "task 0123456789ab not found: not found".to_owned(),
                 ErrorKind::ContainerNotRunning,
+            ),
+            (
+                format!("{oci}exec: \"task build\": executable file not found in $PATH: unknown"),
+                ErrorKind::CommandNotFound,
             ),
             // The container's state has to be asked.
             (
@@ -336,6 +365,7 @@ mod tests {
                 "exec container process `/srv/a`: Exec format error\n",
                 "architecture",
             ),
+            ("/srv/a", "exec: No such file or directory\n", "CRLF"),
             ("/srv/a", "exec /srv/a: invalid argument\n", "invalid argument"),
         ] {
             let error = execute_failure(command, stderr).map(|error| (error.kind(), error.to_string()));
@@ -348,6 +378,7 @@ mod tests {
             "exec /srv/a: exec format error\nmore\n",
             "more\nexec /srv/a: exec format error\n",
             "sh: exec: line 1: /srv/a: not found\n",
+            "exec: my own words\n",
         ] {
             assert!(execute_failure("/srv/a", stderr).is_none(), "{stderr:?}");
         }
@@ -370,6 +401,8 @@ mod tests {
             let error = start_failure(command, text).to_string();
             assert!(error.contains(words), "{error}");
         }
+        let error = start_failure("TOKEN=hunter2", text).to_string();
+        assert!(error.contains("TOKEN=…") && !error.contains("hunter2"), "{error}");
         for command in ["nosuch", "/bin/nosuch", "a-b.c", "1=2", "g++"] {
             let error = start_failure(command, text).to_string();
             assert!(!error.contains("shell"), "{error}");

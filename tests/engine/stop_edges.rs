@@ -393,6 +393,16 @@ fn a_dexec_that_is_killed_while_it_stops_a_command_leaves_no_file() {
     drop(container);
 }
 
+/// What dexec has in the container is ended too, and has to look again.
+#[test]
+fn a_command_that_kills_everything_when_it_is_asked_to_end_ends() {
+    let container = own("edge-kills-all", json!({}));
+    let script = "trap 'kill -9 -1; exit' TERM; (setsid sleep 622 &); while :; do sleep 0.1; done";
+    ends(&container, &[], &["sh", "-c", script]);
+    let stubborn = "trap 'kill -9 -1' TERM; trap '' HUP; while :; do sleep 0.1; done";
+    ends(&container, &["--kill-after=0.5"], &["sh", "-c", stubborn]);
+}
+
 /// Agents read lists of processes, and pay for each character.
 #[test]
 fn a_stop_has_a_short_command_line() {

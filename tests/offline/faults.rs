@@ -443,3 +443,22 @@ fn what_answers_as_a_web_server_does_is_no_engine() {
         );
     }
 }
+
+/// It may have passed the start on before it gave up.
+#[test]
+fn a_proxy_that_gives_up_on_a_start_is_no_refusal() {
+    for status in ["502 Bad Gateway", "504 Gateway Timeout"] {
+        let engine = Fake::start(Script {
+            start: answer(status, "<html><h1>no answer</h1></html>").into(),
+            ..Script::default()
+        });
+        let response = dexec(["-H", &engine.host, "web", "true"]).response();
+        assert_eq!(
+            (&response["exitCode"], &response["errorKind"]),
+            (&json!(255), &json!("connectionLost")),
+            "{response}"
+        );
+        let asks = engine.requests().iter().any(|request| request.starts_with("PUT "));
+        assert!(asks, "the command is not looked for: {:?}", engine.requests());
+    }
+}

@@ -52,6 +52,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How often new processes are stopped before all are killed: those that multiply faster are killed as they are.
 const MOST_FREEZES: u32 = 50;
 
+/// How often agents are started again after they were ended.
+const MOST_RESTARTS: u32 = 3;
+
 /// How often a process without a sign is looked at: one in the middle of an execve has none for a moment.
 const SUSPECT_LOOKS: u32 = 4;
 const SUSPECT_PAUSE: Duration = Duration::from_millis(30);
@@ -231,6 +234,8 @@ struct Search<'a> {
     begun: Instant,
     /// Once the engine did not list the command's first process.
     is_unlisted: bool,
+    /// How often the agents were started again.
+    restarts: u32,
 }
 
 impl<'a> Search<'a> {
@@ -259,6 +264,7 @@ impl<'a> Search<'a> {
             progress,
             begun: Instant::now(),
             is_unlisted: false,
+            restarts: 0,
         };
         if let Some(host_pid) = host_pid {
             search.take_shared_first(host_pid).await?;
@@ -280,14 +286,24 @@ impl<'a> Search<'a> {
 
     async fn list(&mut self, since: u64) -> Result<Table, StopError> {
         let marker = &self.target.marker;
-        let list = async |agents: &mut Agents| agents.list(marker, since).await;
-        self.share.with(&mut self.progress.step, list).await
+        loop {
+            let list = async |agents: &mut Agents| agents.list(marker, since).await;
+            let listed = self.share.with(&mut self.progress.step, list).await;
+            if !is_restarted(&listed, &mut self.restarts) {
+                return listed;
+            }
+        }
     }
 
     /// Sends a signal, and gives the processes that nobody may send it to.
     async fn kill(&mut self, signal: u8, ids: &[ProcessId], table: &Table) -> Result<Vec<ProcessId>, StopError> {
-        let kill = async |agents: &mut Agents| agents.kill(signal, ids, table).await;
-        self.share.with(&mut self.progress.step, kill).await
+        loop {
+            let kill = async |agents: &mut Agents| agents.kill(signal, ids, table).await;
+            let killed = self.share.with(&mut self.progress.step, kill).await;
+            if !is_restarted(&killed, &mut self.restarts) {
+                return killed;
+            }
+        }
     }
 
     async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Look>, StopError> {
@@ -462,6 +478,14 @@ impl<'a> Search<'a> {
         }
         Ok(Doubt::None)
     }
+}
+
+/// Whether the agents are to be started again: a command that is asked to end may take everything in its container with
+/// it.
+fn is_restarted<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
+    let is_lost = matches!(done, Err(StopError::Api(error)) if error.kind() == ErrorKind::ConnectionLost);
+    *restarts += u32::from(is_lost);
+    is_lost && *restarts <= MOST_RESTARTS
 }
 
 /// What a look at what is left has shown.
