@@ -239,9 +239,18 @@ fn the_next_place_is_taken_only_where_a_socket_does_not_exist() {
         ("HOME/.docker/desktop/docker.sock", "Docker Desktop's socket"),
         ("HOME/.docker/run/docker.sock", "Docker Desktop's socket"),
         ("HOME/.colima/default/docker.sock", "Colima's socket"),
+        ("HOME/.config/colima/default/docker.sock", "Colima's socket"),
         ("HOME/.rd/docker.sock", "Rancher Desktop's socket"),
         ("HOME/.orbstack/run/docker.sock", "OrbStack's socket"),
         ("/run/user/7/podman/podman.sock", "Podman's rootless socket"),
+        (
+            "HOME/.local/share/containers/podman/machine/podman.sock",
+            "podman machine's socket",
+        ),
+        (
+            "HOME/.local/share/containers/podman/machine/qemu/podman.sock",
+            "podman machine's socket",
+        ),
         ("/run/podman/podman.sock", "Podman's system socket"),
     ];
     for (first, (socket, engine)) in sockets.iter().enumerate() {
