@@ -281,7 +281,11 @@ mod tests {
                 "cannot exec in a stopped state: unknown",
                 ErrorKind::ContainerNotRunning,
             ),
-            (404, "task 12ab not found: not found", ErrorKind::ContainerNotRunning),
+            (
+                404,
+                "task 0123456789ab not found: not found",
+                ErrorKind::ContainerNotRunning,
+            ),
             (502, "<html>bad gateway</html>", ErrorKind::NotAnEngine),
             (400, "Client sent an HTTP request to an HTTPS server.", ErrorKind::Tls),
             (
