@@ -205,6 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a list of cases")]
     fn the_words_of_every_engine_mean_the_same() {
         for (status, message, kind) in [
             (404, "No such container: x", ErrorKind::ContainerNotFound),
