@@ -372,7 +372,7 @@ fn what_began_just_before_the_command_is_not_named() {
 fn a_dexec_that_is_killed_while_it_stops_a_command_leaves_no_file() {
     let container = own("edge-killed", json!({}));
     let before = container.changes();
-    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
+    let script = "exec 2>/dev/null; trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
     let mut child = dexec([
         "--output=events",
         "--kill-after=60",
@@ -408,7 +408,7 @@ fn a_command_that_kills_everything_when_it_is_asked_to_end_ends() {
 fn a_stop_has_a_short_command_line() {
     for (purpose, is_read_only) in [("edge-ps", false), ("edge-ps-readonly", true)] {
         let container = own(purpose, json!({ "HostConfig": { "ReadonlyRootfs": is_read_only } }));
-        let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
+        let script = "exec 2>/dev/null; trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
         let mut child = dexec([
             "--output=events",
             "--kill-after=60",
