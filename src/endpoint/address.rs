@@ -23,11 +23,11 @@ const FORMS: &str = "use unix:///path, tcp://host:port or ssh://user@host";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
-    /// A unix socket.
+    /// A unix socket. Where the path begins with `@`, it is a name in Linux's abstract namespace.
     Unix(PathBuf),
     /// TCP, with TLS where the endpoint says so.
     Tcp {
-        /// A host name or an address; IPv6 without its brackets.
+        /// A host name or an address; IPv6 without its brackets, with its zone as `fe80::1%eth0`.
         host: String,
         /// The port.
         port: u16,
@@ -61,7 +61,8 @@ impl Address {
             None => return parse_tcp(text, text),
             Some(("unix" | "npipe", path)) if path.contains("://") => Err(refused(text, FORMS)),
             Some(("unix", "")) => Ok(Self::Unix(PathBuf::from(DOCKER_SOCKET))),
-            Some(("unix", path)) if path.ends_with('/') => {
+            Some(("unix", "@")) => Err(refused(text, "an abstract socket has a name behind the @")),
+            Some(("unix", path)) if path.ends_with('/') && !path.starts_with('@') => {
                 Err(refused(text, "a socket's path does not end with a slash: leave it out"))
             }
             Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
@@ -92,12 +93,24 @@ impl Address {
         }
     }
 
+    /// The name of a socket in Linux's abstract namespace, where it is one; docker writes it `unix://@name`.
+    pub(crate) fn abstract_name(&self) -> Option<&str> {
+        match self {
+            Self::Unix(path) => path.to_str()?.strip_prefix('@'),
+            _ => None,
+        }
+    }
+
     /// Refuses what this system has not.
     pub(super) fn on_this_system(self) -> Result<Self, Error> {
         match self {
             Self::NamedPipe(_) if !cfg!(windows) => Err(refused(
                 &self.to_string(),
                 "named pipes exist on Windows only; use unix:///path or tcp://host:port",
+            )),
+            Self::Unix(_) if !cfg!(target_os = "linux") && self.abstract_name().is_some() => Err(refused(
+                &self.to_string(),
+                "abstract sockets (@name) exist on Linux only; for a file of that name write unix://./@name",
             )),
             address => Ok(address),
         }
@@ -185,7 +198,14 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
             None => return Err(refused(text, "after the IPv6 address only a port may stand")),
         };
         // In a URL the sign before the zone of an address is written so.
-        (host.replacen("%25", "%", 1), port)
+        let host = host.replacen("%25", "%", 1);
+        if host.ends_with('%') {
+            return Err(refused(
+                text,
+                "after the % of an IPv6 address stands a network interface, as in [fe80::1%25eth0]",
+            ));
+        }
+        (host, port)
     } else {
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
         (host.to_owned(), port)
@@ -286,6 +306,8 @@ mod tests {
             ("tcp://[fe80::1%25lo]:9", "tcp://[fe80::1%lo]:9"),
             ("ssh://me@[fe80::1%25lo]", "ssh://me@[fe80::1%lo]"),
             ("unix://@name", "unix://@name"),
+            ("unix://@name/", "unix://@name/"),
+            ("tcp://[fe80::1%251]", "tcp://[fe80::1%1]:2375"),
             ("ssh://box", "ssh://box"),
             ("ssh://me@box:22", "ssh://me@box:22"),
             ("ssh://me@corp@box", "ssh://me@corp@box"),
@@ -341,6 +363,9 @@ mod tests {
             ("fd://box", "use unix:///path, tcp://host:port"),
             ("unix://x://y", "use unix:///path, tcp://host:port"),
             ("unix:///run/docker.sock/", "does not end with a slash"),
+            ("unix://@", "has a name behind the @"),
+            ("tcp://[fe80::1%25]:1", "stands a network interface"),
+            ("ssh://[fe80::1%]", "stands a network interface"),
             ("http://box:1", "write tcp:// for it"),
             ("/var/run/docker.sock", "write unix:// before its path"),
             ("tcp://box:0", "from 1 to 65535"),
@@ -389,5 +414,15 @@ mod tests {
     fn named_pipes_are_for_windows() {
         let (address, _) = Address::parse("npipe://").unwrap();
         assert_eq!(address.on_this_system().is_ok(), cfg!(windows));
+    }
+
+    #[test]
+    fn abstract_sockets_are_for_linux() {
+        let (address, _) = Address::parse("unix://@name").unwrap();
+        assert_eq!(address.abstract_name(), Some("name"));
+        assert_eq!(address.on_this_system().is_ok(), cfg!(target_os = "linux"));
+        let (file, _) = Address::parse("unix://./@name").unwrap();
+        assert_eq!(file.abstract_name(), None);
+        assert!(file.on_this_system().is_ok());
     }
 }

@@ -81,7 +81,7 @@ impl Endpoint {
     ///
     /// Where docker would go to its own socket and no such file exists, the endpoint is the one of `CONTAINER_HOST`,
     /// else the first that exists of the usual sockets of rootless Docker, Docker Desktop, Colima, Rancher Desktop,
-    /// `OrbStack` and Podman ([`places`](Self::places)). One that refuses or forbids is the answer: no other is tried.
+    /// `OrbStack`, Lima and Podman ([`places`](Self::places)). One that refuses or forbids is the answer: no other is tried.
     ///
     /// # Errors
     ///
@@ -178,7 +178,8 @@ impl Endpoint {
     pub fn is_exposed(&self) -> bool {
         match &self.address {
             Address::Tcp { host, .. } if self.tls.is_none() => {
-                let is_loopback = match host.parse::<IpAddr>() {
+                let without_zone = host.split_once('%').map_or(host.as_str(), |(address, _)| address);
+                let is_loopback = match without_zone.parse::<IpAddr>() {
                     Ok(address) => address.to_canonical().is_loopback(),
                     Err(_) => host.eq_ignore_ascii_case("localhost"),
                 };

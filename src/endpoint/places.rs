@@ -81,8 +81,14 @@ fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
         (below(&home, ".orbstack/run/docker.sock"), "OrbStack's socket"),
     ];
     let instances = lima.map(|lima| (surroundings.entries)(&lima)).unwrap_or_default();
+    // Lima's own directories begin with `_`, which no instance's name does.
+    let is_instance = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        !name.starts_with(['_', '.'])
+    };
     let of_lima = instances
         .into_iter()
+        .filter(is_instance)
         .map(|instance| (Some(instance.join("sock/docker.sock")), "Lima's socket"));
     let last = [
         (below(&runtime, "podman/podman.sock"), "Podman's rootless socket"),

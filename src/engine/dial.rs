@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -61,7 +61,10 @@ impl Dialer {
     pub(super) async fn dial(&self) -> Result<Socket, TransportError> {
         match self.endpoint.address() {
             #[cfg(unix)]
-            Address::Unix(path) => self.within_time(unix(path)).await.map(Socket::Unix),
+            address @ Address::Unix(path) => {
+                let dialing = unix(path, address.abstract_name());
+                self.within_time(dialing).await.map(Socket::Unix)
+            }
             Address::Tcp { host, port } => match self.endpoint.tls() {
                 None => self.within_time(tcp(host, *port)).await.map(Socket::Tcp),
                 Some(tls) => self.within_time(self.tls(tls, host, *port)).await,
@@ -157,18 +160,10 @@ impl fmt::Debug for Dialer {
     }
 }
 
+/// The socket at the path, or the one with that name in Linux's abstract namespace, which tokio takes for a path so.
 #[cfg(unix)]
-pub(super) fn abstract_name(path: &Path) -> Option<&str> {
-    path.to_str()?.strip_prefix('@')
-}
-
-#[cfg(unix)]
-async fn unix(path: &Path) -> Result<UnixStream, TransportError> {
-    let path = match abstract_name(path) {
-        // As docker writes a name of Linux's abstract namespace, and as tokio takes it.
-        Some(name) if cfg!(target_os = "linux") => PathBuf::from(format!("\0{name}")),
-        _ => path.to_owned(),
-    };
+async fn unix(path: &Path, abstract_name: Option<&str>) -> Result<UnixStream, TransportError> {
+    let path = abstract_name.map_or(path.to_owned(), |name| PathBuf::from(format!("\0{name}")));
     loop {
         match UnixStream::connect(&path).await {
             // The queue of the listener is full.
@@ -234,8 +229,21 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 fn unknown_host(host: &str, error: io::Error) -> Error {
-    let reason = format!("no address is known for the host `{host}` ({error}): check its name, and this machine's DNS");
+    let remedy = match zone_of(host) {
+        Some((address, zone)) if address.is_unicast_link_local() => {
+            format!("this machine has no network interface `{zone}` (`ip link` shows them)")
+        }
+        Some(_) => "only a link-local address (fe80::…) has a zone: leave out what follows the %".to_owned(),
+        None => "check its name, and this machine's DNS".to_owned(),
+    };
+    let reason = format!("no address is known for the host `{host}` ({error}): {remedy}");
     Error::new(ErrorKind::EngineUnreachable, reason).with_source(error)
+}
+
+/// An IPv6 address and its zone.
+fn zone_of(host: &str) -> Option<(Ipv6Addr, &str)> {
+    let (address, zone) = host.split_once('%')?;
+    Some((address.parse().ok()?, zone))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What it means when nothing answers.
 
 use std::io;
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use crate::endpoint::{Address, Endpoint};
@@ -51,9 +52,13 @@ pub(super) fn unreachable_error(what: &str, endpoint: &Endpoint, error: Transpor
 }
 
 fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
-    if let Address::Unix(path) = address
-        && let Some(remedy) = no_socket(path, reason)
-    {
+    let remedy = match (address.abstract_name(), address) {
+        (Some(name), _) => no_abstract_socket(name, reason),
+        (None, Address::Unix(path)) => no_socket(path, reason),
+        (None, Address::Tcp { host, .. }) => no_zone(host, reason),
+        _ => None,
+    };
+    if let Some(remedy) = remedy {
         return (ErrorKind::EngineUnreachable, remedy);
     }
     match (reason.kind(), address) {
@@ -68,6 +73,35 @@ fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
         ),
         _ => (ErrorKind::EngineUnreachable, reason.to_string()),
     }
+}
+
+/// What to do about a name that is no abstract socket's.
+fn no_abstract_socket(name: &str, reason: &io::Error) -> Option<String> {
+    /// Beside the NUL before it.
+    const LONGEST_NAME: usize = 107;
+
+    match reason.kind() {
+        io::ErrorKind::ConnectionRefused => Some(
+            "no abstract socket has this name in dexec's network namespace: start the engine, or run dexec in the \
+             engine's; for a file of this name write unix://./@name"
+                .to_owned(),
+        ),
+        _ if name.len() > LONGEST_NAME => Some(format!(
+            "the name has {} bytes, and that of an abstract socket at most {LONGEST_NAME}: name the engine's socket",
+            name.len()
+        )),
+        _ => None,
+    }
+}
+
+/// What to do about a link-local address without the interface that leads to it.
+fn no_zone(host: &str, reason: &io::Error) -> Option<String> {
+    let is_link_local = host
+        .parse()
+        .is_ok_and(|address: Ipv6Addr| address.is_unicast_link_local());
+    (is_link_local && reason.kind() == io::ErrorKind::InvalidInput).then(|| {
+        format!("a link-local address needs its network interface: write it as [{host}%25eth0] (`ip link` shows them)")
+    })
 }
 
 /// What to do about a path that can't be a socket's.
@@ -86,7 +120,8 @@ fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
     if metadata.is_dir() {
         // docker makes one where a container mounts a socket that does not exist.
         Some(
-            "it is a directory and no socket: remove it and start the engine anew, or name the engine's socket"
+            "it is a directory and no socket: name the engine's socket; or, where docker made it for a mount before the \
+             engine ran, remove it (`rmdir`) and start the engine anew"
                 .to_owned(),
         )
     } else if metadata.is_file() {
@@ -100,7 +135,7 @@ fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
 fn permission_remedy(address: &Address) -> String {
     use std::os::unix::fs::MetadataExt as _;
 
-    let Address::Unix(path) = address else {
+    let (Address::Unix(path), None) = (address, address.abstract_name()) else {
         return "this user may not connect".to_owned();
     };
     let Ok(metadata) = path.metadata() else {

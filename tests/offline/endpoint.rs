@@ -463,6 +463,57 @@ fn a_path_that_is_no_socket_s_is_told() {
     }
 }
 
+#[test]
+fn an_abstract_socket_that_is_not_there_is_told() {
+    for (name, words) in [
+        ("dexec-test-nobody".to_owned(), "no abstract socket has this name"),
+        ("x".repeat(108), "the name has 108 bytes"),
+    ] {
+        let response = dexec(["-H", &format!("unix://@{name}"), "web", "true"]).response();
+        assert_eq!(response["errorKind"], "engineUnreachable", "{response}");
+        assert!(message(&response).contains(words), "{response}");
+    }
+}
+
+#[test]
+fn a_zone_leads_to_the_engine_and_is_not_sent_to_it() {
+    let listener = match TcpListener::bind("[::1]:0") {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("skipped: this machine has no IPv6 ({error})");
+            return;
+        }
+    };
+    let port = listener.local_addr().expect("it has an address").port();
+    let answering = thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("it can be accepted");
+        let mut head = [0; 4096];
+        let length = client.read(&mut head).expect("it can be read");
+        let refusal = fake::json("404 Not Found", "{\"message\":\"No such container: web\"}");
+        client.write_all(&refusal).expect("it can be written");
+        String::from_utf8_lossy(&head[..length]).to_lowercase()
+    });
+    // The loopback interface is the first.
+    let response = dexec(["-H", &format!("tcp://[::1%251]:{port}"), "web", "true"]).response();
+    assert_eq!(response["errorKind"], "containerNotFound", "{response}");
+    let head = answering.join().expect("it does not panic");
+    assert!(head.contains(&format!("\r\nhost: [::1]:{port}\r\n")), "{head}");
+}
+
+#[test]
+fn a_zone_that_is_wrong_is_told() {
+    for (host, words) in [
+        ("[fe80::1%25nowhere]", "no network interface `nowhere`"),
+        ("[::1%25lo]", "only a link-local address"),
+        ("[fe80::1]", "needs its network interface: write it as [fe80::1%25eth0]"),
+    ] {
+        let run = dexec(["-H", &format!("tcp://{host}:1"), "web", "true"]);
+        let response = run.env("DEXEC_ALLOW_PLAIN_TCP", "1").response();
+        assert_eq!(response["errorKind"], "engineUnreachable", "{response}");
+        assert!(message(&response).contains(words), "{response}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_abstract_socket_is_reached() {

@@ -356,6 +356,8 @@ fn plain_tcp_is_exposed_unless_it_stays_here() {
         ("tcp://LOCALHOST", false),
         ("tcp://127.9.9.9", false),
         ("tcp://[::1]", false),
+        ("tcp://[::1%251]", false),
+        ("tcp://[fe80::1%25eth0]", true),
         ("tcp://[::ffff:127.0.0.1]", false),
         ("ssh://box", false),
         ("unix:///x", false),
@@ -433,6 +435,22 @@ fn every_usual_place_is_looked_at() {
     assert_eq!(world.found().1, Origin::Default);
 }
 
+#[cfg(unix)]
+#[test]
+fn lima_s_instances_are_looked_at_in_order() {
+    let world = World::new()
+        .set("LIMA_HOME", "/lima")
+        .socket("/lima/_config/sock/docker.sock")
+        .socket("/lima/a/sock/docker.sock")
+        .socket("/lima/b/sock/docker.sock");
+    assert_eq!(world.found().0, "unix:///lima/a/sock/docker.sock");
+    assert_eq!(
+        world.find().unwrap().others_hint(),
+        "Another engine may answer: -H unix:///lima/b/sock/docker.sock"
+    );
+}
+
+#[cfg(unix)]
 #[test]
 fn variables_that_are_not_utf_8_are_refused_by_name() {
     use std::os::unix::ffi::OsStringExt as _;
