@@ -9,15 +9,17 @@ die() {
   exit 1
 }
 
-# Where another apt is at work its lock is waited for. For the lists of packages apt-get itself does not wait.
-update_lists() {
-  local output tries
-  for tries in $(seq 60); do
-    if output=$(apt-get -o DPkg::Lock::Timeout=300 update 2>&1); then return 0; fi
-    printf '%s\n' "$output"
-    case $output in *"Could not get lock"*) sleep 5 ;; *) return 1 ;; esac
+# apt_get ARGUMENT...: apt-get that waits for another one, for 5 minutes. Its own option covers dpkg's lock; for those of the
+# lists and of the archives it does not wait.
+apt_get() {
+  local output until=$((SECONDS + 300))
+  until output=$(LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" 2>&1); do
+    if [[ $output != *"Could not get lock"* ]] || [ "$SECONDS" -ge "$until" ]; then
+      printf '%s\n' "$output"
+      return 1
+    fi
+    sleep 2
   done
-  return 1
 }
 
 # need_packages PACKAGE...: install those Debian packages that are missing.
@@ -40,8 +42,7 @@ need_packages() {
       chmod 755 "$policy"
     fi
     trap 'exit 130' INT TERM HUP
-    if ! { update_lists && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y \
-      --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    if ! { apt_get update && apt_get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
       cat "$log" >&2
       die "apt-get could not install ${missing[*]}"
     fi
