@@ -57,6 +57,34 @@ pub fn post(path: &str) {
     assert!(status < 300, "{path}: {status} {body}");
 }
 
+/// The command lines of what runs in a container, as the engine sees it from outside; without what has ended and waits for
+/// its parent.
+pub fn processes(container: &str) -> Vec<String> {
+    // Podman would run the container's own ps for Docker's words, and leaves its answer in one piece.
+    let words = if is_podman() { "pid,args" } else { "-ef" };
+    let top = get(&format!("/containers/{container}/top?ps_args={words}"));
+    let titles = top["Titles"].as_array().expect("it has titles");
+    let column = titles.iter().position(|title| title == "CMD" || title == "COMMAND");
+    let column = column.expect("one of them is the command");
+    let rows = top["Processes"].as_array().expect("it has processes");
+    rows.iter()
+        .map(|row| row[column].as_str().expect("it is text").to_owned())
+        .filter(|command| !command.starts_with('['))
+        .collect()
+}
+
+/// Waits until a program with exactly this command line runs in a container.
+#[track_caller]
+pub fn wait_for_process(container: &str, line: &str) {
+    for _ in 0..6000 {
+        if processes(container).iter().any(|process| process == line) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("`{line}` does not run in {container}");
+}
+
 /// A container of a test's own, removed at the end of the test.
 pub struct Container {
     pub name: String,
@@ -105,20 +133,8 @@ impl Container {
         Self { name }
     }
 
-    /// The command lines of what runs in the container, as the engine sees it from outside; without what has ended and
-    /// waits for its parent.
     pub fn processes(&self) -> Vec<String> {
-        // Podman would run the container's own ps for Docker's words, and leaves its answer in one piece.
-        let words = if is_podman() { "pid,args" } else { "-ef" };
-        let top = get(&format!("/containers/{}/top?ps_args={words}", self.name));
-        let titles = top["Titles"].as_array().expect("it has titles");
-        let column = titles.iter().position(|title| title == "CMD" || title == "COMMAND");
-        let column = column.expect("one of them is the command");
-        let rows = top["Processes"].as_array().expect("it has processes");
-        rows.iter()
-            .map(|row| row[column].as_str().expect("it is text").to_owned())
-            .filter(|command| !command.starts_with('['))
-            .collect()
+        processes(&self.name)
     }
 
     /// What the container has changed of its image's files.

@@ -132,7 +132,7 @@ fn the_containers_are_as_they_were() {
         assert!(own.is_empty(), "{name}: {own:?}");
     }
     // Commands that the tests left on purpose end by themselves. Podman lists those that are dead too.
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let listed = api::get("/containers/dexec-shell/top");
         let processes = listed["Processes"].as_array().expect("there is a list");

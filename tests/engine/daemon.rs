@@ -45,7 +45,7 @@ fn start_engine() {
 }
 
 fn wait_for_end() {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     let pid = std::fs::read_to_string(state().join("pid")).unwrap_or_default();
     while Path::new(&format!("/proc/{}", pid.trim())).exists() && !pid.is_empty() {
         assert!(Instant::now() < deadline, "the engine does not end");
@@ -55,8 +55,11 @@ fn wait_for_end() {
 
 /// The answer to a command in whose middle the engine gets a signal.
 fn answer_when_engine_gets(signal: &str) -> Value {
-    let child = dexec(["dexec-shell", "sh", "-c", "echo before; exec sleep 3"]).spawn();
-    thread::sleep(Duration::from_millis(1500));
+    // Podman's commands outlive it, so each test has another one.
+    let sleep = if signal == "KILL" { "sleep 31" } else { "sleep 32" };
+    let script = format!("echo before; exec {sleep}");
+    let child = dexec(["dexec-shell", "sh", "-c", &script]).spawn();
+    api::wait_for_process("dexec-shell", sleep);
     signal_engine(signal);
     let output = child.wait_with_output().expect("it ends");
     let done = Done {
@@ -119,8 +122,8 @@ fn an_engine_that_is_stopped_is_told() {
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
 fn an_engine_that_is_gone_when_a_command_is_to_be_stopped_is_told() {
-    let child = dexec(["--output=events", "dexec-shell", "sh", "-c", "echo before; sleep 3"]).spawn();
-    thread::sleep(Duration::from_millis(1500));
+    let child = dexec(["--output=events", "dexec-shell", "sh", "-c", "echo before; sleep 30"]).spawn();
+    api::wait_for_process("dexec-shell", "sleep 30");
     // It hangs first, so that the connection stays.
     signal_engine("STOP");
     crate::support::signal(&child, "TERM");

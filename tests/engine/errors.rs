@@ -66,7 +66,7 @@ fn containers_that_do_not_run_are_told() {
 
     let stopped = Container::start("stopped", &["sleep", "100"]);
     stopped.post("kill");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while api::get(&format!("/containers/{}/json", stopped.name))["State"]["Running"] == true {
         assert!(std::time::Instant::now() < deadline, "the container does not stop");
     }
@@ -89,7 +89,7 @@ fn a_restarting_container_is_told() {
     let container = Container::create("restarting", &["sh", "-c", "sleep 0.2; exit 1"], "always");
     container.post("start");
     // The container runs for moments; in between, it restarts.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     let told = loop {
         let response = dexec([&container.name, "true"]).response();
         if response["errorKind"] == "containerRestarting" {
@@ -236,7 +236,7 @@ fn a_container_that_ends_takes_the_command_with_it() {
     for (action, event) in [("kill", "stopped"), ("stop?t=0", "stopped"), ("remove", "was removed")] {
         let container = Container::start("ends", &["sleep", "100"]);
         let child = dexec([&container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        api::wait_for_process(&container.name, "sleep 50");
         match action {
             "remove" => container.remove(),
             _ => container.post(action),
@@ -312,11 +312,13 @@ fn a_signal_before_the_start_leaves_nothing_behind() {
     // A socket on which nobody answers.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let socket = directory.path().join("socket");
-    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("it can be listened to");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("it can be listened to");
     let child = dexec(["web", "true"])
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .spawn();
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    // It hears signals before it sends anything.
+    let (mut client, _) = listener.accept().expect("it comes");
+    std::io::Read::read_exact(&mut client, &mut [0]).expect("it asks");
     signal(&child, "TERM");
     let output = child.wait_with_output().expect("it ends");
     let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");

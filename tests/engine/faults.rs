@@ -30,7 +30,7 @@ fn sleeper(purpose: &str) -> Container {
 fn a_container_that_is_restarted_takes_the_command_with_it() {
     let container = sleeper("fault-restart");
     let child = dexec([&container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
-    thread::sleep(Duration::from_millis(1500));
+    api::wait_for_process(&container.name, "sleep 50");
     container.post("restart?t=0");
     let response = answer(child);
     assert_eq!(response["stdout"], "before", "{response}");
@@ -50,7 +50,7 @@ fn a_container_that_is_restarted_takes_the_command_with_it() {
 fn a_pause_only_delays() {
     let container = sleeper("fault-pause");
     let child = dexec([&container.name, "sh", "-c", "echo before; sleep 2; echo after; exit 4"]).spawn();
-    thread::sleep(Duration::from_secs(1));
+    api::wait_for_process(&container.name, "sleep 2");
     container.post("pause");
     thread::sleep(Duration::from_millis(2500));
     container.post("unpause");
@@ -63,8 +63,8 @@ fn a_pause_only_delays() {
 #[test]
 fn a_command_in_a_paused_container_can_t_be_stopped_and_that_is_said() {
     let container = sleeper("fault-paused-stop");
-    let child = dexec(["--timeout=2", &container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
-    thread::sleep(Duration::from_secs(1));
+    let child = dexec(["--timeout=10", &container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
+    api::wait_for_process(&container.name, "sleep 50");
     container.post("pause");
     let response = answer(child);
     container.post("unpause");
@@ -192,9 +192,10 @@ fn too_few_descriptors_are_told() {
 fn a_slow_reader_has_what_was_written_before_the_stop() {
     let container = sleeper("fault-slow");
     let script = "seq 1 2000; exec sleep 600";
-    let mut child = dexec(["--raw", "--timeout=1.5", &container.name, "sh", "-c", script]).spawn();
+    let mut child = dexec(["--raw", "--timeout=10", &container.name, "sh", "-c", script]).spawn();
     let mut stdout = child.stdout.take().expect("it is a pipe");
-    thread::sleep(Duration::from_secs(1));
+    api::wait_for_process(&container.name, "sleep 600");
+    thread::sleep(Duration::from_millis(500));
     let mut text = String::new();
     stdout.read_to_string(&mut text).expect("it can be read");
     let expected: Vec<String> = (1..=2000).map(|number| number.to_string()).collect();
@@ -208,7 +209,8 @@ fn a_stuck_reader_does_not_keep_a_signal_waiting() {
     let container = sleeper("fault-stuck");
     for mode in ["raw", "events"] {
         let mut child = dexec(["--output", mode, &container.name, "yes"]).spawn();
-        thread::sleep(Duration::from_millis(1500));
+        api::wait_for_process(&container.name, "yes");
+        thread::sleep(Duration::from_secs(1));
         crate::support::signal(&child, "TERM");
         let status = child.wait().expect("it ends");
         assert_eq!(code(status), 143, "{mode}");

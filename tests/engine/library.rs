@@ -66,10 +66,11 @@ async fn a_cancelled_command_has_an_outcome() {
     let cancel = CancellationToken::new();
     let canceller = cancel.clone();
     tokio::spawn(async move {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let runs = tokio::task::spawn_blocking(|| api::wait_for_process("dexec-shell", "sleep 5071"));
+        runs.await.expect("it runs");
         canceller.cancel();
     });
-    let outcome = engine().exec(shell("echo so far; exec sleep 5"), &cancel).await;
+    let outcome = engine().exec(shell("echo so far; exec sleep 5071"), &cancel).await;
     assert_eq!(
         outcome.end.error().map(dexec::Error::kind),
         Some(ErrorKind::Interrupted)

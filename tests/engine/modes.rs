@@ -144,10 +144,10 @@ fn the_options_of_the_response_hold() {
 fn a_signal_ends_dexec_with_its_number() {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
         for mode in ["json", "raw", "events"] {
-            let script = "echo before; exec sleep 50";
-            let child = dexec(["--output", mode, "dexec-shell", "sh", "-c", script]).spawn();
-            // Long enough for a loaded machine to have started it.
-            std::thread::sleep(std::time::Duration::from_secs(3));
+            let sleep = format!("sleep 50{number}");
+            let script = format!("echo before; exec {sleep}");
+            let child = dexec(["--output", mode, "dexec-shell", "sh", "-c", &script]).spawn();
+            api::wait_for_process("dexec-shell", &sleep);
             signal(&child, name);
             let output = child.wait_with_output().expect("it ends");
             let done = Done {

@@ -231,10 +231,14 @@ fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
         "RequestTTY force",
         "ControlMaster auto\nControlPersist 600",
         "LogLevel QUIET",
+        "ForwardX11 yes",
+        "Tunnel yes",
+        "LocalForward 127.0.0.1:PORT localhost:1\nExitOnForwardFailure yes",
     ] {
         for far_end in [FarEnd::Docker, FarEnd::Socket] {
             let sshd = Sshd::start(&far_end);
-            sshd.configure(option);
+            // The port is taken: by sshd.
+            sshd.configure(&option.replace("PORT", &sshd.port.to_string()));
             let run = sshd
                 .dexec(&["-i", "dexec-shell", "sh", "-c", "cat; exit 3"])
                 .stdin("in");
@@ -244,6 +248,20 @@ fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
             sshd.assert_nothing_stays();
         }
     }
+}
+
+/// Options that came with OpenSSH 8.7 end an earlier one.
+#[test]
+fn an_earlier_ssh_has_only_options_that_it_knows() {
+    let sshd = Sshd::start(&FarEnd::Docker);
+    let ssh = sshd.at("wrapped/ssh");
+    let wrapper = fs::read_to_string(&ssh).expect("it is there");
+    let refusal = "case \" $* \" in *ForkAfterAuth*|*StdinNull*|*SessionType*) echo Bad option >&2; exit 255 ;; esac";
+    let earlier = wrapper.replacen('\n', &format!("\n{refusal}\n"), 1);
+    fs::write(&ssh, earlier).expect("it can be written");
+    let response = sshd.dexec(&["dexec-shell", "echo", "x"]).response();
+    assert_eq!(response["stdout"], "x", "{response}");
+    sshd.assert_nothing_stays();
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn an_input_that_stays_open_does_not_hold_the_end() {
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null());
     let mut child = command.spawn().expect("it can be started");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     let status = loop {
         if let Some(status) = child.try_wait().expect("it can be asked") {
             break status;

@@ -343,7 +343,8 @@ fn nobody_else_is_touched() {
         "(setsid sleep 2001 &); sleep 2002",
     ])
     .spawn();
-    thread::sleep(Duration::from_millis(500));
+    api::wait_for_process(&container.name, "sleep 2001");
+    api::wait_for_process(&container.name, "sleep 2002");
     let said = Way::Timeout.stop(&container, &["sh", "-c", TREE]);
     assert!(!said.orphaned, "{}", said.message);
     let left = container.processes();
@@ -461,7 +462,7 @@ fn two_signals_at_once_are_one_wish() {
     let container = own("stop-twice", json!({}));
     for (first, second) in [("TERM", "HUP"), ("INT", "TERM"), ("TERM", "TERM")] {
         let child = dexec([&container.name, "sh", "-c", "echo here; sleep 1090"]).spawn();
-        thread::sleep(Duration::from_millis(1500));
+        api::wait_for_process(&container.name, "sleep 1090");
         signal(&child, first);
         signal(&child, second);
         let output = child.wait_with_output().expect("it ends");
@@ -485,7 +486,10 @@ fn a_reader_that_goes_is_noticed_whatever_the_command_writes() {
         let mut child = dexec(["--output", mode, &container.name, "sh", "-c", script]).spawn();
         let mut stderr = child.stderr.take().expect("it is a pipe");
         let reading = thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        thread::sleep(Duration::from_millis(1500));
+        while container.processes().len() < 2 {
+            thread::sleep(Duration::from_millis(50));
+        }
+        thread::sleep(Duration::from_millis(500));
         drop(child.stdout.take());
         assert_eq!(code(child.wait().expect("it ends")), 141, "{mode} {script}");
         reading.join().expect("it does not panic").expect("it can be read");

@@ -481,7 +481,7 @@ fn a_terminal_that_hangs_up_stops_the_command() {
     .on_terminal();
     session.wait_for("begun");
     session.hang_up();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while container.processes().iter().any(|process| process.contains("begun")) {
         assert!(Instant::now() < deadline, "the command runs on");
         thread::sleep(Duration::from_millis(100));

@@ -293,11 +293,6 @@ fn a_connection_is_not_waited_for_longer_than_is_said() {
 
 #[test]
 fn places_that_do_not_exist_are_passed_over() {
-    // Where the machine has a Docker of its own, that is the answer.
-    if Path::new("/var/run/docker.sock").symlink_metadata().is_ok() {
-        eprintln!("skipped: this machine has /var/run/docker.sock");
-        return;
-    }
     let home = Config::new();
     fs::create_dir(home.path().join(".rd")).expect("it can be made");
     let fake = Fake::start(Script::default());
@@ -305,7 +300,7 @@ fn places_that_do_not_exist_are_passed_over() {
     std::os::unix::fs::symlink(socket, home.path().join(".rd/docker.sock")).expect("it can be made");
     let at_home = |args: &[&str]| {
         let run = dexec(args).env("HOME", home.path()).env("DOCKER_HOST", "");
-        run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime")
+        run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime").without_engines()
     };
     has_run(at_home(&["web", "true"]));
     let failing = Fake::start(Script {

@@ -1,7 +1,6 @@
 //! `--info`: which engine there is, or why none answers.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -100,10 +99,6 @@ fn info_tells_why_there_is_none() {
 
 #[test]
 fn info_asks_every_place_when_none_answers() {
-    if Path::new("/var/run/docker.sock").symlink_metadata().is_ok() {
-        eprintln!("skipped: this machine has /var/run/docker.sock");
-        return;
-    }
     let home = tempfile::tempdir().expect("a directory can be made");
     for (directory, is_there) in [(".rd", true), (".colima/default", true), (".orbstack/run", false)] {
         fs::create_dir_all(home.path().join(directory)).expect("it can be made");
@@ -115,7 +110,8 @@ fn info_asks_every_place_when_none_answers() {
     let run = dexec(["--info", "--output", "json"])
         .env("HOME", home.path())
         .env("DOCKER_HOST", "");
-    let done = run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime").run();
+    let run = run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime");
+    let done = run.without_engines().run();
     let told: Value = serde_json::from_slice(&done.stdout).expect("it is JSON");
     assert_eq!(done.code, 1);
     assert!(

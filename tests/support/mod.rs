@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -52,6 +52,17 @@ pub fn dexec<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     run
 }
 
+/// What runs the program of the further arguments where no engine of this machine has a socket.
+pub fn without_engines() -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    let hide = "mount -t tmpfs tmpfs /run && { [ -L /var/run ] || mount -t tmpfs tmpfs /var/run; } && exec \"$@\"";
+    command.args(["--mount", "--propagation", "private", "sh", "-c", hide, "sh"]);
+    command
+}
+
 pub fn program(path: impl AsRef<OsStr>) -> Run {
     let mut command = Command::new(path);
     command.stdin(Stdio::null());
@@ -90,6 +101,26 @@ impl Run {
 
     pub fn stdout(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
+        self
+    }
+
+    /// The program where it finds no engine of this machine by itself. Where there is none it needs nothing for that.
+    pub fn without_engines(mut self) -> Self {
+        if Path::new("/var/run/docker.sock").symlink_metadata().is_err() {
+            return self;
+        }
+        let mut command = without_engines();
+        command
+            .arg(self.command.get_program())
+            .args(self.command.get_args())
+            .stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
         self
     }
 
