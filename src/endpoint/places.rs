@@ -10,6 +10,7 @@ use super::origin::Origin;
 use super::surroundings::Surroundings;
 
 const SYSTEM_PODMAN: &str = "/run/podman/podman.sock";
+const MACHINE: &str = "podman/podman-machine-default-api.sock";
 
 /// A place that was looked at when nobody named an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +70,10 @@ fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
     let config = surroundings.path("XDG_CONFIG_HOME").or_else(|| below(&home, ".config"));
     let colima = surroundings.path("COLIMA_HOME");
     let lima = surroundings.path("LIMA_HOME").or_else(|| below(&home, ".lima"));
-    let machine = below(&home, ".local/share/containers/podman/machine");
+    let data = surroundings
+        .path("XDG_DATA_HOME")
+        .or_else(|| below(&home, ".local/share"));
+    let machine = below(&data, "containers/podman/machine");
     let first = [
         (below(&runtime, "docker.sock"), "Docker's rootless socket"),
         (below(&home, ".docker/desktop/docker.sock"), "Docker Desktop's socket"),
@@ -92,10 +96,13 @@ fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
         .map(|instance| (Some(instance.join("sock/docker.sock")), "Lima's socket"));
     let last = [
         (below(&runtime, "podman/podman.sock"), "Podman's rootless socket"),
+        // On Linux and on macOS since Podman 5; the others are of earlier releases.
+        (below(&runtime, MACHINE), "podman machine's socket"),
+        (below(&surroundings.path("TMPDIR"), MACHINE), "podman machine's socket"),
         (below(&machine, "podman.sock"), "podman machine's socket"),
         (below(&machine, "qemu/podman.sock"), "podman machine's socket"),
         (
-            below(&surroundings.path("TMPDIR"), "podman/podman-machine-default-api.sock"),
+            below(&machine, "podman-machine-default/podman.sock"),
             "podman machine's socket",
         ),
         (Some(PathBuf::from(SYSTEM_PODMAN)), "Podman's system socket"),

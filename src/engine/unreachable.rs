@@ -67,6 +67,10 @@ fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
             ErrorKind::EngineUnreachable,
             "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
         ),
+        (io::ErrorKind::NotADirectory, Address::Unix(_)) => (
+            ErrorKind::EngineUnreachable,
+            "a part of the path before the last is no directory: name the engine's socket".to_owned(),
+        ),
         (io::ErrorKind::ConnectionRefused, _) => (
             ErrorKind::EngineUnreachable,
             "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),

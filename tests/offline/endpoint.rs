@@ -452,6 +452,7 @@ fn a_path_that_is_no_socket_s_is_told() {
         (at("file"), "it is a file and no socket"),
         (at(&"x".repeat(120)), "which is too long for a socket"),
         (at("file/"), "does not end with a slash"),
+        (at("file/socket"), "is no directory"),
     ] {
         let response = dexec(["-H", &format!("unix://{}", path.display()), "web", "true"]).response();
         assert!(message(&response).contains(words), "{response}");

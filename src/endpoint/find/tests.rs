@@ -244,11 +244,19 @@ fn the_next_place_is_taken_only_where_a_socket_does_not_exist() {
         ("HOME/.orbstack/run/docker.sock", "OrbStack's socket"),
         ("/run/user/7/podman/podman.sock", "Podman's rootless socket"),
         (
+            "/run/user/7/podman/podman-machine-default-api.sock",
+            "podman machine's socket",
+        ),
+        (
             "HOME/.local/share/containers/podman/machine/podman.sock",
             "podman machine's socket",
         ),
         (
             "HOME/.local/share/containers/podman/machine/qemu/podman.sock",
+            "podman machine's socket",
+        ),
+        (
+            "HOME/.local/share/containers/podman/machine/podman-machine-default/podman.sock",
             "podman machine's socket",
         ),
         ("/run/podman/podman.sock", "Podman's system socket"),
@@ -414,6 +422,11 @@ fn every_usual_place_is_looked_at() {
         (
             None,
             "HOME/.local/share/containers/podman/machine/podman.sock",
+            "podman machine's socket",
+        ),
+        (
+            Some(("XDG_DATA_HOME", "/data")),
+            "/data/containers/podman/machine/qemu/podman.sock",
             "podman machine's socket",
         ),
         (

@@ -115,9 +115,10 @@ rm -rf "$dir"
 
 /// What the user's configuration must not change: a login that goes to the background can't be ended, one that opens
 /// tunnels or runs commands of its own does more than is wanted, and the socket of a forwarding is for us.
-const SETTLED: [&str; 8] = [
+const SETTLED: [&str; 9] = [
     "ClearAllForwardings=yes",
     "ControlPersist=no",
+    "ForwardX11=no",
     "LogLevel=INFO",
     "PermitLocalCommand=no",
     "RemoteCommand=none",
