@@ -248,7 +248,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let write_host = |f: &mut fmt::Formatter<'_>, host: &str| {
             if host.contains(':') {
-                write!(f, "[{host}]")
+                write!(f, "[{}]", host.replacen('%', "%25", 1))
             } else {
                 f.write_str(host)
             }
@@ -302,12 +302,13 @@ mod tests {
             ("box:99", "tcp://box:99"),
             ("tcp://[::1]", "tcp://[::1]:2375"),
             ("tcp://[::1]:9", "tcp://[::1]:9"),
-            ("[fe80::1%eth0]:9", "tcp://[fe80::1%eth0]:9"),
-            ("tcp://[fe80::1%25lo]:9", "tcp://[fe80::1%lo]:9"),
-            ("ssh://me@[fe80::1%25lo]", "ssh://me@[fe80::1%lo]"),
+            ("[fe80::1%eth0]:9", "tcp://[fe80::1%25eth0]:9"),
+            ("tcp://[fe80::1%25lo]:9", "tcp://[fe80::1%25lo]:9"),
+            ("tcp://[fe80::1%2525]:9", "tcp://[fe80::1%2525]:9"),
+            ("ssh://me@[fe80::1%25lo]", "ssh://me@[fe80::1%25lo]"),
             ("unix://@name", "unix://@name"),
             ("unix://@name/", "unix://@name/"),
-            ("tcp://[fe80::1%251]", "tcp://[fe80::1%1]:2375"),
+            ("tcp://[fe80::1%251]", "tcp://[fe80::1%251]:2375"),
             ("ssh://box", "ssh://box"),
             ("ssh://me@box:22", "ssh://me@box:22"),
             ("ssh://me@corp@box", "ssh://me@corp@box"),

@@ -86,7 +86,7 @@ impl Transport {
                 let authority = address.to_string().strip_prefix("tcp://").map(str::to_owned);
                 // The zone of an address is of no concern to the other end.
                 match host.split_once('%') {
-                    Some((_, zone)) => authority.map(|authority| authority.replacen(&format!("%{zone}]"), "]", 1)),
+                    Some((_, zone)) => authority.map(|authority| authority.replacen(&format!("%25{zone}]"), "]", 1)),
                     None => authority,
                 }
             }

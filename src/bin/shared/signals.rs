@@ -32,10 +32,12 @@ impl Signals {
             cancel: CancellationToken::new(),
             first: Arc::default(),
         };
+        // Here, not in the task: a signal may come before the task runs. Without a listener signals keep their usual effect.
+        let Ok(mut source) = Source::new() else {
+            return signals;
+        };
         let (cancel, first) = (signals.cancel.clone(), Arc::clone(&signals.first));
         tokio::spawn(async move {
-            // Without a listener the signals keep their usual effect.
-            let Ok(mut source) = Source::new() else { return };
             first.store(source.next().await, Ordering::Relaxed);
             prepare();
             cancel.cancel();

@@ -46,7 +46,7 @@ const BECOMING_TIME: Duration = Duration::from_secs(2);
 /// How long killed processes may take to end. One that waits for a disk or a network file system can't be killed.
 const KILLING_TIME: Duration = Duration::from_secs(6);
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often new processes are stopped before all are killed: those that multiply faster are killed as they are.
@@ -322,7 +322,7 @@ impl<'a> Search<'a> {
         let mut frozen: HashSet<ProcessId> = HashSet::new();
         let mut freezes = 0;
         let mut grace_ends = None;
-        let mut pause = SHORTEST_PAUSE;
+        let mut pauses = Pauses::default();
         let mut was_empty = false;
         loop {
             let table = self.list(self.family.begun()).await?;
@@ -335,12 +335,12 @@ impl<'a> Search<'a> {
                     return Ok(());
                 }
                 was_empty = true;
-                sleep(SHORTEST_PAUSE).await;
+                sleep(pauses.next()).await;
                 continue;
             }
             was_empty = false;
             if self.is_becoming(&table) {
-                sleep(SHORTEST_PAUSE).await;
+                sleep(pauses.next()).await;
                 continue;
             }
             let mut refused = Vec::new();
@@ -351,6 +351,7 @@ impl<'a> Search<'a> {
                 // A stopped process would get the signal only when it goes on.
                 self.kill(CONT, &living, &table).await?;
                 grace_ends = Some(now + self.target.kill_after);
+                pauses = Pauses::default();
             } else if grace_ends.is_some_and(|end| now < end) {
                 // They are ending.
             } else {
@@ -368,9 +369,8 @@ impl<'a> Search<'a> {
             if grace_ends.is_some_and(|end| now > end + KILLING_TIME) || refused.len() == living.len() {
                 return Err(left(&table, &living, &refused));
             }
-            let rest = grace_ends.map_or(pause, |end| end.saturating_duration_since(Instant::now()));
-            sleep(pause.min(rest.max(SHORTEST_PAUSE))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let rest = grace_ends.map_or(LONGEST_PAUSE, |end| end.saturating_duration_since(Instant::now()));
+            sleep(pauses.next().min(rest.max(SHORTEST_PAUSE))).await;
         }
     }
 
@@ -477,6 +477,23 @@ impl<'a> Search<'a> {
             sleep(SUSPECT_PAUSE).await;
         }
         Ok(Doubt::None)
+    }
+}
+
+/// The pauses between looks, each twice as long as the one before.
+struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(SHORTEST_PAUSE)
+    }
+}
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST_PAUSE);
+        pause
     }
 }
 
