@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hyper::header::HeaderMap;
-use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 use super::{Container, ContainerDetails};
 
@@ -229,24 +229,20 @@ impl From<Listed> for Container {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// What is needed of an exec's inspect answer. The rest has the command line, which may hold secrets.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Versions {
-    #[serde(default)]
-    pub(super) arch: String,
-    #[serde(default)]
-    pub(super) version: String,
-    #[serde(default)]
-    pub(super) api_version: String,
-    #[serde(default)]
-    pub(super) components: Vec<Component>,
+struct ExecInspect {
+    #[serde(rename = "ContainerID")]
+    container_id: Option<String>,
+    exit_code: Option<i64>,
+    pid: Option<i64>,
+    running: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Component {
-    #[serde(default)]
-    pub(super) name: String,
+/// An exec's inspect answer without its command line.
+pub(super) fn without_command(answer: &[u8]) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(&serde_json::from_slice::<ExecInspect>(answer)?)
 }
 
 #[derive(Debug, Deserialize)]

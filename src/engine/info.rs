@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hyper::Method;
-
 use crate::error::{Error, ErrorKind, shown};
 
 use super::refusal::Refusal;
-use super::{Engine, JSON, LONGEST_NAME, Make, answers};
+use super::{Engine, LONGEST_NAME, Make, answers, retried, within_time};
 
 /// What an engine tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +35,9 @@ impl Engine {
     /// The engine can't be reached, is none, or refuses.
     pub async fn info(&self) -> Result<EngineInfo, Error> {
         let error = |what: &'static str| move |refusal: Refusal| refusal.into_error(what, self.endpoint(), None);
-        let version: answers::Versions = self.get("/version").await.map_err(error("tell its version"))?;
+        let version = retried(|| self.docker.version())
+            .await
+            .map_err(error("tell its version"))?;
         let info = match self
             .get::<answers::Info>("/info")
             .await
@@ -49,7 +48,7 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let asked = Instant::now();
-        let pong = self.call(Method::GET, "/_ping", JSON, Bytes::new()).await;
+        let pong = within_time(self.docker.ping()).await;
         pong.map_err(error("answer a ping"))?;
         let round_trip = asked.elapsed();
         let name = match self.make() {
@@ -57,13 +56,15 @@ impl Engine {
             Make::Podman => "Podman",
             Make::Unknown => version
                 .components
-                .first()
+                .iter()
+                .flatten()
+                .next()
                 .map_or("", |component| component.name.as_str()),
         };
         Ok(EngineInfo {
             name: shown(name, LONGEST_NAME),
-            version: shown(&version.version, LONGEST_NAME),
-            api_version: shown(&version.api_version, LONGEST_NAME),
+            version: shown(&version.version.unwrap_or_default(), LONGEST_NAME),
+            api_version: shown(&version.api_version.unwrap_or_default(), LONGEST_NAME),
             is_rootless: info.as_ref().map(answers::Info::is_rootless),
             running_containers: info.map(|info| info.containers_running),
             far_end: self.transport.far_end(),

@@ -1,6 +1,7 @@
 //! How to reach an engine: the few calls that are made, and what its refusals mean.
 
 mod answers;
+mod client;
 mod container_end;
 mod dial;
 mod info;
@@ -19,13 +20,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard_stubs::models::{ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse};
+use bollard::Docker;
+use bollard::exec::{ResizeExecOptions, StartExecOptions};
+use bollard::models::{ExecConfig, ExecStartConfig};
+use bollard::query_parameters::UploadToContainerOptions;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Method, Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +39,7 @@ use crate::outcome::Signal;
 use crate::request::{ContainerName, Spec};
 use crate::terminal::TerminalSize;
 
+use client::{CallOptions, UpgradeSlot};
 pub(crate) use container_end::ContainerEnd;
 pub use info::EngineInfo;
 use refusal::Refusal;
@@ -89,6 +93,7 @@ const LONGEST_REFUSAL: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub struct Engine {
     transport: Arc<Transport>,
+    docker: Docker,
     stops: Arc<Stops>,
     agents: Arc<SharedAgents>,
 }
@@ -161,8 +166,10 @@ impl Engine {
     /// An engine at this endpoint. No connection is made yet.
     #[must_use]
     pub fn connect(endpoint: &Endpoint) -> Self {
+        let transport = Arc::new(Transport::new(endpoint.clone()));
         Self {
-            transport: Arc::new(Transport::new(endpoint.clone())),
+            docker: client::client(&transport),
+            transport,
             stops: Arc::default(),
             agents: Arc::default(),
         }
@@ -248,23 +255,32 @@ impl Engine {
             user: spec.user.clone(),
             working_dir: spec.workdir.clone(),
         };
-        let path = format!("/containers/{}/exec", spec.container);
-        let created = self.post::<IdResponse>(&path, &config).await;
-        let created = created.and_then(|created| ExecId::parse(created.id));
+        let created = async {
+            let docker = self.docker_with(CallOptions {
+                body: Some(to_json(&config)?),
+                ..CallOptions::default()
+            });
+            let created = within_time(docker.create_exec(spec.container.as_str(), ExecConfig::default())).await?;
+            ExecId::parse(created.id)
+        };
+        let created = created.await;
         self.or_refused(CREATE, created, &spec.container).await
     }
 
     /// Sets the size of a running command's terminal. Docker waits 10 s for one that does not run yet.
     pub(crate) async fn resize_exec(&self, id: &ExecId, size: TerminalSize) -> bool {
-        let path = format!("/exec/{}/resize?h={}&w={}", id.0, size.rows, size.columns);
-        self.call(Method::POST, &path, JSON, Bytes::new()).await.is_ok()
+        let size = ResizeExecOptions {
+            height: size.rows,
+            width: size.columns,
+        };
+        within_time(self.docker.resize_exec(&id.0, size)).await.is_ok()
     }
 
     /// Sends a signal to a command's process group where the engine has a call for that. Podman has one since
     /// September 2026 (its pull request 29525).
     pub(crate) async fn kill_exec(&self, id: &ExecId, signal: Signal) -> bool {
         let path = format!("/v4.0.0/libpod/exec/{}/kill?signal={}", id.0, signal.name());
-        self.make() == Make::Podman && self.call(Method::POST, &path, JSON, Bytes::new()).await.is_ok()
+        self.make() == Make::Podman && within_time(self.call(Method::POST, &path, Bytes::new())).await.is_ok()
     }
 
     /// The name of the processor architecture that a container's image is for. The engine itself is asked only where the
@@ -280,9 +296,9 @@ impl Engine {
         if !architecture.is_empty() {
             return Ok(shown(&architecture, LONGEST_NAME));
         }
-        let version = self.get::<answers::Versions>("/version").await;
+        let version = retried(|| self.docker.version()).await;
         let version = self.or_refused("tell its version", version, container).await?;
-        Ok(shown(&version.arch, LONGEST_NAME))
+        Ok(shown(&version.arch.unwrap_or_default(), LONGEST_NAME))
     }
 
     /// Whether others than its owner can put files of their own in the place of ours in this directory of the container.
@@ -344,51 +360,63 @@ impl Engine {
         directory: &'static str,
         archive: Bytes,
     ) -> Result<(), Error> {
-        let path = format!("/containers/{container}/archive?path={directory}");
-        let put = self.call(Method::PUT, &path, "application/x-tar", archive).await;
-        self.or_refused("put a file into the container", put.map(drop), container)
+        let options = UploadToContainerOptions {
+            path: directory.to_owned(),
+            ..UploadToContainerOptions::default()
+        };
+        let docker = self.docker_with(CallOptions {
+            body: Some(archive),
+            ..CallOptions::default()
+        });
+        let put = docker.upload_to_container(container.as_str(), Some(options), bollard::body_full(Bytes::new()));
+        self.or_refused("put a file into the container", within_time(put).await, container)
             .await
     }
 
     /// Starts a command and gives the connection over which its streams go.
     pub(crate) async fn start_attached(&self, id: &ExecId, spec: &Spec) -> Result<Attached, Error> {
-        let attached = within_time(async {
-            let request = Request::post(format!("/exec/{}/start", id.0))
-                .header(CONTENT_TYPE, JSON)
-                .header(CONNECTION, "Upgrade")
-                .header(UPGRADE, "tcp")
-                .body(to_json(&start_config(spec))?.into())
-                .map_err(broken)?;
-            let response = self.transport.send(request).await?;
-            match response.status() {
-                StatusCode::SWITCHING_PROTOCOLS => {
-                    let upgraded = hyper::upgrade::on(response).await.map_err(TransportError::Http)?;
-                    let parts = upgraded.downcast::<TokioIo<Socket>>().map_err(|_| Refusal::NoUpgrade)?;
-                    Ok(Attached {
-                        socket: parts.io.into_inner(),
-                        early: parts.read_buf,
-                    })
-                }
-                status if status.is_success() => Err(Refusal::NoUpgrade),
-                _ => Err(read_refusal(response).await),
-            }
-        })
-        .await;
+        let slot = UpgradeSlot::default();
+        let started = self.start(id, spec, Some(slot.clone())).await;
+        // Where the slot has the connection, bollard has failed to find it in the answer.
+        let attached = match (slot.take(), started) {
+            (Some(attached), _) => Ok(attached),
+            (None, Err(refusal)) => Err(refusal),
+            (None, Ok(())) => Err(Refusal::NoUpgrade),
+        };
         self.or_refused(START, attached, &spec.container).await
     }
 
     pub(crate) async fn start_detached(&self, id: &ExecId, spec: &Spec) -> Result<(), Error> {
-        let path = format!("/exec/{}/start", id.0);
-        let started = match to_json(&start_config(spec)) {
-            Ok(body) => self.call(Method::POST, &path, JSON, body).await,
-            Err(refusal) => Err(refusal),
+        let started = self.start(id, spec, None).await;
+        self.or_refused(START, started, &spec.container).await
+    }
+
+    async fn start(&self, id: &ExecId, spec: &Spec, upgrade: Option<UpgradeSlot>) -> Result<(), Refusal> {
+        let config = ExecStartConfig {
+            detach: Some(spec.is_detached),
+            // Docker goes by what it is told here, not at the create, in how it sends the output.
+            tty: Some(spec.terminal.is_some()),
+            ..ExecStartConfig::default()
         };
-        self.or_refused(START, started.map(drop), &spec.container).await
+        let docker = self.docker_with(CallOptions {
+            body: Some(to_json(&config)?),
+            upgrade,
+            ..CallOptions::default()
+        });
+        let options = StartExecOptions {
+            detach: spec.is_detached,
+            ..StartExecOptions::default()
+        };
+        within_time(docker.start_exec(&id.0, Some(options))).await.map(drop)
     }
 
     /// What the engine tells of a command; `None` when it does not know it any more.
     pub(crate) async fn inspect_exec(&self, id: &ExecId) -> Result<Option<ExecState>, Error> {
-        match self.get::<ExecInspectResponse>(&format!("/exec/{}/json", id.0)).await {
+        let docker = self.docker_with(CallOptions {
+            reduce: Some(answers::without_command),
+            ..CallOptions::default()
+        });
+        match retried(|| docker.inspect_exec(&id.0)).await {
             Ok(state) => Ok(Some(ExecState {
                 // An answer without this field is no proof that the command has ended.
                 is_running: state.running.unwrap_or(true),
@@ -429,38 +457,23 @@ impl Engine {
         self.get(&format!("/containers/{container}/json")).await
     }
 
-    /// Asks for something. A connection that breaks is no answer, and asking again changes nothing.
+    fn docker_with(&self, options: CallOptions) -> Docker {
+        client::with_options(&self.docker, options)
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
-        let mut tries = 0;
-        loop {
-            match self.call(Method::GET, path, JSON, Bytes::new()).await {
-                Err(Refusal::Transport(
-                    TransportError::Http(_) | TransportError::Unanswered(_) | TransportError::Broken(_),
-                )) if tries < MOST_RETRIES => {
-                    tries += 1;
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                answer => return from_json(&answer?),
-            }
+        let answer = retried(|| self.call(Method::GET, path, Bytes::new())).await;
+        from_json(&answer?)
+    }
+
+    /// One call that bollard has not, or does not make as it must be, and its answer whole.
+    async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Refusal> {
+        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, JSON);
+        let response = self.transport.send(request.body(body.into()).map_err(broken)?).await?;
+        if !response.status().is_success() {
+            return Err(read_refusal(response).await);
         }
-    }
-
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Refusal> {
-        let answer = self.call(Method::POST, path, JSON, to_json(body)?).await?;
-        from_json(&answer)
-    }
-
-    /// One call, and its answer whole.
-    async fn call(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Bytes, Refusal> {
-        within_time(async {
-            let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, kind);
-            let response = self.transport.send(request.body(body.into()).map_err(broken)?).await?;
-            if !response.status().is_success() {
-                return Err(read_refusal(response).await);
-            }
-            read_body(response, LARGEST_ANSWER).await
-        })
-        .await
+        read_body(response, LARGEST_ANSWER).await
     }
 
     /// The error of a call on a container, with what further calls can tell about it.
@@ -552,12 +565,36 @@ impl ExecId {
     }
 }
 
-fn start_config(spec: &Spec) -> ExecStartConfig {
-    ExecStartConfig {
-        detach: Some(spec.is_detached),
-        // Docker goes by what it is told here, not at the create, in how it sends the output.
-        tty: Some(spec.terminal.is_some()),
-        ..ExecStartConfig::default()
+/// Asks for something. A connection that breaks is no answer, and asking again changes nothing.
+async fn retried<T, E, F>(ask: impl Fn() -> F) -> Result<T, Refusal>
+where
+    Refusal: From<E>,
+    F: Future<Output = Result<T, E>>,
+{
+    let mut tries = 0;
+    loop {
+        match within_time(ask()).await {
+            Err(Refusal::Transport(
+                TransportError::Http(_) | TransportError::Unanswered(_) | TransportError::Broken(_),
+            )) if tries < MOST_RETRIES => {
+                tries += 1;
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// One call within its time.
+async fn within_time<T, E>(call: impl Future<Output = Result<T, E>>) -> Result<T, Refusal>
+where
+    Refusal: From<E>,
+{
+    // bollard's futures have tens of kilobytes.
+    let call = Box::pin(call);
+    match tokio::time::timeout(CALL_TIME, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Refusal::Late(CALL_TIME)),
     }
 }
 
@@ -568,12 +605,6 @@ fn to_json(value: &impl Serialize) -> Result<Bytes, Refusal> {
 
 fn from_json<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(answer).map_err(|error| Refusal::NotAnEngine(error.to_string()))
-}
-
-async fn within_time<T>(call: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    tokio::time::timeout(CALL_TIME, call)
-        .await
-        .unwrap_or(Err(Refusal::Late(CALL_TIME)))
 }
 
 fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TransportError {

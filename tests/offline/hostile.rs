@@ -795,6 +795,23 @@ mod calls {
         });
     }
 
+    /// The command line in the answer is of no use, and is not kept.
+    #[test]
+    fn inspect_with_a_command_line_of_many_arguments() {
+        let arguments = "\"\",".repeat(14 * 1024 * 1024 / 3);
+        let state = "{\"Running\":false,\"ExitCode\":3,\"Pid\":7";
+        let ran = run(Script {
+            inspect: json(
+                "200 OK",
+                &format!("{state},\"ProcessConfig\":{{\"arguments\":[{arguments}\"\"]}}}}"),
+            )
+            .into(),
+            ..Script::default()
+        });
+        assert_eq!(ran.response["exitCode"], 3, "{}", ran.response);
+        ran.is_small();
+    }
+
     #[test]
     fn a_list_of_anything_hides_no_missing_container() {
         let missing = || json("404 Not Found", "{\"message\":\"No such container: web\"}");

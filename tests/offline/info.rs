@@ -12,7 +12,7 @@ fn info_tells_of_an_engine() {
     let answers = Script {
         version: fake::json(
             "200 OK",
-            "{\"Version\":\"1.2.3\",\"ApiVersion\":\"1.41\",\"Arch\":\"amd64\",\"Components\":[{\"Name\":\"Some Engine\"}]}",
+            "{\"Version\":\"1.2.3\",\"ApiVersion\":\"1.41\",\"Arch\":\"amd64\",\"Components\":[{\"Name\":\"Some Engine\",\"Version\":\"1.2.3\"}]}",
         )
         .into(),
         container: fake::json(

@@ -1,5 +1,9 @@
 //! Environment values appear in no error and no log.
 
+use std::sync::Mutex;
+
+use dexec::{CancellationToken, Endpoint, Engine, Request};
+
 use crate::fake::{Fake, Script, json};
 use crate::support::dexec;
 
@@ -37,4 +41,50 @@ fn values_are_not_shown_when_something_fails() {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
+}
+
+/// Keeps what is logged.
+struct Recorder;
+
+static RECORDS: Mutex<String> = Mutex::new(String::new());
+
+impl log::Log for Recorder {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {} {}\n", record.level(), record.target(), record.args());
+        RECORDS.lock().expect("nobody panics").push_str(&line);
+    }
+
+    fn flush(&self) {}
+}
+
+#[tokio::test]
+async fn no_log_record_has_the_command_or_its_environment() {
+    log::set_logger(&Recorder).expect("no other logger is set in this process");
+    log::set_max_level(log::LevelFilter::Trace);
+    let state =
+        "\"ContainerID\":\"0123abcd\",\"ProcessConfig\":{\"entrypoint\":\"hunter2\",\"arguments\":[\"hunter2\"]}";
+    let fake = Fake::start(Script {
+        inspect: json("200 OK", &format!("{{\"Running\":false,\"ExitCode\":3,{state}}}")).into(),
+        ..Script::default()
+    });
+    let endpoint = Endpoint::parse(&fake.host).expect("it is an address");
+    let engine = Engine::connect(&endpoint);
+    for is_detached in [false, true] {
+        let request = Request::new("web", ["echo", "hunter2"]).env("TOKEN=hunter2");
+        let request = request.detach(is_detached);
+        let request = request.build().expect("it is right");
+        engine.exec(request, &CancellationToken::new()).await;
+    }
+    let is_sent = |body: &String| body.contains("TOKEN=hunter2");
+    assert_eq!(fake.bodies().iter().filter(|body| is_sent(body)).count(), 2);
+    let inspect = format!("GET /exec/{}/json HTTP/1.1", crate::fake::EXEC_ID);
+    assert!(fake.requests().contains(&inspect), "{:?}", fake.requests());
+    let records = RECORDS.lock().expect("nobody panics");
+    // The calls are logged, by their addresses.
+    assert!(records.contains("/containers/web/exec"), "{records}");
+    assert!(!records.contains("hunter2"), "{records}");
 }

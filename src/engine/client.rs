@@ -1,0 +1,160 @@
+//! bollard as the client of the typed calls, over the project's own transport.
+//!
+//! bollard reads an answer without a bound, writes request bodies into the log, forgets the status of some refusals, and
+//! takes a terminal's bytes for frames. So the transport reads each answer whole and within its bounds before bollard sees
+//! any of it, a refusal does not reach bollard, and the connection of an attached start is taken out of the answer. What
+//! must not be logged is put into the request after bollard has logged it.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard::errors::Error as BollardError;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::Builder;
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::refusal::Refusal;
+use super::transport::{Transport, TransportError};
+use super::{Attached, LARGEST_ANSWER, Socket, broken, read_body, read_refusal};
+
+/// bollard wants an address; the transport uses only the path of a request.
+const ADDRESS: &str = "http://engine";
+
+/// bollard's own timeout in seconds, which covers the head of an answer only. Each call has one that covers all of it.
+const NO_TIMEOUT: u64 = 24 * 60 * 60;
+
+/// The buffer through which a replayed answer is passed to bollard.
+const REPLAY_BUFFER: usize = 16 * 1024;
+
+/// Makes a smaller answer of an answer.
+type Reduce = fn(&[u8]) -> serde_json::Result<Vec<u8>>;
+
+/// How one call differs from what bollard would do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CallOptions {
+    /// Sent in place of bollard's body.
+    pub(super) body: Option<Bytes>,
+    /// The call asks for an upgrade, and the connection is put here.
+    pub(super) upgrade: Option<UpgradeSlot>,
+    /// What bollard is given of the answer, which it logs whole.
+    pub(super) reduce: Option<Reduce>,
+}
+
+/// Takes the connection of an attached start.
+#[derive(Clone, Debug, Default)]
+pub(super) struct UpgradeSlot(Arc<Mutex<Option<Attached>>>);
+
+impl UpgradeSlot {
+    fn put(&self, attached: Attached) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(attached);
+    }
+
+    pub(super) fn take(&self) -> Option<Attached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A refusal on its way through bollard's error type.
+#[derive(Debug, Error)]
+#[error("{0:?}")]
+struct Carried(Refusal);
+
+pub(super) fn client(transport: &Arc<Transport>) -> Docker {
+    let transport = Arc::clone(transport);
+    let send = move |request: BollardRequest| {
+        let transport = Arc::clone(&transport);
+        async move {
+            let answer = answer(&transport, request).await;
+            answer.map_err(|refusal| io::Error::other(Carried(refusal)).into())
+        }
+    };
+    match Docker::connect_with_custom_transport(send, Some(ADDRESS), NO_TIMEOUT, API_DEFAULT_VERSION) {
+        Ok(client) => client,
+        // It only stores its arguments, and the address has a scheme.
+        Err(error) => unreachable!("{error}"),
+    }
+}
+
+/// The same client with options for one call.
+pub(super) fn with_options(client: &Docker, options: CallOptions) -> Docker {
+    client.clone().with_request_modifier(move |mut request| {
+        request.extensions_mut().insert(options.clone());
+        request
+    })
+}
+
+async fn answer(transport: &Transport, request: BollardRequest) -> Result<Response<Incoming>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let options: CallOptions = parts.extensions.remove().unwrap_or_default();
+    let body = match options.body {
+        Some(body) => body,
+        None => body.collect().await.map_err(broken)?.to_bytes(),
+    };
+    // bollard gives an archive two content types.
+    if let Some(kind) = parts.headers.get(CONTENT_TYPE).cloned() {
+        parts.headers.insert(CONTENT_TYPE, kind);
+    }
+    let mut response = transport.send(Request::from_parts(parts, Full::new(body))).await?;
+    match (response.status(), options.upgrade) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(slot)) => {
+            let upgraded = hyper::upgrade::on(&mut response).await.map_err(TransportError::Http)?;
+            let parts = upgraded.downcast::<TokioIo<Socket>>().map_err(|_| Refusal::NoUpgrade)?;
+            slot.put(Attached {
+                socket: parts.io.into_inner(),
+                early: parts.read_buf,
+            });
+            // bollard finds no connection in it, and fails; the caller has it already.
+            Ok(response)
+        }
+        (status, Some(_)) if status.is_success() => Err(Refusal::NoUpgrade),
+        (status, None) if status.is_success() => {
+            let mut body = read_body(response, LARGEST_ANSWER).await?;
+            if let Some(reduce) = options.reduce {
+                body = reduce(&body)
+                    .map_err(|error| Refusal::NotAnEngine(error.to_string()))?
+                    .into();
+            }
+            Ok(replay(status, body).await.map_err(broken)?)
+        }
+        _ => Err(read_refusal(response).await),
+    }
+}
+
+/// An answer that was read already, in the one type that bollard takes, which only a connection of hyper's makes.
+async fn replay(status: StatusCode, body: Bytes) -> hyper::Result<Response<Incoming>> {
+    let (near, mut far) = tokio::io::duplex(REPLAY_BUFFER);
+    let (mut sender, exchange) = Builder::new().handshake(TokioIo::new(near)).await?;
+    tokio::spawn(exchange);
+    tokio::spawn(async move {
+        let head = format!(
+            "HTTP/1.1 {} \r\ncontent-length: {}\r\n\r\n",
+            status.as_u16(),
+            body.len()
+        );
+        // hyper takes an answer only after its request was sent.
+        far.read_u8().await?;
+        far.write_all(head.as_bytes()).await?;
+        far.write_all(&body).await
+    });
+    sender.send_request(Request::new(Empty::<Bytes>::new())).await
+}
+
+impl From<BollardError> for Refusal {
+    fn from(error: BollardError) -> Self {
+        match error {
+            BollardError::IOError { err } => match err.downcast() {
+                Ok(Carried(refusal)) => refusal,
+                Err(error) => broken(error).into(),
+            },
+            BollardError::JsonDataError { message, .. } => Self::NotAnEngine(message),
+            error => Self::NotAnEngine(error.to_string()),
+        }
+    }
+}
