@@ -324,6 +324,28 @@ fn with_another_container_s_processes_only_the_own_ones_are_named() {
     assert_eq!(pids_of("sleep 2632"), [0; 0]);
 }
 
+/// The engine's machine has used up its numbers for processes since the container began, and begins anew.
+#[test]
+fn numbers_of_processes_begin_anew_in_between() {
+    let greatest = fs::read_to_string("/proc/sys/kernel/pid_max").expect("there is one");
+    let greatest: u32 = greatest.trim().parse().expect("it is a number");
+    let begin_before_the_last = |numbers: u32| {
+        let number = (greatest - numbers).to_string();
+        fs::write("/proc/sys/kernel/ns_last_pid", number).expect("it can be set");
+    };
+    begin_before_the_last(greatest / 8);
+    let container = own("edge-numbers", json!({}));
+    begin_before_the_last(2);
+    // The container's own process is a sleep too.
+    let response = dexec(["--timeout=0.3", &container.name, "env", "-i", "sleep", "2651"]).response();
+    assert_eq!(
+        (&response["timedOut"], &response["orphaned"]),
+        (&json!(true), &Value::Null),
+        "{response}"
+    );
+    assert_eq!(pids_of("sleep 2651"), [0; 0]);
+}
+
 /// Another command's processes are in the middle of an execve all the time, without a parent or a sign.
 #[test]
 fn what_another_command_begins_is_not_named() {

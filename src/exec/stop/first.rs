@@ -18,6 +18,15 @@ pub(super) const DOCKER_COLUMNS: &str = "-eo%20pid,ppid,sid,etimes,comm";
 /// By how many seconds the age of a process may differ between two looks, rounding included.
 const AGE_DIFFERENCE: u64 = 2;
 
+/// In how many seconds of age the numbers of processes tell their order: kernels don't give half of all numbers in less.
+const NUMBERS_TIME: u64 = 2;
+
+/// The last number that a kernel gives before it begins anew, where it was not told to use more.
+const USUAL_LAST_PID: u32 = 32_768;
+
+/// The same where it was told to use as many as it can, as systemd does.
+const GREATEST_LAST_PID: u32 = 4_194_304;
+
 /// What became of the process that the engine started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum First {
@@ -70,8 +79,8 @@ impl<'a> Row<'a> {
 ///
 /// Both sides see the same execs and the container's first process, as leaders of sessions without a parent in the
 /// container. Those of one name are in the same order on both sides: the kernel gives a process its numbers at once, in
-/// rising order. (The time of the start is set later, so under load it may be in another order.) Where the numbers have
-/// begun anew in between, the ages differ.
+/// rising order. (The time of the start is set later, so under load it may be in another order.) Numbers begin anew after
+/// the last one, on each side at another time.
 pub(super) fn by_order(
     rows: &[Vec<String>],
     looks: (&Table, &Table),
@@ -85,10 +94,10 @@ pub(super) fn by_order(
             outside.entry(row.name).or_default().push(row);
         }
     }
-    let (before, after) = (leaders(looks.0), leaders(looks.1));
+    let (before, after) = (leaders(looks.0, now), leaders(looks.1, now));
     let mut found: HashMap<u32, Option<ProcessId>> = pids.into_iter().map(|pid| (pid, None)).collect();
     for (name, mut rows) in outside {
-        rows.sort_by_key(|row| row.pid);
+        sort(&mut rows, |row| (row.pid, row.age));
         let Some(inside) = after.get(name).filter(|inside| before.get(name) == Some(*inside)) else {
             continue;
         };
@@ -101,7 +110,7 @@ pub(super) fn by_order(
 }
 
 /// The leaders of sessions in the container whose parent is outside, by name.
-fn leaders(table: &Table) -> HashMap<String, Vec<ProcessId>> {
+fn leaders(table: &Table, now: u64) -> HashMap<String, Vec<ProcessId>> {
     let mut leaders: HashMap<String, Vec<ProcessId>> = HashMap::new();
     for process in &table.processes {
         if process.is_leader() && process.parent == 0 && process.is_inside {
@@ -109,9 +118,36 @@ fn leaders(table: &Table) -> HashMap<String, Vec<ProcessId>> {
         }
     }
     for ids in leaders.values_mut() {
-        ids.sort_by_key(|id| id.pid);
+        sort(ids, |id| (id.pid, age(id.start, now)));
     }
     leaders
+}
+
+/// Sorts processes by when they got their numbers, by `number_and_age` of each.
+fn sort<T: Copy>(processes: &mut [T], number_and_age: impl Fn(T) -> (u32, u64)) {
+    processes.sort_by_key(|process| std::cmp::Reverse(number_and_age(*process).1));
+    // By insertion: what is compared may contradict itself where one side's list is wrong.
+    for end in 1..processes.len() {
+        let mut place = end;
+        while place > 0 && is_before(number_and_age(processes[place]), number_and_age(processes[place - 1])) {
+            processes.swap(place, place - 1);
+            place -= 1;
+        }
+    }
+}
+
+/// Whether one process got its number before another.
+fn is_before((pid, age): (u32, u64), (other_pid, other_age): (u32, u64)) -> bool {
+    if age.abs_diff(other_age) >= NUMBERS_TIME {
+        return age > other_age;
+    }
+    let last = if pid.max(other_pid) <= USUAL_LAST_PID {
+        USUAL_LAST_PID
+    } else {
+        GREATEST_LAST_PID
+    };
+    let has_begun_anew = pid.abs_diff(other_pid) > last / 2;
+    (pid < other_pid) != has_begun_anew
 }
 
 /// A process's name as it is in a row, which was split at white space.
@@ -204,9 +240,49 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_have_begun_anew_are_no_order() {
+    fn numbers_begin_anew_on_each_side() {
+        // Long ago and now; and twice within a second: on one side, with few numbers and with many, and on the other.
+        for (rows, inside) in [
+            (
+                ["710 400 710 30 sleep", "720 400 720 10 sleep"],
+                [(9000, 7000), (7, 9000)],
+            ),
+            (
+                ["32700 400 32700 10 sleep", "310 400 310 10 sleep"],
+                [(7, 9000), (9, 9001)],
+            ),
+            (
+                ["4194200 400 4194200 10 sleep", "310 400 310 10 sleep"],
+                [(7, 9000), (9, 9001)],
+            ),
+            (
+                ["32600 400 32600 10 sleep", "41000 400 41000 9 sleep"],
+                [(7, 9000), (9, 9001)],
+            ),
+            (
+                ["710 400 710 10 sleep", "720 400 720 10 sleep"],
+                [(32766, 9000), (303, 9001)],
+            ),
+        ] {
+            let row = |index: usize| rows[index].split(' ').next().and_then(|pid| pid.parse().ok());
+            let first: [u32; 2] = [row(0), row(1)].map(|pid| pid.expect("it is a number"));
+            let inside = inside.map(|(pid, start)| (pid, 0, pid, start, "sleep"));
+            let table = table(&inside);
+            let found = by_order(&self::rows(&rows), (&table, &table), NOW).expect("it is a list");
+            for index in [0, 1] {
+                assert_eq!(
+                    found[&first[index]],
+                    Some(id(inside[index].0, inside[index].3)),
+                    "{rows:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ages_that_differ_are_no_order() {
         let rows = rows(&["710 400 710 30 sleep", "720 400 720 10 sleep"]);
-        let inside = table(&[(7, 0, 7, 9000, "sleep"), (9000, 0, 9000, 7000, "sleep")]);
+        let inside = table(&[(7, 0, 7, 8500, "sleep"), (9, 0, 9, 9000, "sleep")]);
         assert_eq!(
             by_order(&rows, (&inside, &inside), NOW).expect("it is a list")[&710],
             None
