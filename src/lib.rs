@@ -1,5 +1,7 @@
 #![doc = include_str!("lib.md")]
 
+mod api;
+mod container;
 mod endpoint;
 mod engine;
 mod env_file;
@@ -7,17 +9,21 @@ mod error;
 mod exec;
 mod marker;
 mod outcome;
+mod output;
 mod request;
 mod response;
 mod terminal;
 mod text;
+mod transport;
 
+pub use api::EngineInfo;
+pub use container::{Container, ContainerDetails};
 pub use endpoint::{Address, Endpoint, EndpointOptions, Origin, Place, Tls};
-pub use engine::{Container, ContainerDetails, Engine, EngineInfo};
+pub use engine::Engine;
 pub use env_file::{read_env_file, read_env_file_from};
 pub use error::{Error, ErrorKind};
-pub use exec::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};
 pub use outcome::{End, Outcome, Signal, StopCause};
+pub use output::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};
 pub use request::{Request, RequestBuilder};
 pub use response::{Response, ResponseOptions};
 pub use terminal::{DetachKeys, Terminal, TerminalSize};

@@ -1,7 +1,7 @@
 //! How a command ended, and what it wrote.
 
 use crate::error::Error;
-use crate::exec::Captured;
+use crate::output::Captured;
 
 /// What came of one command whose output was captured.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
-use crate::exec::Captured;
 use crate::outcome::{End, Outcome, StopCause};
+use crate::output::Captured;
 use crate::text::Cleaner;
 
 /// Standard output that is larger than this is not parsed as JSON: 8 MiB.

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-use super::Endpoint;
 use super::address::Address;
 use super::origin::Origin;
 use super::surroundings::Surroundings;
@@ -43,8 +42,9 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
     if let Some(host) = surroundings.text("CONTAINER_HOST")? {
         // Whoever set it wants no other, whether it exists or not; and where docker has its own engine, it is no
         // concern of ours.
-        match Endpoint::at(&host, Origin::ContainerHost) {
-            Ok(Endpoint { address, base_path, .. }) => places.push(Place {
+        let parsed = Address::parse(&host).and_then(|(address, base_path)| Ok((address.on_this_system()?, base_path)));
+        match parsed {
+            Ok((address, base_path)) => places.push(Place {
                 exists: true,
                 base_path,
                 ..place(address, Origin::ContainerHost)

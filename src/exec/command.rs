@@ -10,15 +10,16 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Attached, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{End, StopCause};
+use crate::output::{Output, Stream};
 use crate::request::{Spec, Stdin};
+use crate::transport::Upgraded;
 
-use super::end::lost;
-use super::output::{Output, Stream};
+use super::context::Context;
+use super::end::{conclude, lost};
 use super::pump::{Break, Finish, Seen, pump};
-use super::stop::{Stopped, Target, stop};
+use super::stop::{Stopped, Target};
 
 /// How long a cancelled command's start is waited for.
 const STARTING_TIME: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ const SHORT_DRAINING_TIME: Duration = Duration::from_millis(500);
 
 /// A command that is created. Dropped before its end, it is stopped all the same.
 pub(super) struct Command<'a> {
-    engine: &'a Engine,
+    context: &'a Context,
     spec: Spec,
     target: Target,
     /// Nothing of it is to be stopped any more.
@@ -46,15 +47,15 @@ pub(super) struct Command<'a> {
 
 /// What comes of a start.
 enum Started {
-    Attached(Attached),
+    Attached(Upgraded),
     /// There is nothing to wait for.
     Ended(End),
 }
 
 impl<'a> Command<'a> {
-    pub(super) fn new(engine: &'a Engine, spec: Spec, target: Target) -> Self {
+    pub(super) fn new(context: &'a Context, spec: Spec, target: Target) -> Self {
         Self {
-            engine,
+            context,
             spec,
             target,
             has_ended: false,
@@ -95,13 +96,13 @@ impl<'a> Command<'a> {
                 // Nobody will have its output or its exit code, so it had better not run.
                 // An engine that fails may also fail to end it, and is not waited for as long as one that works.
                 let time = self.target.kill_after.saturating_add(STOPPING_TIME);
-                let stopped = timeout(time, Box::pin(stop(self.engine, &self.target))).await;
+                let stopped = timeout(time, Box::pin(self.context.stopper.stop(&self.target))).await;
                 let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
                 Ok(Started::Ended(lost(&error.to_string(), !has_ended)))
             }
             Some(Err(error)) => Err(error),
             _ if cancel.is_cancelled() => {
-                let stopped = Box::pin(stop(self.engine, &self.target)).await;
+                let stopped = Box::pin(self.context.stopper.stop(&self.target)).await;
                 Ok(Started::Ended(ended_by(StopCause::Cancelled, stopped, None)))
             }
             _ => Ok(Started::Ended(End::Detached {
@@ -111,20 +112,20 @@ impl<'a> Command<'a> {
     }
 
     /// There is no connection to a detached command.
-    async fn send_start(&self) -> Result<Option<Attached>, Error> {
+    async fn send_start(&self) -> Result<Option<Upgraded>, Error> {
         let (id, spec) = (&self.target.exec, &self.spec);
         if spec.is_detached {
-            self.engine.start_detached(id, spec).await?;
+            self.context.api.start_detached(id, spec).await?;
             Ok(None)
         } else {
-            self.engine.start_attached(id, spec).await.map(Some)
+            self.context.api.start_attached(id, spec).await.map(Some)
         }
     }
 
     /// Moves the command's bytes until it has ended, or has to.
     async fn attend<O: Output>(
         &self,
-        attached: Attached,
+        attached: Upgraded,
         stdin: Option<Stdin>,
         time: Option<Duration>,
         output: &mut O,
@@ -139,7 +140,7 @@ impl<'a> Command<'a> {
                 output,
                 is_writing: &is_writing,
             };
-            let whose = (self.engine, &self.target.exec);
+            let whose = (&self.context.api, &self.target.exec);
             let input = (stdin, self.spec.terminal.as_ref());
             let mut pumping = pin!(pump(attached, input, &mut output, &mut seen, whose));
             let (cause, streamed) = tokio::select! {
@@ -176,7 +177,15 @@ impl<'a> Command<'a> {
                 let streamed = streamed.map_or(Ok(()), |streamed| streamed.map(drop));
                 let (spec, target) = (&self.spec, &self.target);
                 let id = &target.exec;
-                let end = self.engine.conclude(spec, Some(target), id, streamed, &seen).await;
+                let end = conclude(
+                    &self.context.api,
+                    spec,
+                    Some((&self.context.stopper, target)),
+                    id,
+                    streamed,
+                    &seen,
+                )
+                .await;
                 match (stopped, end) {
                     // It had not ended by itself, as far as can be told: then the cause of the stop is what counts.
                     (Some((cause, stopped)), End::Lost { error, may_run, .. })
@@ -200,7 +209,7 @@ impl<'a> Command<'a> {
     ) -> (Stopped, Option<Result<Finish, Break>>) {
         let latest = Instant::now() + self.target.kill_after.saturating_add(ANSWERING_TIME);
         // On the heap: few commands are stopped.
-        let mut stopping = Box::pin(stop(self.engine, &self.target));
+        let mut stopping = Box::pin(self.context.stopper.stop(&self.target));
         let stopped = loop {
             tokio::select! {
                 stopped = &mut stopping => break stopped,
@@ -249,9 +258,9 @@ impl<O: Output> Output for Watched<'_, O> {
 impl Drop for Command<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
-            let (engine, target) = (self.engine.clone(), self.target.clone());
-            let stopping = async move { stop(&engine, &target).await.orphaned };
-            self.engine.stops().begin(stopping, self.spec.container.as_str());
+            let (stopper, target) = (self.context.stopper.clone(), self.target.clone());
+            let stopping = async move { stopper.stop(&target).await.orphaned };
+            self.context.stops.spawn(stopping, self.spec.container.as_str());
         }
     }
 }

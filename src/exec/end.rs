@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::engine::{
-    ContainerEnd, Engine, ExecId, ExecState, Make, execute_failure, is_docker_start_failure, is_podman_start_failure,
+use crate::api::{
+    Api, ContainerEnd, ExecId, ExecState, execute_failure, is_docker_start_failure, is_podman_start_failure,
     start_failure,
 };
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{End, LOST};
 use crate::request::{ContainerName, Spec};
+use crate::transport::EngineKind;
 
-use super::groups;
+use super::helper;
 use super::pump::{Break, Seen};
-use super::stop::{Target, may_live};
+use super::stop::{Stopper, Target};
 
 /// The code of a process that was ended by SIGKILL, as every one is when its container ends.
 const KILLED: i64 = 137;
@@ -22,134 +23,130 @@ const KILLED: i64 = 137;
 /// How long a command may still be called running after its output has ended.
 const SETTLING_TIME: Duration = Duration::from_secs(5);
 
-impl Engine {
-    /// The end of a command whose output has ended, or broke.
-    pub(super) async fn conclude(
-        &self,
-        spec: &Spec,
-        target: Option<&Target>,
-        id: &ExecId,
-        streamed: Result<(), Break>,
-        seen: &Seen,
-    ) -> End {
-        match (self.settled(id).await, streamed) {
-            (Ok(Some(ExecState { is_running: true, .. })), _) => lost(
-                "the output ended while the command runs on: the engine was restarted or cut the connection",
-                true,
-            ),
-            (
-                Ok(Some(ExecState {
-                    exit_code: Some(code),
-                    pid,
-                    container,
-                    ..
-                })),
-                Err(fault @ Break::Unsealed(_)),
-            ) => match self.ended(spec, container.as_ref(), (code, pid.is_some()), seen).await {
-                End::Exited { code } => End::ExitedUnsealed {
-                    code,
-                    reason: format!("{fault}: the end of the output may be missing"),
-                },
-                end => end,
+/// The end of a command whose output has ended, or broke.
+pub(super) async fn conclude(
+    api: &Api,
+    spec: &Spec,
+    target: Option<(&Stopper, &Target)>,
+    id: &ExecId,
+    streamed: Result<(), Break>,
+    seen: &Seen,
+) -> End {
+    match (settled(api, id).await, streamed) {
+        (Ok(Some(ExecState { is_running: true, .. })), _) => lost(
+            "the output ended while the command runs on: the engine was restarted or cut the connection",
+            true,
+        ),
+        (
+            Ok(Some(ExecState {
+                exit_code: Some(code),
+                pid,
+                container,
+                ..
+            })),
+            Err(fault @ Break::Unsealed(_)),
+        ) => match ended(api, spec, container.as_ref(), (code, pid.is_some()), seen).await {
+            End::Exited { code } => End::ExitedUnsealed {
+                code,
+                reason: format!("{fault}: the end of the output may be missing"),
             },
-            (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
-            (Ok(Some(ExecState { exit_code: None, .. })), Ok(())) => {
-                lost("the engine does not tell the exit code", false)
-            }
-            (
-                Ok(Some(ExecState {
-                    exit_code: Some(code),
-                    pid,
-                    container,
-                    ..
-                })),
-                Ok(()),
-            ) => self.ended(spec, container.as_ref(), (code, pid.is_some()), seen).await,
-            (Ok(None), _) => self.forgotten(&spec.container, target).await,
-            (Err(error), _) => lost(&error.to_string(), true),
-        }
+            end => end,
+        },
+        (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
+        (Ok(Some(ExecState { exit_code: None, .. })), Ok(())) => lost("the engine does not tell the exit code", false),
+        (
+            Ok(Some(ExecState {
+                exit_code: Some(code),
+                pid,
+                container,
+                ..
+            })),
+            Ok(()),
+        ) => ended(api, spec, container.as_ref(), (code, pid.is_some()), seen).await,
+        (Ok(None), _) => forgotten(api, &spec.container, target).await,
+        (Err(error), _) => lost(&error.to_string(), true),
     }
+}
 
-    /// The end of a command that the engine knows no more: its container has ended or begun anew, or the engine has.
-    async fn forgotten(&self, container: &ContainerName, target: Option<&Target>) -> End {
-        match (self.container_end(container).await, target) {
-            (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, LOST),
-            (Some(ContainerEnd::Runs), Some(target)) if !Box::pin(may_live(self, target)).await => {
-                container_stopped(container, "was restarted", LOST)
-            }
-            _ => lost(
-                "the engine does not know the command any more, as after a restart",
-                true,
-            ),
+/// The end of a command that the engine knows no more: its container has ended or begun anew, or the engine has.
+async fn forgotten(api: &Api, container: &ContainerName, target: Option<(&Stopper, &Target)>) -> End {
+    match (api.container_end(container).await, target) {
+        (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, LOST),
+        (Some(ContainerEnd::Runs), Some((stopper, target))) if !Box::pin(stopper.may_be_running(target)).await => {
+            container_stopped(container, "was restarted", LOST)
         }
+        _ => lost(
+            "the engine does not know the command any more, as after a restart",
+            true,
+        ),
     }
+}
 
-    async fn settled(&self, id: &ExecId) -> Result<Option<ExecState>, Error> {
-        let deadline = Instant::now() + SETTLING_TIME;
-        let mut pause = Duration::from_millis(10);
-        loop {
-            let state = self.inspect_exec(id).await?;
-            let is_running = state.as_ref().is_some_and(|state| state.is_running);
-            if !is_running || Instant::now() > deadline {
-                return Ok(state);
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+async fn settled(api: &Api, id: &ExecId) -> Result<Option<ExecState>, Error> {
+    let deadline = Instant::now() + SETTLING_TIME;
+    let mut pause = Duration::from_millis(10);
+    loop {
+        let state = api.inspect_exec(id).await?;
+        let is_running = state.as_ref().is_some_and(|state| state.is_running);
+        if !is_running || Instant::now() > deadline {
+            return Ok(state);
         }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
+}
 
-    /// The end of a command of which the engine says that it has ended with `code`, in `container`: the name may be
-    /// another container's by now.
-    async fn ended(
-        &self,
-        spec: &Spec,
-        container: Option<&ContainerName>,
-        (code, has_pid): (i64, bool),
-        seen: &Seen,
-    ) -> End {
-        let program = spec.command.first().map_or("", String::as_str);
-        let has_terminal = spec.terminal.is_some();
-        let stderr = if has_terminal { &seen.stdout } else { &seen.stderr };
-        let stderr = String::from_utf8_lossy(stderr);
-        let is_stderr_alone = has_terminal || seen.stdout.is_empty();
-        if !spec.groups.is_empty()
-            && let 126 | 127 = code
-            && is_stderr_alone
-            && let Some(kind) = groups::start_failure(&stderr)
-        {
-            let error = Error::new(kind, stderr.trim().to_owned());
-            return End::NotStarted { code, error };
-        }
-        if let 1 | 126 | 127 | 255 = code
-            && is_stderr_alone
-            && let Some(error) = execute_failure(program, &stderr)
-        {
-            return End::NotStarted { code, error };
-        }
-        let stdout = String::from_utf8_lossy(&seen.stdout);
-        // Podman forgets the process of every command that has ended, so that its words have to do.
-        let by_words = (125..=127).contains(&code) && is_stderr_alone && is_podman_start_failure(&stderr);
-        // Docker never made a process then.
-        let by_process = (125..=128).contains(&code) && !has_pid;
-        let words = match self.make() {
-            Make::Docker => by_process.then_some(stdout),
-            Make::Podman => by_words.then_some(stderr),
-            Make::Unknown if by_words => Some(stderr),
-            Make::Unknown => (by_process && is_docker_start_failure(&stdout)).then_some(stdout),
-        };
-        if let Some(words) = words {
-            let error = start_failure(program, &words);
-            let asked = container.unwrap_or(&spec.container);
-            let error = self.with_true_cause(error, asked, &spec.container).await;
-            return End::NotStarted { code, error };
-        }
-        if code == KILLED
-            && let Some(ContainerEnd::Ended(event)) = self.container_end(container.unwrap_or(&spec.container)).await
-        {
-            return container_stopped(&spec.container, event, KILLED);
-        }
-        End::Exited { code }
+/// The end of a command of which the engine says that it has ended with `code`, in `container`: the name may be
+/// another container's by now.
+async fn ended(
+    api: &Api,
+    spec: &Spec,
+    container: Option<&ContainerName>,
+    (code, has_pid): (i64, bool),
+    seen: &Seen,
+) -> End {
+    let program = spec.command.first().map_or("", String::as_str);
+    let has_terminal = spec.terminal.is_some();
+    let stderr = if has_terminal { &seen.stdout } else { &seen.stderr };
+    let stderr = String::from_utf8_lossy(stderr);
+    let is_stderr_alone = has_terminal || seen.stdout.is_empty();
+    if !spec.groups.is_empty()
+        && let 126 | 127 = code
+        && is_stderr_alone
+        && let Some(kind) = helper::execute_failure(&stderr)
+    {
+        let error = Error::new(kind, stderr.trim().to_owned());
+        return End::NotStarted { code, error };
     }
+    if let 1 | 126 | 127 | 255 = code
+        && is_stderr_alone
+        && let Some(error) = execute_failure(program, &stderr)
+    {
+        return End::NotStarted { code, error };
+    }
+    let stdout = String::from_utf8_lossy(&seen.stdout);
+    // Podman forgets the process of every command that has ended, so that its words have to do.
+    let by_words = (125..=127).contains(&code) && is_stderr_alone && is_podman_start_failure(&stderr);
+    // Docker never made a process then.
+    let by_process = (125..=128).contains(&code) && !has_pid;
+    let words = match api.kind() {
+        EngineKind::Docker => by_process.then_some(stdout),
+        EngineKind::Podman => by_words.then_some(stderr),
+        EngineKind::Unknown if by_words => Some(stderr),
+        EngineKind::Unknown => (by_process && is_docker_start_failure(&stdout)).then_some(stdout),
+    };
+    if let Some(words) = words {
+        let error = start_failure(program, &words);
+        let asked = container.unwrap_or(&spec.container);
+        let error = api.with_true_cause(error, asked, &spec.container).await;
+        return End::NotStarted { code, error };
+    }
+    if code == KILLED
+        && let Some(ContainerEnd::Ended(event)) = api.container_end(container.unwrap_or(&spec.container)).await
+    {
+        return container_stopped(&spec.container, event, KILLED);
+    }
+    End::Exited { code }
 }
 
 pub(super) fn lost(reason: &str, may_run: bool) -> End {

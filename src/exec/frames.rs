@@ -3,8 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::output::Stream;
-
+use crate::output::Stream;
 const HEADER: usize = 8;
 
 /// What is kept of a message from the engine itself.

@@ -7,13 +7,14 @@
 //! Nothing of the container's is run as root: its programs, its search path and its loader's variables can be the
 //! caller's. The helper is static, is called by its whole path, and reads of the environment only what it hands on.
 
-use crate::engine::Engine;
+use crate::api::Api;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::End;
+use crate::output::Capture;
 use crate::request::Spec;
 
-use super::capture::Capture;
 use super::helper::Helper;
+use super::own;
 
 /// More than any identity is long.
 const LONGEST_IDENTITY: usize = 256 * 1024;
@@ -28,17 +29,17 @@ struct Identity {
 
 /// The same command with the added groups; and the helper that was put into the container for it, which removes itself
 /// when the command is started.
-pub(super) async fn with_groups(engine: &Engine, spec: Spec) -> Result<(Spec, Helper), Error> {
-    let helper = match Helper::put(engine, &spec.container).await {
+pub(super) async fn with_groups(api: &Api, spec: Spec) -> Result<(Spec, Helper), Error> {
+    let helper = match Helper::put(api, &spec.container).await {
         Ok(helper) => helper,
         Err(error) if is_of_the_place(error.kind()) => return Err(unsupported(&spec, &error.to_string())),
         Err(error) => return Err(error),
     };
-    match by_helper(engine, spec, helper.path()).await {
+    match by_helper(api, spec, helper.path()).await {
         Ok(spec) => Ok((spec, helper)),
         Err(error) => {
             // The error is what the caller has to know.
-            let _ = helper.remove(engine).await;
+            let _ = helper.remove(api).await;
             Err(error)
         }
     }
@@ -49,8 +50,8 @@ fn is_of_the_place(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::EngineError | ErrorKind::UnsupportedInContainer)
 }
 
-async fn by_helper(engine: &Engine, spec: Spec, helper: &str) -> Result<Spec, Error> {
-    let asked = ask(engine, &spec, &[helper, "identity"]).await?;
+async fn by_helper(api: &Api, spec: Spec, helper: &str) -> Result<Spec, Error> {
+    let asked = ask(api, &spec, &[helper, "identity"]).await?;
     let identity = Identity::parse(&asked)
         .ok_or_else(|| unsupported(&spec, &format!("the helper answered `{}`", first_line(&asked))))?;
     let groups = identity.and(&spec.groups);
@@ -60,14 +61,14 @@ async fn by_helper(engine: &Engine, spec: Spec, helper: &str) -> Result<Spec, Er
         ..spec
     };
     // A rehearsal: the helper's own complaints could not be told from those of the command.
-    ask(engine, &spec, &prefix).await?;
+    ask(api, &spec, &prefix).await?;
     spec.env.push(format!("HOME={}", identity.home));
     spec.command.splice(0..0, prefix.iter().map(|&word| word.to_owned()));
     Ok(spec)
 }
 
 /// What a command prints in the container of `spec`, as its user and in its environment.
-async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, Error> {
+async fn ask(api: &Api, spec: &Spec, command: &[&str]) -> Result<String, Error> {
     let question = Spec {
         command: command.iter().map(|&word| word.to_owned()).collect(),
         groups: Vec::new(),
@@ -77,7 +78,7 @@ async fn ask(engine: &Engine, spec: &Spec, command: &[&str]) -> Result<String, E
         ..spec.clone()
     };
     let mut capture = Capture::with_limit(LONGEST_IDENTITY);
-    let end = engine.run(&question, &mut capture).await?;
+    let end = own::run(api, &question, &mut capture).await?;
     let (stdout, stderr) = capture.finish();
     match end {
         End::Exited { code: 0 } => Ok(String::from_utf8_lossy(&stdout.into_bytes()).into_owned()),
@@ -140,18 +141,6 @@ impl Identity {
     }
 }
 
-/// Why the helper could not execute the command, in its own words, where these are all that was written.
-pub(super) fn start_failure(stderr: &str) -> Option<ErrorKind> {
-    let reason = stderr.strip_prefix("dexec: failed to execute ")?.strip_suffix('\n')?;
-    if reason.contains('\n') {
-        None
-    } else if reason.ends_with(": No such file or directory") {
-        Some(ErrorKind::CommandNotFound)
-    } else {
-        Some(ErrorKind::CommandNotExecutable)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,22 +163,5 @@ mod tests {
             Some(vec![])
         );
         assert_eq!(Identity::parse("euid: 1000\n"), None);
-    }
-
-    #[test]
-    fn the_helper_s_own_failure_is_told_from_the_command_s() {
-        assert_eq!(
-            start_failure("dexec: failed to execute nosuch: No such file or directory\n"),
-            Some(ErrorKind::CommandNotFound)
-        );
-        assert_eq!(
-            start_failure("dexec: failed to execute /etc: Permission denied\n"),
-            Some(ErrorKind::CommandNotExecutable)
-        );
-        assert_eq!(
-            start_failure("dexec: failed to execute a: No such file or directory\nmore\n"),
-            None
-        );
-        assert_eq!(start_failure("sh: nosuch: not found\n"), None);
     }
 }

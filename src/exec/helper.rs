@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::engine::{Engine, Make};
+use crate::api::Api;
 use crate::error::{Error, ErrorKind};
 use crate::request::{ContainerName, Spec};
+use crate::transport::EngineKind;
 
 use crate::marker::Marker;
 
@@ -42,8 +43,8 @@ pub(super) struct Helper {
 
 impl Helper {
     /// Puts the helper into a container, under a name that no other has, where it may be run as root.
-    pub(super) async fn put(engine: &Engine, container: &ContainerName) -> Result<Self, Error> {
-        let architecture = engine.architecture(container).await?;
+    pub(super) async fn put(api: &Api, container: &ContainerName) -> Result<Self, Error> {
+        let architecture = api.architecture(container).await?;
         let program = PROGRAMS
             .iter()
             .find(|(names, program)| names.contains(&architecture.as_str()) && !program.is_empty())
@@ -51,14 +52,14 @@ impl Helper {
             .ok_or_else(|| unsupported(&format!("this build of dexec has no helper for {architecture}")))?;
         let name = format!(".dexec-{}", Marker::new(None).value());
         let archive = archive(&name, program);
-        let directories = if engine.make() == Make::Podman {
+        let directories = if api.kind() == EngineKind::Podman {
             PODMAN_DIRECTORIES
         } else {
             DOCKER_DIRECTORIES
         };
         let mut refused = None;
         for directory in directories {
-            match Self::put_to(engine, container, directory, &archive).await {
+            match Self::put_to(api, container, directory, &archive).await {
                 Ok(()) => {
                     let path = format!("{}/{name}", directory.trim_end_matches('/'));
                     let container = container.clone();
@@ -71,18 +72,18 @@ impl Helper {
     }
 
     async fn put_to(
-        engine: &Engine,
+        api: &Api,
         container: &ContainerName,
         directory: &'static str,
         archive: &Bytes,
     ) -> Result<(), Error> {
-        if engine.is_open_to_others(container, directory).await? {
+        if api.is_open_to_others(container, directory).await? {
             // What is run as root must be what was put there.
             return Err(unsupported(&format!(
                 "users other than root can replace files in the container's directory {directory}"
             )));
         }
-        engine.put_archive(container, directory, archive.clone()).await
+        api.put_archive(container, directory, archive.clone()).await
     }
 
     pub(super) fn path(&self) -> &str {
@@ -90,7 +91,7 @@ impl Helper {
     }
 
     /// Removes the helper, which only root may do in the root directory.
-    pub(super) async fn remove(self, engine: &Engine) -> Result<(), Error> {
+    pub(super) async fn remove(self, api: &Api) -> Result<(), Error> {
         let spec = Spec {
             container: self.container,
             command: vec![self.path, "remove".to_owned()],
@@ -98,8 +99,8 @@ impl Helper {
             workdir: Some("/".to_owned()),
             ..Spec::default()
         };
-        let id = engine.create_exec(&spec, false).await?;
-        let mut socket = engine.start_attached(&id, &spec).await?.socket;
+        let id = api.create_exec(&spec, false).await?;
+        let mut socket = api.start_attached(&id, &spec).await?.connection;
         // It ends in a moment; its output is empty.
         let mut output = tokio::io::sink();
         let ended = tokio::io::copy(&mut socket, &mut output);
@@ -123,4 +124,38 @@ fn archive(name: &str, program: &[u8]) -> Bytes {
         .and_then(|()| builder.into_inner());
     // Nothing is written but memory, and the name is a short one.
     written.unwrap_or_default().into()
+}
+
+/// Why the helper could not execute the command, in its own words, where these are all that was written.
+pub(super) fn execute_failure(stderr: &str) -> Option<ErrorKind> {
+    let reason = stderr.strip_prefix("dexec: failed to execute ")?.strip_suffix('\n')?;
+    if reason.contains('\n') {
+        None
+    } else if reason.ends_with(": No such file or directory") {
+        Some(ErrorKind::CommandNotFound)
+    } else {
+        Some(ErrorKind::CommandNotExecutable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_helper_s_own_failure_is_told_from_the_command_s() {
+        assert_eq!(
+            execute_failure("dexec: failed to execute nosuch: No such file or directory\n"),
+            Some(ErrorKind::CommandNotFound)
+        );
+        assert_eq!(
+            execute_failure("dexec: failed to execute /etc: Permission denied\n"),
+            Some(ErrorKind::CommandNotExecutable)
+        );
+        assert_eq!(
+            execute_failure("dexec: failed to execute a: No such file or directory\nmore\n"),
+            None
+        );
+        assert_eq!(execute_failure("sh: nosuch: not found\n"), None);
+    }
 }

@@ -1,57 +1,48 @@
 //! One command's life: created, started, its bytes moved until they end, its exit code asked for; or stopped.
 
-mod capture;
 mod command;
+mod context;
 mod detach;
 mod end;
 mod frames;
 mod groups;
 mod helper;
-mod output;
+mod own;
 mod pump;
 mod stop;
+mod stop_tracker;
 
 use std::pin::pin;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, ExecId};
+use crate::api::{Api, ExecId};
 use crate::error::Error;
-use crate::outcome::{End, Outcome};
+use crate::marker::Marker;
+use crate::outcome::End;
+use crate::output::Output;
 use crate::request::{Request, Spec};
 
-use crate::marker::Marker;
-pub use capture::{CAPTURE_LIMIT, Capture, Captured};
 use command::{Command, interrupted_early};
+use context::Context;
 use helper::Helper;
-pub use output::{Output, Stream};
-use pump::{Seen, pump};
-pub(crate) use stop::SharedAgents;
 use stop::{Moment, Target};
 
-impl Engine {
-    /// Runs a command and keeps what it writes, up to [`CAPTURE_LIMIT`] bytes of each stream.
-    ///
-    /// There is always an outcome; see [`exec_to`](Self::exec_to).
-    pub async fn exec(&self, request: Request, cancel: &CancellationToken) -> Outcome {
-        let mut capture = Capture::default();
-        let end = self.exec_to(request, &mut capture, cancel).await;
-        let (stdout, stderr) = capture.finish();
-        Outcome { end, stdout, stderr }
+/// Runs commands on one engine. A clone shares what they need.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor(Context);
+
+impl Executor {
+    pub(crate) fn new(api: Api) -> Self {
+        Self(Context::new(api))
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        &self.0.api
     }
 
     /// Runs a command and hands its output on while it comes.
-    ///
-    /// It takes three requests: create, start, and an inspect for the exit code when the output has ended. The exit
-    /// code is the command's own; where it can't be had the [`End`] says so.
-    ///
-    /// When `cancel` is cancelled, when the request's time is over, or when the output takes no more, the command is
-    /// stopped: all its processes in the container are sent SIGTERM, and after
-    /// [`kill_after`](crate::RequestBuilder::kill_after) SIGKILL. The end is then [`End::Stopped`], and it comes when
-    /// nothing of the command is left, or says why something may be.
-    ///
-    /// Dropping the future is the emergency way to do the same: see [`shutdown`](Self::shutdown).
-    pub async fn exec_to<O: Output>(&self, request: Request, output: &mut O, cancel: &CancellationToken) -> End {
+    pub(crate) async fn exec_to<O: Output>(&self, request: Request, output: &mut O, cancel: &CancellationToken) -> End {
         let Request {
             spec,
             stdin,
@@ -69,7 +60,7 @@ impl Engine {
                 () = cancel.cancelled() => {
                     // What adding groups has put into the container is not left there.
                     if has_groups && let Ok((_, Some(helper), _)) = creating.await {
-                        let _ = Box::pin(helper.remove(self)).await;
+                        let _ = Box::pin(helper.remove(self.api())).await;
                     }
                     return interrupted_early();
                 }
@@ -89,7 +80,7 @@ impl Engine {
             since: Moment::now(),
             is_answered: false,
         };
-        let command = Command::new(self, spec, target);
+        let command = Command::new(&self.0, spec, target);
         // On the heap: what a life takes is more than a stack frame should.
         let end = Box::pin(command.live(stdin, timeout, output, cancel)).await;
         let end = end.unwrap_or_else(End::Refused);
@@ -97,7 +88,7 @@ impl Engine {
             && !matches!(end, End::Exited { .. } | End::Detached { .. } | End::Left { .. })
         {
             // It removes itself when it is started. What the end says is more than that it could not be done.
-            let _ = Box::pin(helper.remove(self)).await;
+            let _ = Box::pin(helper.remove(self.api())).await;
         }
         end
     }
@@ -110,35 +101,24 @@ impl Engine {
     ) -> Result<(Spec, Option<Helper>, ExecId), Error> {
         let mut helper = None;
         if !spec.groups.is_empty() {
-            let (with_groups, put) = Box::pin(groups::with_groups(self, spec)).await?;
+            let (with_groups, put) = Box::pin(groups::with_groups(self.api(), spec)).await?;
             (spec, helper) = (with_groups, Some(put));
         }
         spec.env.push(marker.entry().to_owned());
-        match self.create_exec(&spec, has_stdin).await {
+        match self.api().create_exec(&spec, has_stdin).await {
             Ok(id) => Ok((spec, helper, id)),
             Err(error) => {
                 if let Some(helper) = helper {
                     // The error is what the caller has to know.
-                    let _ = Box::pin(helper.remove(self)).await;
+                    let _ = Box::pin(helper.remove(self.api())).await;
                 }
                 Err(error)
             }
         }
     }
 
-    /// Runs a command of dexec's own, which ends by itself. An error means that nothing was started.
-    async fn run(&self, spec: &Spec, output: &mut Capture) -> Result<End, Error> {
-        let id = self.create_exec(spec, false).await?;
-        let attached = self.start_attached(&id, spec).await?;
-        let mut seen = Seen::default();
-        let streamed = pump(attached, (None, None), output, &mut seen, (self, &id)).await;
-        Ok(self.conclude(spec, None, &id, streamed.map(drop), &seen).await)
-    }
-
-    /// Waits for the commands whose futures were dropped before their end: each is being stopped.
-    ///
-    /// Gives an error for each of which a process may be left. The engine can be used on.
-    pub async fn shutdown(&self) -> Vec<Error> {
-        self.stops().wait().await
+    /// Waits for the commands whose futures were dropped; gives an error for each of which a process may be left.
+    pub(crate) async fn shutdown(&self) -> Vec<Error> {
+        self.0.stops.wait().await
     }
 }

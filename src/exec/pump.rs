@@ -11,13 +11,14 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::engine::{Attached, Engine, ExecId, ExecState};
+use crate::api::{Api, ExecId, ExecState};
+use crate::output::{Output, Stream};
 use crate::request::Stdin;
 use crate::terminal::Terminal;
+use crate::transport::Upgraded;
 
 use super::detach::Matcher;
 use super::frames::{FrameError, Frames};
-use super::output::{Output, Stream};
 
 /// Two of Docker's largest frames. More costs more: it leaves the cache before it is written.
 const BUFFER: usize = 64 * 1024;
@@ -96,18 +97,18 @@ impl Seen {
 ///
 /// An engine that does not end the output of a command which has ended is not waited for without end.
 pub(crate) async fn pump<O: Output>(
-    attached: Attached,
+    attached: Upgraded,
     (stdin, terminal): (Option<Stdin>, Option<&Terminal>),
     output: &mut O,
     seen: &mut Seen,
-    (engine, id): (&Engine, &ExecId),
+    (api, id): (&Api, &ExecId),
 ) -> Result<Finish, Break> {
     output.started().map_err(Break::Output)?;
     let takes_input = stdin.is_some();
-    let (mut reader, writer) = tokio::io::split(attached.socket);
+    let (mut reader, writer) = tokio::io::split(attached.connection);
     let mut buffers = Buffers::default();
     let mut bytes = BytesMut::with_capacity(BUFFER + REST);
-    bytes.extend_from_slice(&attached.early);
+    bytes.extend_from_slice(&attached.read_ahead);
     let mut alarm = pin!(sleep(SILENCE));
 
     let deliver = async {
@@ -126,7 +127,7 @@ pub(crate) async fn pump<O: Output>(
                 biased;
                 read = reader.read_buf(&mut bytes) => read,
                 error = output.closed() => return Err(Break::Output(error)),
-                () = proven_end(alarm.as_mut(), engine, id) => Ok(0),
+                () = proven_end(alarm.as_mut(), api, id) => Ok(0),
             };
             match read {
                 Ok(0) if decoder.is_whole(&bytes) => return Ok(Finish::Ended),
@@ -153,7 +154,7 @@ pub(crate) async fn pump<O: Output>(
         finish = feed(stdin, terminal, writer) => Ok(finish),
         never = async {
             match terminal {
-                Some(terminal) => Box::pin(follow_size(terminal, engine, id)).await,
+                Some(terminal) => Box::pin(follow_size(terminal, api, id)).await,
                 None => pending().await,
             }
         } => match never {},
@@ -212,7 +213,7 @@ impl Decoder {
 ///
 /// The time in which the output is written does not count: an engine that waits for its reader is silent too. The alarm is
 /// kept from one silence to the next, as to set one takes longer than most silences.
-async fn proven_end(mut alarm: Pin<&mut Sleep>, engine: &Engine, id: &ExecId) {
+async fn proven_end(mut alarm: Pin<&mut Sleep>, api: &Api, id: &ExecId) {
     let mut pause = SILENCE;
     let mut question = Instant::now() + pause;
     let mut has_ended = false;
@@ -225,7 +226,7 @@ async fn proven_end(mut alarm: Pin<&mut Sleep>, engine: &Engine, id: &ExecId) {
         if alarm.deadline() < question {
             continue;
         }
-        pause = match engine.inspect_exec(id).await {
+        pause = match api.inspect_exec(id).await {
             Ok(Some(ExecState { is_running: true, .. })) => {
                 has_ended = false;
                 pause * 2
@@ -307,13 +308,13 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
 }
 
 /// Tells the engine the size of the terminal, now and whenever it has changed.
-async fn follow_size(terminal: &Terminal, engine: &Engine, id: &ExecId) -> Infallible {
+async fn follow_size(terminal: &Terminal, api: &Api, id: &ExecId) -> Infallible {
     let mut sizes = terminal.sizes.clone();
     loop {
         for count in 0..MOST_RESIZES {
             let size = *sizes.borrow_and_update();
             match size {
-                Some(size) if !engine.resize_exec(id, size).await => {
+                Some(size) if !api.resize_exec(id, size).await => {
                     sleep(Duration::from_millis(10 << count).min(LONGEST_RESIZE_PAUSE)).await;
                 }
                 _ => break,

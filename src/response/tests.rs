@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::exec::{Capture, Output as _, Stream};
+use crate::output::{Capture, Output as _, Stream};
 
 const LISTING: &str = "total 32\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 .\ndrwxr-xr-x 1 root root 4096 Jan 15 09:00 \
                        ..\n-rw-r--r-- 1 root root  512 Jan 15 10:00 package.json\n-rw-r--r-- 1 root root 1024 Jan 15 \

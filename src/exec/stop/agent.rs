@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
-use crate::engine::{Engine, ExecId, Socket, start_failure};
+use crate::api::{Api, ExecId, start_failure};
 use crate::error::{Error, ErrorKind};
 use crate::exec::frames::Frames;
-use crate::exec::output::Stream;
 use crate::marker::Marker;
+use crate::output::Stream;
 use crate::request::{ContainerName, Spec};
+use crate::transport::Connection;
 
 use super::clock::{EngineClock, Moment};
 use super::processes::{Process, ProcessId, Sign};
@@ -52,8 +53,8 @@ pub(super) const KILL: u8 = 9;
 /// A running agent. Dropping it ends it: it leaves when its input ends.
 #[derive(Debug)]
 pub(super) struct Agent {
-    reader: ReadHalf<Socket>,
-    writer: WriteHalf<Socket>,
+    reader: ReadHalf<Connection>,
+    writer: WriteHalf<Connection>,
     frames: Frames,
     bytes: BytesMut,
     /// The beginning of what it wrote to standard error.
@@ -78,7 +79,7 @@ pub(super) struct Hello {
 /// As whom and in what container an agent runs.
 #[derive(Clone, Debug)]
 pub(super) struct Place<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) api: &'a Api,
     pub(super) container: &'a ContainerName,
     pub(super) user: Option<String>,
     pub(super) is_privileged: bool,
@@ -119,7 +120,7 @@ impl Agent {
 
     async fn run(place: Place<'_>, command: Vec<String>, env: Vec<String>, input: &str) -> Result<Self, Unstarted> {
         let Place {
-            engine,
+            api,
             container,
             user,
             is_privileged,
@@ -134,14 +135,14 @@ impl Agent {
             workdir: Some("/".to_owned()),
             ..Spec::default()
         };
-        let exec = engine.create_exec(&spec, true).await.map_err(Unstarted::Failed)?;
-        let attached = engine.start_attached(&exec, &spec).await.map_err(Unstarted::Failed)?;
-        let (reader, writer) = tokio::io::split(attached.socket);
+        let exec = api.create_exec(&spec, true).await.map_err(Unstarted::Failed)?;
+        let attached = api.start_attached(&exec, &spec).await.map_err(Unstarted::Failed)?;
+        let (reader, writer) = tokio::io::split(attached.connection);
         let mut agent = Self {
             reader,
             writer,
             frames: Frames::default(),
-            bytes: BytesMut::from(&attached.early[..]),
+            bytes: BytesMut::from(&attached.read_ahead[..]),
             complaint: Vec::new(),
             exec,
             hello: Hello::default(),

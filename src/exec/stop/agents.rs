@@ -4,20 +4,23 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::time::{Instant, sleep};
 
-use crate::engine::{ContainerState, Engine, Make};
+use crate::api::{Api, ContainerState};
 use crate::error::ErrorKind;
 use crate::exec::helper::Helper;
 use crate::marker::Marker;
 use crate::request::ContainerName;
+use crate::transport::EngineKind;
 
 use super::agent::{Agent, Look, NOT_PERMITTED, Place, Unstarted};
 use super::clock::{EngineClock, Moment};
+use super::error::{Step, StopError};
 use super::first::{self, First};
 use super::processes::{Process, ProcessId, Sign, Table};
-use super::{LONGEST_PAUSE, Step, StopError};
 
 /// How long an engine under load may refuse to start the agent.
 const STARTING_TIME: std::time::Duration = std::time::Duration::from_secs(4);
+
+const STARTING_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// As how many users processes are looked at.
 const MOST_USERS: usize = 8;
@@ -26,7 +29,7 @@ const ROOT: &str = "0:0";
 
 #[derive(Debug)]
 pub(super) struct Agents {
-    engine: Engine,
+    api: Api,
     whose: Whose,
     pub(super) clock: EngineClock,
     /// The one that lists; it can act as everybody, or it is the best that could be had.
@@ -53,23 +56,23 @@ pub(super) struct Whose {
 }
 
 impl Agents {
-    pub(super) async fn start(engine: &Engine, whose: &Whose, step: &mut Step) -> Result<Self, StopError> {
-        match engine.container_state(&whose.container).await? {
+    pub(super) async fn start(api: &Api, whose: &Whose, step: &mut Step) -> Result<Self, StopError> {
+        match api.container_state(&whose.container).await? {
             ContainerState::Running => {}
             ContainerState::Paused => return Err(StopError::Paused),
             ContainerState::NotRunning | ContainerState::Gone => return Err(StopError::ContainerEnded),
         }
         let deadline = Instant::now() + STARTING_TIME;
         let (main, is_helper) = loop {
-            match start_main(engine, whose, step).await {
+            match start_main(api, whose, step).await {
                 Err(StopError::Api(error)) if error.kind() == ErrorKind::EngineError && Instant::now() < deadline => {
-                    sleep(LONGEST_PAUSE).await;
+                    sleep(STARTING_PAUSE).await;
                 }
                 started => break started?,
             }
         };
         let mut agents = Self {
-            engine: engine.clone(),
+            api: api.clone(),
             whose: whose.clone(),
             clock: EngineClock::UNKNOWN,
             users: main.hello.user.into_iter().collect(),
@@ -89,10 +92,10 @@ impl Agents {
 
     /// Starts a further agent. Where nothing can be run as this user, there is none.
     async fn add(&mut self, user: Option<String>) -> Result<(), StopError> {
-        let Ok(helper) = Helper::put(&self.engine, &self.whose.container).await else {
+        let Ok(helper) = Helper::put(&self.api, &self.whose.container).await else {
             return Ok(());
         };
-        let agent = Agent::helper(self.whose.place(&self.engine, user), helper.path()).await;
+        let agent = Agent::helper(self.whose.place(&self.api, user), helper.path()).await;
         if !agent.as_ref().is_ok_and(|agent| agent.hello.is_unlinked) {
             self.main.unlink(helper.path()).await?;
         }
@@ -189,7 +192,7 @@ impl Agents {
         if let Some(known) = self.is_in_engine_namespace {
             return Ok(known);
         }
-        let state = self.engine.inspect_exec(&self.main.exec).await?;
+        let state = self.api.inspect_exec(&self.main.exec).await?;
         let is_same = state.is_some_and(|state| state.pid == Some(self.main.hello.pid));
         self.is_in_engine_namespace = Some(is_same);
         Ok(is_same)
@@ -202,10 +205,10 @@ impl Agents {
             let first = table.with_pid(host_pid);
             return Ok(first.map_or(First::Ended, |first| First::Found(first.clone())));
         }
-        let (engine, container) = (self.engine.clone(), self.whose.container.clone());
-        if engine.make() == Make::Podman {
+        let (api, container) = (self.api.clone(), self.whose.container.clone());
+        if api.kind() == EngineKind::Podman {
             // What the want of the list leaves open is no failure of the stop.
-            let Ok(rows) = engine.processes(&container, first::PODMAN_COLUMNS).await else {
+            let Ok(rows) = api.processes(&container, first::PODMAN_COLUMNS).await else {
                 return Ok(First::Unclear);
             };
             let table = self.list(marker, 0).await?;
@@ -215,7 +218,7 @@ impl Agents {
         if let Some(known) = self.by_host_pid.get(&host_pid).and_then(|id| before.find(*id)) {
             return Ok(First::Found(known.clone()));
         }
-        let Ok(rows) = engine.processes(&container, first::DOCKER_COLUMNS).await else {
+        let Ok(rows) = api.processes(&container, first::DOCKER_COLUMNS).await else {
             return Ok(First::Unclear);
         };
         let after = self.list(marker, 0).await?;
@@ -242,9 +245,9 @@ impl Agents {
 }
 
 impl Whose {
-    fn place<'a>(&'a self, engine: &'a Engine, user: Option<String>) -> Place<'a> {
+    fn place<'a>(&'a self, api: &'a Api, user: Option<String>) -> Place<'a> {
         Place {
-            engine,
+            api,
             container: &self.container,
             user,
             is_privileged: self.is_privileged,
@@ -254,18 +257,18 @@ impl Whose {
 
 /// The helper as root; where that can't be, the container's shell, which is run as nobody but the command's own user.
 /// Tells whether it is the helper.
-async fn start_main(engine: &Engine, whose: &Whose, step: &mut Step) -> Result<(Agent, bool), StopError> {
+async fn start_main(api: &Api, whose: &Whose, step: &mut Step) -> Result<(Agent, bool), StopError> {
     *step = Step::PutHelper;
-    let why_no_helper = match Helper::put(engine, &whose.container).await {
+    let why_no_helper = match Helper::put(api, &whose.container).await {
         Ok(helper) => {
-            let place = whose.place(engine, Some(ROOT.to_owned()));
+            let place = whose.place(api, Some(ROOT.to_owned()));
             *step = Step::StartHelper;
             let unstarted = match Agent::helper(place, helper.path()).await {
                 Ok(agent) => return Ok((agent, true)),
                 Err(unstarted) => unstarted,
             };
             // It did not remove itself. That it may be left is less than what is to be said.
-            let _ = helper.remove(engine).await;
+            let _ = helper.remove(api).await;
             match unstarted {
                 Unstarted::Unfit(words) => format!("dexec's helper does not run there: {words}"),
                 Unstarted::Failed(error) if error.kind() == ErrorKind::RefusedByPolicy => {
@@ -279,7 +282,7 @@ async fn start_main(engine: &Engine, whose: &Whose, step: &mut Step) -> Result<(
             ended => return Err(ended),
         },
     };
-    let place = whose.place(engine, whose.user.clone());
+    let place = whose.place(api, whose.user.clone());
     *step = Step::StartShell;
     match Agent::shell(place).await {
         Ok(agent) => Ok((agent, false)),

@@ -7,94 +7,31 @@
 mod agent;
 mod agents;
 mod clock;
+mod error;
 mod first;
 mod processes;
+mod search;
 mod shared;
+mod target;
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::engine::{Engine, ExecId, ExecState};
-use crate::error::{Error, ErrorKind, shown};
+use crate::api::{Api, ExecState};
 use crate::outcome::Signal;
-use crate::request::ContainerName;
 
-use crate::marker::Marker;
-use agent::{CONT, KILL, Look, STOP, TERM};
-use agents::{Agents, Whose};
-use clock::EngineClock;
+use agents::Agents;
 pub(super) use clock::Moment;
-use first::First;
-use processes::{Family, INIT, Process, ProcessId, Table};
-use shared::Share;
-pub(crate) use shared::SharedAgents;
-
-/// How long a command may be called running while no process of it can be found: Docker and Podman answer a start
-/// before there is one.
-const APPEARING_TIME: Duration = Duration::from_secs(6);
-
-/// How long a start without an answer is thought to be under way.
-const UNANSWERED_TIME: Duration = Duration::from_secs(1);
-
-/// How long the runtime may take to become the command in the process that it made.
-const BECOMING_TIME: Duration = Duration::from_secs(2);
-
-/// How long killed processes may take to end. One that waits for a disk or a network file system can't be killed.
-const KILLING_TIME: Duration = Duration::from_secs(6);
-
-const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-
-/// How often new processes are stopped before all are killed: those that multiply faster are killed as they are.
-const MOST_FREEZES: u32 = 50;
-
-/// How often agents are started again after they were ended.
-const MOST_RESTARTS: u32 = 3;
-
-/// How often a process without a sign is looked at: one in the middle of an execve has none for a moment.
-const SUSPECT_LOOKS: u32 = 4;
-const SUSPECT_PAUSE: Duration = Duration::from_millis(30);
-
-/// The kernel keeps fewer characters of a process's name.
-const LONGEST_NAME: usize = 64;
+use error::{Step, StopError};
+use processes::Family;
+use search::{LONGEST_PAUSE, Progress, Search};
+use shared::{Share, SharedAgents};
+pub(super) use target::Target;
 
 /// How long a stop may take beyond the grace. What is left of ten seconds is for the answer.
 const WHOLE_TIME: Duration = Duration::from_secs(8);
-
-/// How many processes a message names.
-const MOST_NAMES: usize = 5;
-
-/// The command that is to be ended.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) exec: ExecId,
-    /// As the caller named it.
-    pub(super) container: ContainerName,
-    /// The user that was asked for.
-    pub(super) user: Option<String>,
-    pub(super) is_privileged: bool,
-    pub(super) marker: Marker,
-    pub(super) kill_after: Duration,
-    /// When the start was sent.
-    pub(super) since: Moment,
-    /// Whether the engine has answered the start.
-    pub(super) is_answered: bool,
-}
-
-impl Target {
-    /// The same, in the container with this id.
-    fn whose(&self, container: ContainerName) -> Whose {
-        Whose {
-            container,
-            user: self.user.clone(),
-            is_privileged: self.is_privileged,
-        }
-    }
-}
 
 /// What became of it.
 #[derive(Debug)]
@@ -112,449 +49,82 @@ impl Stopped {
     }
 }
 
-/// Why a command can't be ended for certain.
-#[derive(Debug, Error)]
-enum StopError {
-    /// Then nothing of the command is left.
-    #[error("the container has ended")]
-    ContainerEnded,
-    #[error("the container is paused, and nothing can be run in it: unpause it first")]
-    Paused,
-    #[error("{0}")]
-    NoAgent(String),
-    #[error("{0} could not be ended")]
-    Left(String),
-    #[error("{0} may not be signalled by any user that dexec can run as in the container")]
-    NotPermitted(String),
-    #[error("the engine calls the command running, and no process of it can be found in the container")]
-    Unseen,
-    #[error("it took too long to {0}")]
-    Late(Step),
-    #[error("{0}")]
-    Api(Error),
+/// Stops commands of one engine. A clone shares its agents.
+#[derive(Clone, Debug)]
+pub(super) struct Stopper {
+    api: Api,
+    agents: Arc<SharedAgents>,
 }
 
-impl From<Error> for StopError {
-    fn from(error: Error) -> Self {
-        match error.kind() {
-            ErrorKind::ContainerNotFound | ErrorKind::ContainerNotRunning | ErrorKind::ContainerRestarting => {
-                Self::ContainerEnded
+impl Stopper {
+    pub(super) fn new(api: Api) -> Self {
+        Self {
+            api,
+            agents: Arc::default(),
+        }
+    }
+
+    /// Ends all processes of a command: TERM, a time of grace, KILL, and a look that nothing is left.
+    pub(super) async fn stop(&self, target: &Target) -> Stopped {
+        let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIME);
+        let mut progress = Progress::default();
+        let searched = timeout_at(deadline, Search::run((&self.api, &self.agents), target, &mut progress)).await;
+        let Progress {
+            mut signal,
+            killed,
+            step,
+        } = progress;
+        let searched = searched.unwrap_or_else(|_| Err(killed.map_or(StopError::Late(step), StopError::Left)));
+        let orphaned = match searched {
+            Ok(_) if !target.is_answered && signal.is_none() => {
+                Some("the engine has not answered its start, and may still carry it out".to_owned())
             }
-            _ => Self::Api(error),
-        }
-    }
-}
-
-/// Ends all processes of a command: TERM, a time of grace, KILL, and a look that nothing is left.
-pub(super) async fn stop(engine: &Engine, target: &Target) -> Stopped {
-    let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIME);
-    let mut progress = Progress::default();
-    let searched = timeout_at(deadline, Search::run(engine, target, &mut progress)).await;
-    let Progress {
-        mut signal,
-        killed,
-        step,
-    } = progress;
-    let searched = searched.unwrap_or_else(|_| Err(killed.map_or(StopError::Late(step), StopError::Left)));
-    let orphaned = match searched {
-        Ok(_) if !target.is_answered && signal.is_none() => {
-            Some("the engine has not answered its start, and may still carry it out".to_owned())
-        }
-        Ok(doubt) => doubt,
-        Err(StopError::ContainerEnded) => None,
-        Err(error) => {
-            // It is cut at the deadline.
-            let _ = timeout_at(deadline, kill_by_engine(engine, target, &mut signal)).await;
-            Some(error.to_string())
-        }
-    };
-    Stopped { signal, orphaned }
-}
-
-/// Whether a process of the command may be running, as far as a look at the container can tell.
-pub(super) async fn may_live(engine: &Engine, target: &Target) -> bool {
-    let looked = async {
-        let mut share = Share::of(engine, target.whose(target.container.clone()));
-        let look = async |agents: &mut Agents| {
-            let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
-            let table = agents.list(&target.marker, family.begun()).await?;
-            Ok(!family.living(&table).is_empty())
-        };
-        let may_live = share.with(&mut Step::default(), look).await;
-        share.leave().await;
-        may_live
-    };
-    match timeout(WHOLE_TIME, looked).await {
-        Ok(Err(StopError::ContainerEnded)) => false,
-        Ok(Ok(may_live)) => may_live,
-        _ => true,
-    }
-}
-
-/// What a stop is doing.
-#[derive(Clone, Copy, Debug, Default)]
-enum Step {
-    #[default]
-    Ask,
-    PutHelper,
-    StartHelper,
-    StartShell,
-    Look,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ask => "ask the engine for the command's container",
-            Self::PutHelper => "put dexec's helper into the container",
-            Self::StartHelper => "start dexec's helper in the container",
-            Self::StartShell => "start the container's shell",
-            Self::Look => "look at the container's processes",
-        })
-    }
-}
-
-/// How far a stop has come, also where its time was over.
-#[derive(Debug, Default)]
-struct Progress {
-    step: Step,
-    /// The strongest signal that was sent.
-    signal: Option<Signal>,
-    /// What was killed last, and may not have ended.
-    killed: Option<String>,
-}
-
-struct Search<'a> {
-    engine: &'a Engine,
-    target: &'a Target,
-    share: Share<'a>,
-    clock: EngineClock,
-    family: Family,
-    progress: &'a mut Progress,
-    begun: Instant,
-    /// Once the engine did not list the command's first process.
-    is_unlisted: bool,
-    /// How often the agents were started again.
-    restarts: u32,
-}
-
-impl<'a> Search<'a> {
-    /// Ends what is found. Gives what is to be said of processes that may be the command's and were left alone.
-    async fn run(
-        engine: &'a Engine,
-        target: &'a Target,
-        progress: &'a mut Progress,
-    ) -> Result<Option<String>, StopError> {
-        let (container, host_pid) = match engine.inspect_exec(&target.exec).await {
-            Ok(Some(ExecState { container, pid, .. })) => (container, pid),
-            _ => (None, None),
-        };
-        let container = container.unwrap_or_else(|| target.container.clone());
-        let mut share = Share::of(engine, target.whose(container));
-        let clock = share
-            .with(&mut progress.step, async |agents: &mut Agents| Ok(agents.clock))
-            .await?;
-        let family = Family::new(clock.earliest(target.since, Moment::now()));
-        let mut search = Self {
-            engine,
-            target,
-            share,
-            clock,
-            family,
-            progress,
-            begun: Instant::now(),
-            is_unlisted: false,
-            restarts: 0,
-        };
-        if let Some(host_pid) = host_pid {
-            search.take_shared_first(host_pid).await?;
-        }
-        let found = loop {
-            if let Err(error) = search.end_all().await {
-                break Err(error);
-            }
-            match search.doubt().await {
-                Ok(Doubt::NotAnyMore) => {}
-                Ok(Doubt::None) => break Ok(None),
-                Ok(Doubt::Of(names)) => break Ok(Some(names)),
-                Err(error) => break Err(error),
+            Ok(doubt) => doubt,
+            Err(StopError::ContainerEnded) => None,
+            Err(error) => {
+                // It is cut at the deadline.
+                let _ = timeout_at(deadline, kill_by_engine(&self.api, target, &mut signal)).await;
+                Some(error.to_string())
             }
         };
-        search.share.leave().await;
-        found
+        Stopped { signal, orphaned }
     }
 
-    async fn list(&mut self, since: u64) -> Result<Table, StopError> {
-        let marker = &self.target.marker;
-        loop {
-            let list = async |agents: &mut Agents| agents.list(marker, since).await;
-            let listed = self.share.with(&mut self.progress.step, list).await;
-            if !is_restarted(&listed, &mut self.restarts) {
-                return listed;
-            }
-        }
-    }
-
-    /// Sends a signal, and gives the processes that nobody may send it to.
-    async fn kill(&mut self, signal: u8, ids: &[ProcessId], table: &Table) -> Result<Vec<ProcessId>, StopError> {
-        loop {
-            let kill = async |agents: &mut Agents| agents.kill(signal, ids, table).await;
-            let killed = self.share.with(&mut self.progress.step, kill).await;
-            if !is_restarted(&killed, &mut self.restarts) {
-                return killed;
-            }
-        }
-    }
-
-    async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Look>, StopError> {
-        let marker = &self.target.marker;
-        let look = async |agents: &mut Agents| agents.look(marker, first, pids).await;
-        self.share.with(&mut self.progress.step, look).await
-    }
-
-    async fn is_in_engine_namespace(&mut self) -> Result<bool, StopError> {
-        let ask = async |agents: &mut Agents| agents.is_in_engine_namespace().await;
-        self.share.with(&mut self.progress.step, ask).await
-    }
-
-    /// Ends every process that is found, until none is.
-    async fn end_all(&mut self) -> Result<(), StopError> {
-        let mut frozen: HashSet<ProcessId> = HashSet::new();
-        let mut freezes = 0;
-        let mut grace_ends = None;
-        let mut pauses = Pauses::default();
-        let mut was_empty = false;
-        loop {
-            let table = self.list(self.family.begun()).await?;
-            let living = self.family.living(&table);
-            let now = Instant::now();
-            if living.is_empty() {
-                self.progress.killed = None;
-                // A process in the middle of its execve has no environment for a moment, so one look is no proof.
-                if was_empty && !self.may_appear().await? {
-                    return Ok(());
-                }
-                was_empty = true;
-                sleep(pauses.next()).await;
-                continue;
-            }
-            was_empty = false;
-            if self.is_becoming(&table) {
-                sleep(pauses.next()).await;
-                continue;
-            }
-            let mut refused = Vec::new();
-            if grace_ends.is_none() {
-                // Only once: what is begun from here on may be the clean-up of those that were asked to end.
-                self.progress.signal.get_or_insert(Signal::Term);
-                self.kill(TERM, &living, &table).await?;
-                // A stopped process would get the signal only when it goes on.
-                self.kill(CONT, &living, &table).await?;
-                grace_ends = Some(now + self.target.kill_after);
-                pauses = Pauses::default();
-            } else if grace_ends.is_some_and(|end| now < end) {
-                // They are ending.
-            } else {
-                let new: Vec<ProcessId> = living.iter().copied().filter(|id| frozen.insert(*id)).collect();
-                if !new.is_empty() && freezes < MOST_FREEZES {
-                    freezes += 1;
-                    // A process that is stopped has no more children, and stays the parent of those it has.
-                    self.kill(STOP, &new, &table).await?;
-                    continue;
-                }
-                self.progress.signal = Some(Signal::Kill);
-                self.progress.killed = Some(named(&table, &living));
-                refused = self.kill(KILL, &living, &table).await?;
-            }
-            if grace_ends.is_some_and(|end| now > end + KILLING_TIME) || refused.len() == living.len() {
-                return Err(left(&table, &living, &refused));
-            }
-            let rest = grace_ends.map_or(LONGEST_PAUSE, |end| end.saturating_duration_since(Instant::now()));
-            sleep(pauses.next().min(rest.max(SHORTEST_PAUSE))).await;
-        }
-    }
-
-    /// Whether the command's first process is still the runtime's own, which had better come to its end.
-    fn is_becoming(&self, table: &Table) -> bool {
-        let first = self.family.first().and_then(|first| table.find(first));
-        first.is_some_and(|first| first.name.starts_with("runc:[") || first.name == "crun")
-            && self.begun.elapsed() < BECOMING_TIME
-    }
-
-    /// Whether a process of the command may come to be, or be found, after a look that found none.
-    async fn may_appear(&mut self) -> Result<bool, StopError> {
-        if self.family.first().is_some() {
-            return Ok(false);
-        }
-        let host_pid = match self.engine.inspect_exec(&self.target.exec).await? {
-            None => return Ok(false),
-            Some(ExecState { is_running: false, .. }) => {
-                return Ok(!self.target.is_answered && self.begun.elapsed() < UNANSWERED_TIME);
-            }
-            Some(ExecState { pid, .. }) => pid,
+    /// Whether a process of the command may be running, as far as a look at the container can tell.
+    pub(super) async fn may_be_running(&self, target: &Target) -> bool {
+        let looked = async {
+            let mut share = Share::of(&self.api, &self.agents, target.whose(target.container.clone()));
+            let look = async |agents: &mut Agents| {
+                let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
+                let table = agents.list(&target.marker, family.begun()).await?;
+                Ok(!family.living(&table).is_empty())
+            };
+            let may_live = share.with(&mut Step::default(), look).await;
+            share.leave().await;
+            may_live
         };
-        let first = match host_pid {
-            Some(host_pid) => self.find_first(host_pid).await?,
-            None => First::Unclear,
-        };
-        match first {
-            First::Found(first) => self.family.set_first(&first),
-            // An engine under load may call a command running that has ended. What it does not list once may have
-            // ended just then, and its children be on their way to another parent.
-            First::Ended if self.is_unlisted => return Ok(false),
-            First::Ended => self.is_unlisted = true,
-            First::Unclear => {}
+        match timeout(WHOLE_TIME, looked).await {
+            Ok(Err(StopError::ContainerEnded)) => false,
+            Ok(Ok(may_live)) => may_live,
+            _ => true,
         }
-        if self.begun.elapsed() < APPEARING_TIME {
-            return Ok(true);
-        }
-        Err(StopError::Unseen)
-    }
-
-    /// In the engine's own process namespace the number it knows is enough, and says also which process adopts what the
-    /// command leaves.
-    async fn take_shared_first(&mut self, host_pid: u32) -> Result<(), StopError> {
-        let table = self.list(self.family.begun()).await?;
-        if table.is_shared()
-            && self.is_in_engine_namespace().await?
-            && let Some(first) = table.with_pid(host_pid)
-        {
-            self.family.set_first(first);
-        }
-        Ok(())
-    }
-
-    async fn find_first(&mut self, host_pid: u32) -> Result<First, StopError> {
-        let marker = &self.target.marker;
-        let find = async |agents: &mut Agents| agents.find_first(marker, host_pid).await;
-        self.share.with(&mut self.progress.step, find).await
-    }
-
-    /// What is to be said of processes that may be the command's and can't be told from others.
-    async fn doubt(&mut self) -> Result<Doubt, StopError> {
-        let since = match self.family.first() {
-            Some(first) => first.start,
-            None => self.clock.latest(self.target.since),
-        };
-        let mut cleared: HashSet<u32> = HashSet::new();
-        // Nothing of the command lives that could begin more, so who is no suspect at first never is.
-        let mut known: Option<HashSet<ProcessId>> = None;
-        for look in 1.. {
-            let table = self.list(0).await?;
-            if !self.family.living(&table).is_empty() {
-                return Ok(Doubt::NotAnyMore);
-            }
-            let mut suspects = self.family.suspects(&table, since);
-            if known.is_none() && !suspects.is_empty() && table.is_shared() {
-                // The first processes of other execs are among them, which the engine knows.
-                cleared = self
-                    .engine
-                    .exec_pids(&self.share.whose.container)
-                    .await
-                    .unwrap_or_default();
-            }
-            let is_known = |id| known.as_ref().is_none_or(|known| known.contains(id));
-            suspects.retain(|suspect| {
-                is_known(&suspect.id) && !cleared.contains(&suspect.id.pid) && !cleared.contains(&suspect.session)
-            });
-            let oldest = table.processes.iter().filter(|process| process.is_inside);
-            let container_first = oldest.min_by_key(|process| process.id.start);
-            let container_first = container_first.map_or(INIT, |oldest| oldest.id.pid);
-            let pids: Vec<u32> = suspects.iter().map(|suspect| suspect.id.pid).collect();
-            if pids.is_empty() {
-                return Ok(Doubt::None);
-            }
-            let looks = self.look(container_first, &pids).await?;
-            // One with the command's marker shows as its own in the next list.
-            suspects.retain(|suspect| matches!(looks.get(&suspect.id.pid), Some(Look::Unknown | Look::Marked)));
-            if look >= SUSPECT_LOOKS && !suspects.is_empty() {
-                return Ok(Doubt::Of(format!(
-                    "{} began while the command ran and can't be told from the container's own, so it was left alone",
-                    names(&suspects)
-                )));
-            }
-            known = Some(suspects.iter().map(|suspect| suspect.id).collect());
-            sleep(SUSPECT_PAUSE).await;
-        }
-        Ok(Doubt::None)
-    }
-}
-
-/// The pauses between looks, each twice as long as the one before.
-struct Pauses(Duration);
-
-impl Default for Pauses {
-    fn default() -> Self {
-        Self(SHORTEST_PAUSE)
-    }
-}
-
-impl Pauses {
-    fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(LONGEST_PAUSE);
-        pause
-    }
-}
-
-/// Whether the agents are to be started again: a command that is asked to end may take everything in its container with
-/// it.
-fn is_restarted<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
-    let is_lost = matches!(done, Err(StopError::Api(error)) if error.kind() == ErrorKind::ConnectionLost);
-    *restarts += u32::from(is_lost);
-    is_lost && *restarts <= MOST_RESTARTS
-}
-
-/// What a look at what is left has shown.
-enum Doubt {
-    /// Processes of the command have turned up.
-    NotAnyMore,
-    None,
-    /// These may be the command's.
-    Of(String),
-}
-
-fn left(table: &Table, living: &[ProcessId], refused: &[ProcessId]) -> StopError {
-    if refused.is_empty() {
-        StopError::Left(named(table, living))
-    } else {
-        StopError::NotPermitted(named(table, refused))
-    }
-}
-
-fn named(table: &Table, ids: &[ProcessId]) -> String {
-    let processes: Vec<&Process> = ids.iter().filter_map(|id| table.find(*id)).collect();
-    names(&processes)
-}
-
-/// `process 12 (sleep)`, or several.
-fn names(processes: &[&Process]) -> String {
-    let shown: Vec<String> = processes
-        .iter()
-        .take(MOST_NAMES)
-        .map(|process| format!("{} ({})", process.id.pid, shown(&process.name, LONGEST_NAME)))
-        .collect();
-    let noun = if processes.len() == 1 { "process" } else { "processes" };
-    match processes.len().saturating_sub(MOST_NAMES) {
-        0 => format!("{noun} {}", shown.join(", ")),
-        more => format!("{noun} {} and {more} more", shown.join(", ")),
     }
 }
 
 /// Asks the engine itself to signal the command's process group, as Podman can since September 2026. It tells nothing
 /// of the processes that have left the group.
-async fn kill_by_engine(engine: &Engine, target: &Target, signal: &mut Option<Signal>) {
-    if !engine.kill_exec(&target.exec, Signal::Term).await {
+async fn kill_by_engine(api: &Api, target: &Target, signal: &mut Option<Signal>) {
+    if !api.kill_exec(&target.exec, Signal::Term).await {
         return;
     }
     signal.get_or_insert(Signal::Term);
     let grace_ends = Instant::now() + target.kill_after;
     while Instant::now() < grace_ends {
-        match engine.inspect_exec(&target.exec).await {
+        match api.inspect_exec(&target.exec).await {
             Ok(Some(ExecState { is_running: true, .. })) => sleep(LONGEST_PAUSE).await,
             _ => return,
         }
     }
     *signal = Some(Signal::Kill);
-    engine.kill_exec(&target.exec, Signal::Kill).await;
+    api.kill_exec(&target.exec, Signal::Kill).await;
 }

@@ -4,16 +4,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::engine::Engine;
+use crate::api::Api;
 
 use super::agents::{Agents, Whose};
-use super::{Step, StopError};
+use super::error::{Step, StopError};
 
 /// The agents of one container; none before the first use, and after a failure.
 type Slot = tokio::sync::Mutex<Option<Agents>>;
 
 #[derive(Debug, Default)]
-pub(crate) struct SharedAgents(Mutex<HashMap<Whose, Weak<Slot>>>);
+pub(super) struct SharedAgents(Mutex<HashMap<Whose, Weak<Slot>>>);
 
 impl SharedAgents {
     fn slot(&self, whose: &Whose) -> Arc<Slot> {
@@ -31,15 +31,21 @@ impl SharedAgents {
 /// One stop's share in the agents.
 #[derive(Debug)]
 pub(super) struct Share<'a> {
-    engine: &'a Engine,
+    api: &'a Api,
+    registry: &'a SharedAgents,
     pub(super) whose: Whose,
     slot: Arc<Slot>,
 }
 
 impl<'a> Share<'a> {
-    pub(super) fn of(engine: &'a Engine, whose: Whose) -> Self {
-        let slot = engine.agents().slot(&whose);
-        Self { engine, whose, slot }
+    pub(super) fn of(api: &'a Api, registry: &'a SharedAgents, whose: Whose) -> Self {
+        let slot = registry.slot(&whose);
+        Self {
+            api,
+            registry,
+            whose,
+            slot,
+        }
     }
 
     /// Does something with the agents, alone. They are started first where there are none.
@@ -53,7 +59,7 @@ impl<'a> Share<'a> {
         // Taken out: whoever fails, or is dropped, in the middle of an exchange leaves agents that nobody can use.
         let mut agents = match slot.take() {
             Some(agents) => agents,
-            None => Agents::start(self.engine, &self.whose, step).await?,
+            None => Agents::start(self.api, &self.whose, step).await?,
         };
         *step = Step::Look;
         let done = act(&mut agents).await?;
@@ -65,7 +71,7 @@ impl<'a> Share<'a> {
     pub(super) async fn leave(self) {
         let slot = {
             // Under the lock nobody takes a share meanwhile.
-            let _slots = self.engine.agents().0.lock().unwrap_or_else(PoisonError::into_inner);
+            let _slots = self.registry.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::into_inner(self.slot)
         };
         if let Some(agents) = slot.and_then(Slot::into_inner) {

@@ -4,7 +4,6 @@ mod fault;
 mod provider;
 mod verifier;
 
-use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -18,9 +17,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, Error as Rustls, RootCertStore};
 
 use crate::endpoint::{Pem, Tls};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 pub(super) use fault::fault_of_answer;
+use fault::{inner, refused};
 use provider::provider;
 use verifier::{Pinning, Unchecked};
 
@@ -121,13 +121,4 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
         )));
     }
     PrivateKeyDer::from_pem_slice(&pem.bytes).map_err(|_| refused(format!("{} holds no private key in PEM", pem.name)))
-}
-
-fn refused(reason: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Tls, reason)
-}
-
-/// The error of rustls inside of one of a connection.
-fn inner(error: &io::Error) -> Option<&tokio_rustls::rustls::Error> {
-    error.get_ref()?.downcast_ref()
 }

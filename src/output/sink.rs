@@ -1,4 +1,4 @@
-//! Where a command's output goes.
+//! What takes a command's output.
 
 use std::future::Future;
 use std::io;

@@ -10,8 +10,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::task::JoinHandle;
 
+use super::destination::{SshDestination, ssh};
 use super::process::piped;
-use super::{Target, Words, ssh};
+use super::stderr::{LONGEST_LINE, LastStderrLine, listen};
 
 /// How long a login may take, with the time in which somebody types a passphrase.
 const LOGIN_TIME: Duration = Duration::from_secs(60);
@@ -20,9 +21,6 @@ const LOGIN_TIME: Duration = Duration::from_secs(60);
 const MOST_SECONDS: u128 = 86_400;
 
 const READY_PAUSE: Duration = Duration::from_millis(5);
-
-/// No line that is of use is longer.
-const LONGEST_LINE: u64 = 4096;
 
 /// What logs in, and ends the login and removes its directory when its input ends: that is when we end, by whatever
 /// signal. It ignores the signals of the terminal and so does its ssh, which has to last until a command is stopped; and
@@ -128,7 +126,7 @@ const SETTLED: [&str; 9] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct Login {
+pub(super) struct ControlMaster {
     directory: PathBuf,
     /// ssh has the options that a session must not take from the user's configuration.
     knows_session_options: bool,
@@ -139,8 +137,12 @@ pub(super) struct Login {
     _hold: ChildStdin,
 }
 
-impl Login {
-    pub(super) async fn begin(target: &Target, connect_time: Duration, words: &Words) -> io::Result<Self> {
+impl ControlMaster {
+    pub(super) async fn begin(
+        target: &SshDestination,
+        connect_time: Duration,
+        words: &LastStderrLine,
+    ) -> io::Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", LOGIN, "sh", "-N", "-T"]);
         // ssh takes whole seconds, and 0 for none; it spends none of them on a question for a passphrase.
@@ -249,22 +251,4 @@ async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> i
 
 fn has_socket(directory: &Path) -> bool {
     directory.join("login").symlink_metadata().is_ok()
-}
-
-/// Keeps the last line of what comes.
-pub(super) async fn listen(stderr: impl AsyncRead + Unpin, words: Words) {
-    let mut reader = BufReader::new(stderr);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&line);
-                if !text.trim().is_empty() {
-                    words.set(text.trim());
-                }
-            }
-        }
-    }
 }

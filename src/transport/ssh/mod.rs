@@ -5,30 +5,25 @@
 //! socket. What a session runs tells first which of them it is. A far end that runs nothing but docker, as one whose
 //! `authorized_keys` has a command for the key, can't tell: there plain docker is asked whether it speaks HTTP.
 
+mod destination;
 mod login;
 mod process;
+mod stderr;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::process::Command;
 use tokio::sync::Mutex as Turn;
 
 use crate::error::{Error, ErrorKind, shown};
 
-use super::socket::Socket;
-use login::Login;
-pub(super) use process::Process;
-
-/// How much of what ssh says a message has.
-const LONGEST_WORDS: usize = 300;
-
-/// How long what ssh says is waited for after its connection has ended.
-const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
-
-const LAST_WORDS_PAUSE: Duration = Duration::from_millis(50);
+use super::connection::Connection;
+pub(super) use destination::SshDestination;
+use login::ControlMaster;
+use process::SshStream;
+use stderr::{LONGEST_WORDS, LastStderrLine};
 
 /// What a session says of the far end before anything else.
 const MARK: &str = "dexec-far-end: ";
@@ -52,30 +47,22 @@ const MARK_TIME: Duration = Duration::from_secs(1);
 /// Its answer has no body.
 const PING: &[u8] = b"HEAD /_ping HTTP/1.1\r\nHost: api.moby.localhost\r\n\r\n";
 
-/// Whom to log in as, and where.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) user: Option<String>,
-    pub(super) host: String,
-    pub(super) port: Option<u16>,
-}
-
 /// One far end, and the login to it once there is one.
 #[derive(Debug)]
 pub(super) struct Ssh {
-    target: Target,
+    target: SshDestination,
     socket: Option<String>,
     /// How long the far end may take for a connection, and ssh to reach it.
     connect_time: Duration,
-    login: Turn<Option<Arc<Login>>>,
+    login: Turn<Option<Arc<ControlMaster>>>,
     /// What the login has led to.
-    engine: Mutex<Option<FarEngine>>,
-    words: Words,
+    engine: Mutex<Option<RemoteEngine>>,
+    words: LastStderrLine,
 }
 
 /// What connects to the engine at the far end.
 #[derive(Clone, Debug)]
-enum FarEngine {
+enum RemoteEngine {
     /// docker there, behind what tells of it.
     Docker,
     /// docker there, which is all that may be run.
@@ -83,68 +70,19 @@ enum FarEngine {
     Socket(String),
 }
 
-/// The last line that ssh, or what it runs, has said of a fault.
-#[derive(Clone, Debug, Default)]
-struct Words(Arc<Mutex<String>>);
-
-impl Words {
-    fn set(&self, line: &str) {
-        line.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn get(&self) -> String {
-        shown(&self.0.lock().unwrap_or_else(PoisonError::into_inner), LONGEST_WORDS)
-    }
-
-    /// The words, which come by another way than the end of the connection that they explain.
-    async fn wait(&self) -> String {
-        let wait = async {
-            // There may be older ones.
-            tokio::time::sleep(LAST_WORDS_PAUSE).await;
-            while self.get().is_empty() {
-                tokio::time::sleep(LAST_WORDS_PAUSE).await;
-            }
-        };
-        // Where there are none, nothing can be said.
-        let _ = tokio::time::timeout(LAST_WORDS_TIME, wait).await;
-        self.get()
-    }
-}
-
-impl Target {
-    /// ssh's own arguments. None of the words can be taken for another option: each is an option's argument or stands
-    /// behind the end of the options.
-    fn args(&self) -> Vec<String> {
-        let mut args = Vec::new();
-        if let Some(user) = &self.user {
-            args.extend(["-l".to_owned(), user.clone()]);
-        }
-        if let Some(port) = self.port {
-            args.extend(["-p".to_owned(), port.to_string()]);
-        }
-        args.extend(["--".to_owned(), self.host.clone()]);
-        args
-    }
-
-    /// What to type to see what ssh says.
-    fn command(&self) -> String {
-        format!("ssh {}", self.args().join(" ")).replace(" -- ", " ")
-    }
-}
-
 impl Ssh {
-    pub(super) fn new(target: Target, socket: Option<String>, connect_time: Duration) -> Self {
+    pub(super) fn new(target: SshDestination, socket: Option<String>, connect_time: Duration) -> Self {
         Self {
             target,
             socket,
             connect_time,
             login: Turn::default(),
             engine: Mutex::default(),
-            words: Words::default(),
+            words: LastStderrLine::default(),
         }
     }
 
-    pub(super) async fn dial(&self) -> Result<Socket, Error> {
+    pub(super) async fn dial(&self) -> Result<Connection, Error> {
         let login = self.login().await?;
         if let Some(socket) = &self.socket {
             return self.forwarded(&login, socket).await;
@@ -152,22 +90,22 @@ impl Ssh {
         if login.has_forward() {
             return self.connect_forward(&login).await;
         }
-        if let Some(FarEngine::OnlyDocker) = self.engine() {
+        if let Some(RemoteEngine::OnlyDocker) = self.engine() {
             let process = self.spawn(&login, DOCKER)?;
-            return Ok(Socket::Ssh(Box::new(process)));
+            return Ok(Box::new(process) as Connection);
         }
         let (process, said) = tokio::time::timeout(self.connect_time, self.session(&login))
             .await
             .unwrap_or_else(|_| Err(self.failed("the far end did not answer in time")))?;
         let Some(said) = said else {
-            self.set_engine(Some(FarEngine::OnlyDocker));
-            return Ok(Socket::Ssh(Box::new(process)));
+            self.set_engine(Some(RemoteEngine::OnlyDocker));
+            return Ok(Box::new(process) as Connection);
         };
         let (answer, socket) = said.split_once(' ').unwrap_or((&said, ""));
         match answer {
             "docker" => {
-                self.set_engine(Some(FarEngine::Docker));
-                Ok(Socket::Ssh(Box::new(process)))
+                self.set_engine(Some(RemoteEngine::Docker));
+                Ok(Box::new(process) as Connection)
             }
             "socket" => self.forwarded(&login, socket).await,
             "denied" => Err(Error::new(
@@ -186,7 +124,7 @@ impl Ssh {
     }
 
     /// The login, made anew where there is none any more.
-    async fn login(&self) -> Result<Arc<Login>, Error> {
+    async fn login(&self) -> Result<Arc<ControlMaster>, Error> {
         let mut place = self.login.lock().await;
         if let Some(login) = place.as_ref().filter(|login| !login.is_over()) {
             return Ok(Arc::clone(login));
@@ -194,7 +132,7 @@ impl Ssh {
         *place = None;
         self.set_engine(None);
         self.words.set("");
-        let login = match Login::begin(&self.target, self.connect_time, &self.words).await {
+        let login = match ControlMaster::begin(&self.target, self.connect_time, &self.words).await {
             Ok(login) => Arc::new(login),
             Err(reason) => return Err(self.not_logged_in(&reason).await),
         };
@@ -204,7 +142,7 @@ impl Ssh {
     }
 
     /// A session, and what it says of the far end; nothing where plain docker answers and nothing else does.
-    async fn session(&self, login: &Login) -> Result<(Process, Option<String>), Error> {
+    async fn session(&self, login: &ControlMaster) -> Result<(SshStream, Option<String>), Error> {
         let asking = async {
             let mut process = self.spawn(login, FAR_END)?;
             match process.mark(MARK).await {
@@ -249,17 +187,17 @@ impl Ssh {
     }
 
     /// A session that runs a command.
-    fn spawn(&self, login: &Login, run: &str) -> Result<Process, Error> {
+    fn spawn(&self, login: &ControlMaster, run: &str) -> Result<SshStream, Error> {
         let mut command = login.session();
         command.args(self.target.args()).arg(run);
-        Process::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))
+        SshStream::spawn(command, &self.words).map_err(|error| self.failed(&error.to_string()))
     }
 
-    fn engine(&self) -> Option<FarEngine> {
+    fn engine(&self) -> Option<RemoteEngine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_engine(&self, engine: Option<FarEngine>) {
+    fn set_engine(&self, engine: Option<RemoteEngine>) {
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 
@@ -269,13 +207,13 @@ impl Ssh {
             return None;
         }
         Some(match self.engine()? {
-            FarEngine::Docker | FarEngine::OnlyDocker => "docker".to_owned(),
-            FarEngine::Socket(socket) => shown(&socket, LONGEST_WORDS),
+            RemoteEngine::Docker | RemoteEngine::OnlyDocker => "docker".to_owned(),
+            RemoteEngine::Socket(socket) => shown(&socket, LONGEST_WORDS),
         })
     }
 
     /// A connection to a socket of the far end.
-    async fn forwarded(&self, login: &Login, socket: &str) -> Result<Socket, Error> {
+    async fn forwarded(&self, login: &ControlMaster, socket: &str) -> Result<Connection, Error> {
         // Elsewhere such a character would divide the words or be expanded by ssh.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@,=".contains(&byte);
         if !socket.starts_with('/') || !socket.bytes().all(is_plain) {
@@ -288,14 +226,14 @@ impl Ssh {
             .forward(socket)
             .await
             .map_err(|said| self.failed(&format!("ssh did not forward to {socket} ({said})")))?;
-        self.set_engine(Some(FarEngine::Socket(socket.to_owned())));
+        self.set_engine(Some(RemoteEngine::Socket(socket.to_owned())));
         self.connect_forward(login).await
     }
 
-    async fn connect_forward(&self, login: &Login) -> Result<Socket, Error> {
+    async fn connect_forward(&self, login: &ControlMaster) -> Result<Connection, Error> {
         let connected = UnixStream::connect(login.forwarded()).await;
         connected
-            .map(Socket::Unix)
+            .map(|stream| Box::new(stream) as Connection)
             .map_err(|error| self.failed(&format!("the forwarding has gone: {error}")))
     }
 
@@ -341,11 +279,4 @@ impl Ssh {
         let reason = format!("ssh failed: {reason}. Try `{command}`: dexec gets in where that does");
         Error::new(ErrorKind::Ssh, reason)
     }
-}
-
-/// ssh, with everything of it apart from ours: a signal to our process group is not for it.
-fn ssh() -> Command {
-    let mut command = Command::new("ssh");
-    command.process_group(0).kill_on_drop(true);
-    command
 }

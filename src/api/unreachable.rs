@@ -1,4 +1,4 @@
-//! What it means when nothing answers.
+//! What it means when nothing models.
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -6,16 +6,17 @@ use std::path::Path;
 
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, ErrorKind};
+use crate::transport::TransportError;
 
-use super::START;
-use super::refusal::unanswered_kind;
-use super::transport::TransportError;
+use super::operation::Operation;
 
-pub(super) fn unreachable_error(what: &str, endpoint: &Endpoint, error: TransportError) -> Error {
+pub(super) fn unreachable_error(operation: Operation, endpoint: &Endpoint, error: TransportError) -> Error {
     let address = endpoint.address();
     let (kind, remedy) = match (&error, address) {
-        (TransportError::Explained(explained), _) => (explained.kind(), explained.to_string()),
-        (TransportError::Unanswered(explained), _) if what != START => (explained.kind(), explained.to_string()),
+        (TransportError::Diagnosed(explained), _) => (explained.kind(), explained.to_string()),
+        (TransportError::NoResponse(explained), _) if !operation.may_have_started() => {
+            (explained.kind(), explained.to_string())
+        }
         (TransportError::Connect(reason), _) => connect_fault(reason, address),
         (TransportError::ConnectTimeout(_), _) => (
             ErrorKind::EngineUnreachable,
@@ -26,22 +27,22 @@ pub(super) fn unreachable_error(what: &str, endpoint: &Endpoint, error: Transpor
                 }
             },
         ),
-        (TransportError::Http(reason), _) if reason.is_parse() && what != START => (
+        (TransportError::Http(reason), _) if reason.is_parse() && !operation.may_have_started() => (
             ErrorKind::NotAnEngine,
-            format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
+            format!("what models is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
         ),
-        _ => (unanswered_kind(what), error.to_string()),
+        _ => (operation.unanswered_kind(), error.to_string()),
     };
     let tried = match error {
         TransportError::Connect(_)
         | TransportError::ConnectTimeout(_)
-        | TransportError::Explained(_)
-        | TransportError::Unanswered(_)
+        | TransportError::Diagnosed(_)
+        | TransportError::NoResponse(_)
             if kind != ErrorKind::ConnectionLost =>
         {
             "can't connect to".to_owned()
         }
-        _ => format!("failed to {what} at"),
+        _ => format!("failed to {operation} at"),
     };
     Error::new(
         kind,

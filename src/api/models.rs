@@ -1,4 +1,4 @@
-//! What is read of an engine's answers about containers.
+//! What is read of an engine's models about containers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use hyper::header::HeaderMap;
 use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::{Container, ContainerDetails};
+use crate::container::{Container, ContainerDetails};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -6,9 +6,7 @@ use std::io;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as Rustls, InconsistentKeys, InvalidMessage};
 
 use crate::endpoint::{Pem, Tls};
-use crate::error::{Error, shown};
-
-use super::{inner, refused};
+use crate::error::{Error, ErrorKind, shown};
 
 const OTHER_PORT: &str = "it does not speak TLS there: use its port for TLS (2376 as a rule), or ask for no TLS (unset \
                           DOCKER_TLS_VERIFY and DOCKER_TLS)";
@@ -29,7 +27,7 @@ pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
 
 /// The fault of TLS in an answer that did not come. With TLS 1.3 a server refuses the client's certificate only after
 /// the handshake, and some close the connection without a word.
-pub(in crate::engine) fn fault_of_answer(error: &hyper::Error, tls: &Tls, host: &str) -> Option<Error> {
+pub(in crate::transport) fn fault_of_answer(error: &hyper::Error, tls: &Tls, host: &str) -> Option<Error> {
     let io = error.source().and_then(<dyn StdError>::downcast_ref::<io::Error>);
     if let Some(reason) = io.and_then(inner) {
         return Some(refused(told(reason, tls, host)));
@@ -169,4 +167,13 @@ fn plain(names: &[String]) -> Vec<&str> {
             })
         })
         .collect()
+}
+
+pub(super) fn refused(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Tls, reason)
+}
+
+/// The error of rustls inside of one of a connection.
+pub(super) fn inner(error: &io::Error) -> Option<&Rustls> {
+    error.get_ref()?.downcast_ref()
 }

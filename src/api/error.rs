@@ -5,22 +5,18 @@ use std::time::Duration;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, shown};
 use crate::request::ContainerName;
+use crate::transport::{TransportError, WANTS_TLS};
 
-use super::START;
+use super::operation::Operation;
 use super::start_failure::{hint, start_failure_kind, tells_container_end};
-use super::transport::TransportError;
 use super::unreachable::unreachable_error;
 
 /// How many characters of an engine's own words a message has.
 const LONGEST_WORDS: usize = 2000;
 
-/// What to say of a port at which TLS is spoken, and that was asked without.
-pub(super) const WANTS_TLS: &str = "speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to \
-                                    the directory of ca.pem, cert.pem and key.pem";
-
 /// Why a call did not succeed.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum ApiError {
     /// The engine answered with an HTTP error status.
     Status { status: u16, message: String },
     /// The attached start was answered without the upgrade that it asked for.
@@ -33,18 +29,23 @@ pub(super) enum Refusal {
     Late(Duration),
 }
 
-impl From<TransportError> for Refusal {
+impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
     }
 }
 
-impl Refusal {
+impl ApiError {
     /// The error to answer with: what was tried at which endpoint, and on which container.
-    pub(super) fn into_error(self, what: &str, endpoint: &Endpoint, container: Option<&ContainerName>) -> Error {
+    pub(super) fn into_error(
+        self,
+        operation: Operation,
+        endpoint: &Endpoint,
+        container: Option<&ContainerName>,
+    ) -> Error {
         let address = endpoint.address();
         match self {
-            Self::Status { status, message } => refused(what, endpoint, container, status, message.trim()),
+            Self::Status { status, message } => refused(operation, endpoint, container, status, message.trim()),
             Self::NoUpgrade => Error::new(
                 ErrorKind::ConnectionLost,
                 format!(
@@ -53,22 +54,22 @@ impl Refusal {
                 ),
             ),
             // What was sent may have started the command.
-            Self::NotAnEngine(reason) if what == START => Error::new(
+            Self::NotAnEngine(reason) if operation.may_have_started() => Error::new(
                 ErrorKind::ConnectionLost,
                 format!("failed to start the command at the engine at {address}: {reason}"),
             ),
             Self::NotAnEngine(reason) => Error::new(
                 ErrorKind::NotAnEngine,
                 format!(
-                    "{address} answered, and not as a container engine does, when asked to {what}: {reason}. \
+                    "{address} answered, and not as a container engine does, when asked to {operation}: {reason}. \
                      Check the address (-H, DOCKER_HOST)"
                 ),
             ),
-            Self::Transport(error) => unreachable_error(what, endpoint, error),
+            Self::Transport(error) => unreachable_error(operation, endpoint, error),
             Self::Late(time) => Error::new(
-                unanswered_kind(what),
+                operation.unanswered_kind(),
                 format!(
-                    "the engine at {address} did not {what} within {} s: it is overloaded or hangs",
+                    "the engine at {address} did not {operation} within {} s: it is overloaded or hangs",
                     time.as_secs()
                 ),
             ),
@@ -76,7 +77,13 @@ impl Refusal {
     }
 }
 
-fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, status: u16, message: &str) -> Error {
+fn refused(
+    operation: Operation,
+    endpoint: &Endpoint,
+    container: Option<&ContainerName>,
+    status: u16,
+    message: &str,
+) -> Error {
     let address = endpoint.address();
     let name = container.map_or("", ContainerName::as_str);
     let kind = refusal_kind(status, message);
@@ -89,7 +96,7 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
         ErrorKind::ContainerPaused => format!("the container `{name}` is paused: unpause it first"),
         ErrorKind::ContainerRestarting => restarting(name),
         // A proxy between, which may have passed the start on before it gave up.
-        ErrorKind::NotAnEngine if what == START && status >= 500 => {
+        ErrorKind::NotAnEngine if operation.may_have_started() && status >= 500 => {
             return Error::new(
                 ErrorKind::ConnectionLost,
                 format!("failed to start the command at the engine at {address}: HTTP status {status} from a proxy"),
@@ -106,7 +113,7 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
                 kind,
                 format!(
                     "{address} answered with HTTP status {status}{redirects}, and not as a container engine does, when \
-                     asked to {what}. Check the address (-H, DOCKER_HOST)"
+                     asked to {operation}. Check the address (-H, DOCKER_HOST)"
                 ),
             );
         }
@@ -126,7 +133,7 @@ fn refused(what: &str, endpoint: &Endpoint, container: Option<&ContainerName>, s
                 }
                 _ => hint(kind, message),
             };
-            return Error::new(kind, format!("the engine at {address} refused to {what}: {said}"))
+            return Error::new(kind, format!("the engine at {address} refused to {operation}: {said}"))
                 .with_hint(hint)
                 .with_docker_text(format!("Error response from daemon: {said}"));
         }
@@ -189,15 +196,6 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
 /// server that knows nothing of the call's method or protocol.
 fn is_foreign(status: u16) -> bool {
     !(400..600).contains(&status) || matches!(status, 405 | 411 | 421 | 426 | 501 | 505)
-}
-
-/// A start that was sent and not answered may have started the command.
-pub(super) fn unanswered_kind(what: &str) -> ErrorKind {
-    if what == START {
-        ErrorKind::ConnectionLost
-    } else {
-        ErrorKind::EngineUnreachable
-    }
 }
 
 #[cfg(test)]

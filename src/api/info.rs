@@ -4,8 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, shown};
 
-use super::refusal::Refusal;
-use super::{Engine, LONGEST_NAME, Make, answers, retried, within_time};
+use crate::transport::EngineKind;
+
+use super::error::ApiError;
+use super::http::{retried, within_time};
+use super::operation::Operation;
+use super::suggest::LONGEST_NAME;
+use super::{Api, models};
 
 /// What an engine tells of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,34 +32,27 @@ pub struct EngineInfo {
     pub round_trip: Duration,
 }
 
-impl Engine {
+impl Api {
     /// Asks the engine about itself.
-    ///
-    /// # Errors
-    ///
-    /// The engine can't be reached, is none, or refuses.
-    pub async fn info(&self) -> Result<EngineInfo, Error> {
-        let error = |what: &'static str| move |refusal: Refusal| refusal.into_error(what, self.endpoint(), None);
+    pub(crate) async fn info(&self) -> Result<EngineInfo, Error> {
+        let error =
+            |operation: Operation| move |refusal: ApiError| refusal.into_error(operation, self.endpoint(), None);
         let version = retried(|| self.docker.version())
             .await
-            .map_err(error("tell its version"))?;
-        let info = match self
-            .get::<answers::Info>("/info")
-            .await
-            .map_err(error("tell its state"))
-        {
+            .map_err(error(Operation::Version))?;
+        let info = match self.get::<models::Info>("/info").await.map_err(error(Operation::Info)) {
             Ok(info) => Some(info),
             Err(error) if error.kind() == ErrorKind::RefusedByPolicy => None,
             Err(error) => return Err(error),
         };
         let asked = Instant::now();
         let pong = within_time(self.docker.ping()).await;
-        pong.map_err(error("answer a ping"))?;
+        pong.map_err(error(Operation::Ping))?;
         let round_trip = asked.elapsed();
-        let name = match self.make() {
-            Make::Docker => "Docker",
-            Make::Podman => "Podman",
-            Make::Unknown => version
+        let name = match self.kind() {
+            EngineKind::Docker => "Docker",
+            EngineKind::Podman => "Podman",
+            EngineKind::Unknown => version
                 .components
                 .iter()
                 .flatten()
@@ -65,7 +63,7 @@ impl Engine {
             name: shown(name, LONGEST_NAME),
             version: shown(&version.version.unwrap_or_default(), LONGEST_NAME),
             api_version: shown(&version.api_version.unwrap_or_default(), LONGEST_NAME),
-            is_rootless: info.as_ref().map(answers::Info::is_rootless),
+            is_rootless: info.as_ref().map(models::Info::is_rootless),
             running_containers: info.map(|info| info.containers_running),
             far_end: self.transport.far_end(),
             round_trip,

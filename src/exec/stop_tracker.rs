@@ -9,14 +9,14 @@ use tokio_util::task::TaskTracker;
 use crate::error::{Error, ErrorKind};
 
 #[derive(Debug, Default)]
-pub(crate) struct Stops {
+pub(super) struct StopTracker {
     tracker: TaskTracker,
     failures: std::sync::Arc<Mutex<Vec<Error>>>,
 }
 
-impl Stops {
+impl StopTracker {
     /// Begins to stop a command; `stopping` gives why something may be left of it.
-    pub(crate) fn begin(&self, stopping: impl Future<Output = Option<String>> + Send + 'static, container: &str) {
+    pub(super) fn spawn(&self, stopping: impl Future<Output = Option<String>> + Send + 'static, container: &str) {
         let container = container.to_owned();
         let failures = std::sync::Arc::clone(&self.failures);
         let note = move |reason: &str| {
@@ -38,7 +38,7 @@ impl Stops {
     }
 
     /// Waits until all are stopped; gives those of which something may be left.
-    pub(crate) async fn wait(&self) -> Vec<Error> {
+    pub(super) async fn wait(&self) -> Vec<Error> {
         self.tracker.close();
         self.tracker.wait().await;
         self.tracker.reopen();

@@ -2,7 +2,7 @@
 //!
 //! bollard reads an answer without a bound, writes request bodies into the log, forgets the status of some refusals, and
 //! takes a terminal's bytes for frames. So the transport reads each answer whole and within its bounds before bollard sees
-//! any of it, a refusal does not reach bollard, and the connection of an attached start is taken out of the answer. What
+//! any of it, a refusal does not reach bollard, and the connection of an upgraded start is taken out of the answer. What
 //! must not be logged is put into the request after bollard has logged it.
 
 use std::io;
@@ -20,9 +20,10 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::refusal::Refusal;
-use super::transport::{Transport, TransportError};
-use super::{Attached, LARGEST_ANSWER, Socket, broken, read_body, read_refusal};
+use crate::transport::{Connection, Transport, TransportError, Upgraded};
+
+use super::error::ApiError;
+use super::http::{LARGEST_ANSWER, broken, read_body, read_refusal};
 
 /// bollard wants an address; the transport uses only the path of a request.
 const ADDRESS: &str = "http://engine";
@@ -47,16 +48,16 @@ pub(super) struct CallOptions {
     pub(super) reduce: Option<Reduce>,
 }
 
-/// Takes the connection of an attached start.
+/// Takes the connection of an upgraded start.
 #[derive(Clone, Debug, Default)]
-pub(super) struct UpgradeSlot(Arc<Mutex<Option<Attached>>>);
+pub(super) struct UpgradeSlot(Arc<Mutex<Option<Upgraded>>>);
 
 impl UpgradeSlot {
-    fn put(&self, attached: Attached) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(attached);
+    fn put(&self, upgraded: Upgraded) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgraded);
     }
 
-    pub(super) fn take(&self) -> Option<Attached> {
+    pub(super) fn take(&self) -> Option<Upgraded> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -64,7 +65,7 @@ impl UpgradeSlot {
 /// A refusal on its way through bollard's error type.
 #[derive(Debug, Error)]
 #[error("{0:?}")]
-struct Carried(Refusal);
+struct Carried(ApiError);
 
 pub(super) fn client(transport: &Arc<Transport>) -> Docker {
     let transport = Arc::clone(transport);
@@ -90,7 +91,7 @@ pub(super) fn with_options(client: &Docker, options: CallOptions) -> Docker {
     })
 }
 
-async fn answer(transport: &Transport, request: BollardRequest) -> Result<Response<Incoming>, Refusal> {
+async fn answer(transport: &Transport, request: BollardRequest) -> Result<Response<Incoming>, ApiError> {
     let (mut parts, body) = request.into_parts();
     let options: CallOptions = parts.extensions.remove().unwrap_or_default();
     let body = match options.body {
@@ -105,20 +106,22 @@ async fn answer(transport: &Transport, request: BollardRequest) -> Result<Respon
     match (response.status(), options.upgrade) {
         (StatusCode::SWITCHING_PROTOCOLS, Some(slot)) => {
             let upgraded = hyper::upgrade::on(&mut response).await.map_err(TransportError::Http)?;
-            let parts = upgraded.downcast::<TokioIo<Socket>>().map_err(|_| Refusal::NoUpgrade)?;
-            slot.put(Attached {
-                socket: parts.io.into_inner(),
-                early: parts.read_buf,
+            let parts = upgraded
+                .downcast::<TokioIo<Connection>>()
+                .map_err(|_| ApiError::NoUpgrade)?;
+            slot.put(Upgraded {
+                connection: parts.io.into_inner(),
+                read_ahead: parts.read_buf,
             });
             // bollard finds no connection in it, and fails; the caller has it already.
             Ok(response)
         }
-        (status, Some(_)) if status.is_success() => Err(Refusal::NoUpgrade),
+        (status, Some(_)) if status.is_success() => Err(ApiError::NoUpgrade),
         (status, None) if status.is_success() => {
             let mut body = read_body(response, LARGEST_ANSWER).await?;
             if let Some(reduce) = options.reduce {
                 body = reduce(&body)
-                    .map_err(|error| Refusal::NotAnEngine(error.to_string()))?
+                    .map_err(|error| ApiError::NotAnEngine(error.to_string()))?
                     .into();
             }
             Ok(replay(status, body).await.map_err(broken)?)
@@ -146,7 +149,7 @@ async fn replay(status: StatusCode, body: Bytes) -> hyper::Result<Response<Incom
     sender.send_request(Request::new(Empty::<Bytes>::new())).await
 }
 
-impl From<BollardError> for Refusal {
+impl From<BollardError> for ApiError {
     fn from(error: BollardError) -> Self {
         match error {
             BollardError::IOError { err } => match err.downcast() {

@@ -10,8 +10,7 @@ use tokio::io::{
 };
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::Words;
-use super::login::listen;
+use super::stderr::{LastStderrLine, listen};
 
 /// How much a far end's shell may print of its own before it runs a command.
 const MOST_NOISE: u64 = 64 * 1024;
@@ -30,15 +29,15 @@ pub(super) fn piped(command: &mut Command) -> io::Result<(Child, ChildStdin, Chi
 }
 
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct SshStream {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     /// Ended with the connection.
     _child: Child,
 }
 
-impl Process {
-    pub(super) fn spawn(mut command: Command, words: &Words) -> io::Result<Self> {
+impl SshStream {
+    pub(super) fn spawn(mut command: Command, words: &LastStderrLine) -> io::Result<Self> {
         let (child, stdin, stdout, stderr) = piped(&mut command)?;
         tokio::spawn(listen(stderr, words.clone()));
         Ok(Self {
@@ -88,13 +87,13 @@ impl Process {
     }
 }
 
-impl AsyncRead for Process {
+impl AsyncRead for SshStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stdout).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Process {
+impl AsyncWrite for SshStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.stdin()?.poll_write(cx, bytes)
     }

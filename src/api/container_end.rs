@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 use crate::request::ContainerName;
 
-use super::{ContainerState, Engine, Make, refusal};
+use crate::transport::EngineKind;
+
+use super::{Api, ContainerState, error};
 
 /// When to look again for the end of a container that ended together with a command.
 const FIRST_LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(100)];
@@ -24,13 +26,13 @@ pub(crate) enum ContainerEnd {
     Runs,
 }
 
-impl Engine {
+impl Api {
     /// What became of a container; `None` when that can't be known.
     pub(crate) async fn container_end(&self, container: &ContainerName) -> Option<ContainerEnd> {
         if let Some(ended) = self.seen_to_end(container, &FIRST_LOOKS).await? {
             return Some(ended);
         }
-        let is_certain = self.make() == Make::Docker || self.lists_processes(container).await;
+        let is_certain = self.kind() == EngineKind::Docker || self.lists_processes(container).await;
         if !is_certain && let Some(ended) = self.seen_to_end(container, &LATE_LOOKS).await? {
             return Some(ended);
         }
@@ -79,9 +81,9 @@ impl Engine {
         }
         let docker_text = error.docker_text().to_owned();
         let error = if self.restarts(container).await {
-            Error::new(ErrorKind::ContainerRestarting, refusal::restarting(name.as_str()))
+            Error::new(ErrorKind::ContainerRestarting, error::restarting(name.as_str()))
         } else if error.kind() == ErrorKind::EngineError {
-            Error::new(ErrorKind::ContainerNotRunning, refusal::not_running(name.as_str()))
+            Error::new(ErrorKind::ContainerNotRunning, error::not_running(name.as_str()))
         } else {
             return error;
         };

@@ -19,12 +19,11 @@ use tokio_rustls::TlsConnector;
 use crate::endpoint::{Address, Endpoint, Tls};
 use crate::error::{Error, ErrorKind};
 
-use super::refusal::WANTS_TLS;
-use super::socket::Socket;
+use super::connection::{ByteStream, Connection};
+use super::error::{TransportError, WANTS_TLS};
 #[cfg(unix)]
-use super::ssh::{Ssh, Target};
+use super::ssh::{Ssh, SshDestination};
 use super::tls;
-use super::transport::TransportError;
 
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -58,15 +57,15 @@ impl Dialer {
         &self.endpoint
     }
 
-    pub(super) async fn dial(&self) -> Result<Socket, TransportError> {
+    pub(super) async fn dial(&self) -> Result<Connection, TransportError> {
         match self.endpoint.address() {
             #[cfg(unix)]
             address @ Address::Unix(path) => {
                 let dialing = unix(path, address.abstract_name());
-                self.within_time(dialing).await.map(Socket::Unix)
+                self.within_time(dialing).await.map(boxed)
             }
             Address::Tcp { host, port } => match self.endpoint.tls() {
-                None => self.within_time(tcp(host, *port)).await.map(Socket::Tcp),
+                None => self.within_time(tcp(host, *port)).await.map(boxed),
                 Some(tls) => self.within_time(self.tls(tls, host, *port)).await,
             },
             #[cfg(unix)]
@@ -75,7 +74,7 @@ impl Dialer {
                 None => Err(no_such_transport().into()),
             },
             #[cfg(windows)]
-            Address::NamedPipe(path) => self.within_time(pipe(path)).await.map(Socket::Pipe),
+            Address::NamedPipe(path) => self.within_time(pipe(path)).await.map(boxed),
             _ => Err(no_such_transport().into()),
         }
     }
@@ -116,7 +115,7 @@ impl Dialer {
             .unwrap_or(Err(TransportError::ConnectTimeout(time)))
     }
 
-    async fn tls(&self, tls: &Tls, host: &str, port: u16) -> Result<Socket, TransportError> {
+    async fn tls(&self, tls: &Tls, host: &str, port: u16) -> Result<Connection, TransportError> {
         // Files that can't be used are told whether or not the engine is there.
         let connector = if let Some(connector) = self.connector.get() {
             connector
@@ -126,7 +125,7 @@ impl Dialer {
         };
         let stream = tcp(host, port).await?;
         let stream = tls::handshake(connector, tls, host, stream).await?;
-        Ok(Socket::Tls(Box::new(stream)))
+        Ok(Box::new(stream))
     }
 }
 
@@ -142,8 +141,12 @@ fn ssh(endpoint: &Endpoint) -> Option<Ssh> {
         return None;
     };
     let (user, host, port) = (user.clone(), host.clone(), *port);
-    let target = Target { user, host, port };
+    let target = SshDestination { user, host, port };
     Some(Ssh::new(target, socket.clone(), endpoint.connect_time()))
+}
+
+fn boxed(stream: impl ByteStream + 'static) -> Connection {
+    Box::new(stream)
 }
 
 fn no_such_transport() -> Error {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::text::Cleaner;
 
-use super::output::{Output, Stream};
+use super::sink::{Output, Stream};
 
 /// How many bytes of each stream a [`Capture`] keeps unless told otherwise: 64 MiB.
 pub const CAPTURE_LIMIT: usize = 64 * 1024 * 1024;

@@ -1,6 +1,5 @@
-//! The one way to an engine: it connects, keeps connections for the next request, and bounds every wait.
+//! Sends requests over connections that are idle for the next one, and bounds every wait.
 
-use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,12 +12,11 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, SERVER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 
 use crate::endpoint::{Address, Endpoint};
-use crate::error::Error as Explained;
 
-use super::dial::Dialer;
+use super::connect::Dialer;
+use super::error::{ANSWER_TIME, TransportError};
 
 /// The body of a request.
 type Body = Full<Bytes>;
@@ -26,11 +24,8 @@ type Body = Full<Bytes>;
 /// A request of which nothing was sent, and why.
 type Unsent = (Request<Body>, hyper::Error);
 
-/// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
-
 /// A connection that was not used for longer may have been cut on the way without a sign.
-const KEPT_TIME: Duration = Duration::from_secs(20);
+const MAX_IDLE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -38,13 +33,13 @@ pub(crate) struct Transport {
     host: HeaderValue,
     /// The user's own.
     headers: HeaderMap,
-    kept: Mutex<Vec<Kept>>,
-    make: OnceLock<Make>,
+    idle: Mutex<Vec<IdleConnection>>,
+    kind: OnceLock<EngineKind>,
 }
 
 /// Which engine it is. They differ in what they tell of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Make {
+pub(crate) enum EngineKind {
     Docker,
     Podman,
     /// It does not say, or a proxy between does not let it.
@@ -52,31 +47,9 @@ pub(crate) enum Make {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct IdleConnection {
     sender: SendRequest<Body>,
     since: Instant,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Error)]
-pub(crate) enum TransportError {
-    #[error("{0}")]
-    Connect(#[source] io::Error),
-    /// No connection was made, and what to do about it is told.
-    #[error("{0}")]
-    Explained(#[from] Explained),
-    /// No answer came, and why is told.
-    #[error("{0}")]
-    Unanswered(#[source] Explained),
-    #[error("no connection was made within {} s", .0.as_secs_f64())]
-    ConnectTimeout(Duration),
-    #[error("no answer came within {} s: it hangs, or it is none", ANSWER_TIME.as_secs())]
-    AnswerTimeout,
-    #[error("{0}")]
-    Http(#[source] hyper::Error),
-    /// The connection broke while an answer was read.
-    #[error("the connection broke: {0}")]
-    Broken(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl Transport {
@@ -106,14 +79,14 @@ impl Transport {
             headers,
             // What docker sends where the address is no host.
             host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
-            kept: Mutex::default(),
-            make: OnceLock::new(),
+            idle: Mutex::default(),
+            kind: OnceLock::new(),
         }
     }
 
     /// Which engine it is, as far as an answer has told.
-    pub(crate) fn make(&self) -> Make {
-        self.make.get().copied().unwrap_or(Make::Unknown)
+    pub(crate) fn kind(&self) -> EngineKind {
+        self.kind.get().copied().unwrap_or(EngineKind::Unknown)
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -125,10 +98,10 @@ impl Transport {
         self.dialer.far_end()
     }
 
-    /// Sends a request, over a kept connection where there is one.
+    /// Sends a request, over a idle connection where there is one.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, TransportError> {
         let mut request = self.addressed(request);
-        while let Some(sender) = self.take_kept() {
+        while let Some(sender) = self.take_idle() {
             match self.send_over(sender, request).await? {
                 Ok(response) => return Ok(response),
                 // The engine had closed the connection, and nothing of the request was sent.
@@ -141,7 +114,7 @@ impl Transport {
             Err((_, error)) => {
                 let fault = self.dialer.fault_of_answer(&error).await;
                 let aborted = || TransportError::Connect(io::ErrorKind::ConnectionAborted.into());
-                Err(fault.map_or_else(aborted, TransportError::Unanswered))
+                Err(fault.map_or_else(aborted, TransportError::NoResponse))
             }
         }
     }
@@ -154,11 +127,11 @@ impl Transport {
         match within(ANSWER_TIME, sender.try_send_request(request)).await {
             None => Err(TransportError::AnswerTimeout),
             Some(Ok(response)) => {
-                if let Some(make) = make(&response) {
-                    self.make.get_or_init(|| make);
+                if let Some(kind) = kind(&response) {
+                    self.kind.get_or_init(|| kind);
                 }
                 if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    self.lock_kept().push(Kept {
+                    self.lock_idle().push(IdleConnection {
                         sender,
                         since: Instant::now(),
                     });
@@ -171,7 +144,7 @@ impl Transport {
                 }
                 let error = error.into_error();
                 let fault = self.dialer.fault_of_answer(&error).await;
-                Err(fault.map_or(TransportError::Http(error), TransportError::Unanswered))
+                Err(fault.map_or(TransportError::Http(error), TransportError::NoResponse))
             }
         }
     }
@@ -187,18 +160,18 @@ impl Transport {
         Ok(sender)
     }
 
-    /// A connection that can take a request now. Those that are closed or were kept for too long are dropped; one
+    /// A connection that can take a request now. Those that are closed or were idle for too long are dropped; one
     /// whose answer is still being read stays.
-    fn take_kept(&self) -> Option<SendRequest<Body>> {
-        let mut kept = self.lock_kept();
-        kept.retain(|kept| !kept.sender.is_closed() && kept.since.elapsed() < KEPT_TIME);
-        let ready = kept.iter().position(|kept| kept.sender.is_ready())?;
-        Some(kept.swap_remove(ready).sender)
+    fn take_idle(&self) -> Option<SendRequest<Body>> {
+        let mut idle = self.lock_idle();
+        idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < MAX_IDLE);
+        let ready = idle.iter().position(|idle| idle.sender.is_ready())?;
+        Some(idle.swap_remove(ready).sender)
     }
 
-    fn lock_kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
         // No code that holds the lock can leave the list half changed.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The request as it goes over a connection: the path alone, below the endpoint's own and the API's version where
@@ -235,12 +208,12 @@ async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
 }
 
 /// The maker that an answer names.
-fn make(response: &Response<Incoming>) -> Option<Make> {
+fn kind(response: &Response<Incoming>) -> Option<EngineKind> {
     let server = response.headers().get(SERVER)?.as_bytes();
     if server.starts_with(b"Libpod") {
-        Some(Make::Podman)
+        Some(EngineKind::Podman)
     } else if server.starts_with(b"Docker") {
-        Some(Make::Docker)
+        Some(EngineKind::Docker)
     } else {
         None
     }

@@ -1,0 +1,39 @@
+//! The id of an exec.
+
+use super::error::ApiError;
+
+/// A command that the engine has created, in the engines' own grammar, so that it can't become another request.
+#[derive(Clone, Debug)]
+pub(crate) struct ExecId(String);
+
+impl ExecId {
+    pub(super) fn parse(id: String) -> Result<Self, ApiError> {
+        let is_id = !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_id {
+            Ok(Self(id))
+        } else {
+            Err(ApiError::NotAnEngine("it gave an id that is none".to_owned()))
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exec_id_cannot_become_another_request() {
+        for id in ["", "..", "abc/../x", "12?x", "xyz"] {
+            assert!(ExecId::parse(id.to_owned()).is_err(), "{id}");
+        }
+        assert!(ExecId::parse("0123abcdef".to_owned()).is_ok());
+    }
+}

@@ -1,0 +1,57 @@
+//! Names of containers that may have been meant.
+
+use crate::container::Container;
+use crate::error::shown;
+
+/// No engine takes a longer name for a container.
+pub(super) const LONGEST_NAME: usize = 255;
+
+/// Up to three names that are similar to `wanted`, the nearest first.
+pub(super) fn near_names(wanted: &str, containers: &[Container]) -> Vec<String> {
+    let wanted = wanted.to_lowercase();
+    let mut near: Vec<(f64, &str)> = containers
+        .iter()
+        .filter(|container| container.name.len() <= LONGEST_NAME)
+        .map(|container| {
+            let name = container.name.to_lowercase();
+            let contains = name.contains(&wanted) || wanted.contains(&name) && !name.is_empty();
+            let similarity = if contains {
+                0.9
+            } else {
+                strsim::normalized_damerau_levenshtein(&wanted, &name)
+            };
+            (similarity, container.name.as_str())
+        })
+        .filter(|(similarity, _)| *similarity > 0.7)
+        .collect();
+    near.sort_by(|one, other| other.0.total_cmp(&one.0));
+    near.into_iter()
+        .take(3)
+        .map(|(_, name)| format!("`{}`", shown(name, LONGEST_NAME)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn containers(names: &[&str]) -> Vec<Container> {
+        names
+            .iter()
+            .map(|name| Container {
+                name: (*name).to_owned(),
+                is_running: true,
+                ..Container::default()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn near_names_are_those_a_slip_away() {
+        let containers = containers(&["web-1", "database", "shop_web_1", "worker"]);
+        assert_eq!(near_names("web", &containers), ["`web-1`", "`shop_web_1`"]);
+        assert_eq!(near_names("databse", &containers), ["`database`"]);
+        assert_eq!(near_names("WORKER", &containers), ["`worker`"]);
+        assert!(near_names("zzz", &containers).is_empty());
+    }
+}

@@ -1,0 +1,19 @@
+//! Commands of dexec's own, which end by themselves.
+
+use crate::api::Api;
+use crate::error::Error;
+use crate::outcome::End;
+use crate::output::Capture;
+use crate::request::Spec;
+
+use super::end::conclude;
+use super::pump::{Seen, pump};
+
+/// Runs a command to its end. An error means that nothing was started.
+pub(super) async fn run(api: &Api, spec: &Spec, output: &mut Capture) -> Result<End, Error> {
+    let id = api.create_exec(spec, false).await?;
+    let attached = api.start_attached(&id, spec).await?;
+    let mut seen = Seen::default();
+    let streamed = pump(attached, (None, None), output, &mut seen, (api, &id)).await;
+    Ok(conclude(api, spec, None, &id, streamed.map(drop), &seen).await)
+}

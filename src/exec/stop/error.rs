@@ -1,0 +1,63 @@
+//! Why a command can't be ended for certain, and what was being done.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::error::{Error, ErrorKind};
+
+/// Why a command can't be ended for certain.
+#[derive(Debug, Error)]
+pub(super) enum StopError {
+    /// Then nothing of the command is left.
+    #[error("the container has ended")]
+    ContainerEnded,
+    #[error("the container is paused, and nothing can be run in it: unpause it first")]
+    Paused,
+    #[error("{0}")]
+    NoAgent(String),
+    #[error("{0} could not be ended")]
+    Left(String),
+    #[error("{0} may not be signalled by any user that dexec can run as in the container")]
+    NotPermitted(String),
+    #[error("the engine calls the command running, and no process of it can be found in the container")]
+    Unseen,
+    #[error("it took too long to {0}")]
+    Late(Step),
+    #[error("{0}")]
+    Api(Error),
+}
+
+impl From<Error> for StopError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::ContainerNotFound | ErrorKind::ContainerNotRunning | ErrorKind::ContainerRestarting => {
+                Self::ContainerEnded
+            }
+            _ => Self::Api(error),
+        }
+    }
+}
+
+/// What a stop is doing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Step {
+    #[default]
+    Ask,
+    PutHelper,
+    StartHelper,
+    StartShell,
+    Look,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ask => "ask the engine for the command's container",
+            Self::PutHelper => "put dexec's helper into the container",
+            Self::StartHelper => "start dexec's helper in the container",
+            Self::StartShell => "start the container's shell",
+            Self::Look => "look at the container's processes",
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! How bytes get to an engine: over a socket, TCP, TLS, ssh or a named pipe.
+//!
+//! Each connection is kept for the next request, and every wait has its bound.
+
+mod connect;
+mod connection;
+mod error;
+mod pool;
+#[cfg(unix)]
+mod ssh;
+mod tls;
+
+pub(crate) use connection::{Connection, Upgraded};
+pub(crate) use error::{TransportError, WANTS_TLS};
+pub(crate) use pool::{EngineKind, Transport};

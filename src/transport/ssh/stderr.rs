@@ -1,0 +1,65 @@
+//! What ssh says on standard error.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+
+use crate::error::shown;
+
+/// How much of what ssh says a message has.
+pub(super) const LONGEST_WORDS: usize = 300;
+
+/// How long what ssh says is waited for after its connection has ended.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+
+const LAST_WORDS_PAUSE: Duration = Duration::from_millis(50);
+
+/// No line that is of use is longer.
+pub(super) const LONGEST_LINE: u64 = 4096;
+
+/// The last line that ssh, or what it runs, has said of a fault.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastStderrLine(Arc<Mutex<String>>);
+
+impl LastStderrLine {
+    pub(super) fn set(&self, line: &str) {
+        line.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn get(&self) -> String {
+        shown(&self.0.lock().unwrap_or_else(PoisonError::into_inner), LONGEST_WORDS)
+    }
+
+    /// The words, which come by another way than the end of the connection that they explain.
+    pub(super) async fn wait(&self) -> String {
+        let wait = async {
+            // There may be older ones.
+            tokio::time::sleep(LAST_WORDS_PAUSE).await;
+            while self.get().is_empty() {
+                tokio::time::sleep(LAST_WORDS_PAUSE).await;
+            }
+        };
+        // Where there are none, nothing can be said.
+        let _ = tokio::time::timeout(LAST_WORDS_TIME, wait).await;
+        self.get()
+    }
+}
+
+/// Keeps the last line of what comes.
+pub(super) async fn listen(stderr: impl AsyncRead + Unpin, words: LastStderrLine) {
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&line);
+                if !text.trim().is_empty() {
+                    words.set(text.trim());
+                }
+            }
+        }
+    }
+}
