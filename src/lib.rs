@@ -7,6 +7,7 @@ mod engine;
 mod env_file;
 mod error;
 mod exec;
+pub mod exit_code;
 mod marker;
 mod outcome;
 mod output;

@@ -1,6 +1,7 @@
 //! How a command ended, and what it wrote.
 
 use crate::error::Error;
+use crate::exit_code;
 use crate::output::Captured;
 
 /// What came of one command whose output was captured.
@@ -43,7 +44,7 @@ pub enum End {
     /// The engine accepted it and the container's runtime, or the kernel, could not start it.
     ///
     /// The runtime's words are in the output: on standard error, but on standard output where Docker made no process.
-    NotStarted {
+    StartFailed {
         /// The code that the engine gives for it: 125 to 128, or 1 or 255 where the kernel did not execute the program.
         code: i64,
         /// Why.
@@ -55,12 +56,14 @@ pub enum End {
         exec_id: String,
     },
     /// The detach keys of its terminal were typed, and it was left running.
-    Left {
+    LeftRunning {
         /// The engine's id of it.
         exec_id: String,
     },
     /// The engine, the endpoint or the request is at fault; nothing was run.
-    Refused(Error),
+    NotRun(Error),
+    /// It was cancelled before it was started; nothing was run.
+    Cancelled(Error),
     /// It was stopped before its own end, because the caller asked for it or its output had nowhere to go.
     Stopped {
         /// Why it was stopped.
@@ -72,13 +75,18 @@ pub enum End {
         /// The cause as a failure; a timeout is none.
         error: Option<Error>,
     },
-    /// It was started, and its end is not known from itself.
-    Lost {
+    /// Its container stopped, was restarted or was removed while it ran, which ended it.
+    ContainerStopped {
+        /// The code that the engine gives for the command, or [`exit_code::UNKNOWN`] where it gives none.
+        code: i64,
+        /// What happened to the container.
+        error: Error,
+    },
+    /// The connection to the engine was lost, or the engine can't tell how the command ended. Where the start was not
+    /// answered the command may not have begun.
+    ConnectionLost {
         /// What happened.
         error: Error,
-        /// The code to answer with: 137 when the container's end took the command with it, else one that says that
-        /// the command's own is not known.
-        code: i64,
         /// Whether the command may still be running.
         may_run: bool,
     },
@@ -119,9 +127,6 @@ impl Signal {
     }
 }
 
-/// The exit code that stands for "the connection was lost before the exit code was known".
-pub(crate) const LOST: i64 = 255;
-
 impl End {
     /// The exit code to answer with: the command's own where it has one.
     #[must_use]
@@ -129,18 +134,17 @@ impl End {
         match self {
             Self::Exited { code }
             | Self::ExitedUnsealed { code, .. }
-            | Self::NotStarted { code, .. }
-            | Self::Lost { code, .. } => *code,
+            | Self::StartFailed { code, .. }
+            | Self::ContainerStopped { code, .. } => *code,
             Self::Detached { .. } => 0,
-            // What docker answers with when its detach keys were typed.
-            Self::Refused(_) | Self::Left { .. } => 1,
+            Self::NotRun(_) | Self::LeftRunning { .. } => exit_code::FAILURE,
+            Self::Cancelled(_) => exit_code::CANCELLED,
+            Self::ConnectionLost { .. } => exit_code::UNKNOWN,
             Self::Stopped { cause, .. } => match cause {
-                // What timeout(1) answers with.
-                StopCause::Timeout => 124,
-                // What a shell says of a command that SIGINT, or SIGPIPE, has ended.
-                StopCause::Cancelled => 130,
-                StopCause::ReaderGone => 141,
-                StopCause::OutputFailed => 1,
+                StopCause::Timeout => exit_code::TIMED_OUT,
+                StopCause::Cancelled => exit_code::CANCELLED,
+                StopCause::ReaderGone => exit_code::READER_GONE,
+                StopCause::OutputFailed => exit_code::FAILURE,
             },
         }
     }
@@ -149,8 +153,14 @@ impl End {
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
-            Self::Exited { .. } | Self::ExitedUnsealed { .. } | Self::Detached { .. } | Self::Left { .. } => None,
-            Self::NotStarted { error, .. } | Self::Refused(error) | Self::Lost { error, .. } => Some(error),
+            Self::Exited { .. } | Self::ExitedUnsealed { .. } | Self::Detached { .. } | Self::LeftRunning { .. } => {
+                None
+            }
+            Self::StartFailed { error, .. }
+            | Self::NotRun(error)
+            | Self::Cancelled(error)
+            | Self::ContainerStopped { error, .. }
+            | Self::ConnectionLost { error, .. } => Some(error),
             Self::Stopped { error, .. } => error.as_ref(),
         }
     }

@@ -111,8 +111,8 @@ impl Response {
         let mut stderr = Rendered::new(stderr, options);
         match &end {
             // On Docker the runtime's words stand in standard output, though the command never wrote any.
-            End::NotStarted { .. } if stderr.is_empty() => std::mem::swap(&mut stdout, &mut stderr),
-            End::Refused(error) => stderr = Rendered::of_text(error.docker_text().to_owned()),
+            End::StartFailed { .. } if stderr.is_empty() => std::mem::swap(&mut stdout, &mut stderr),
+            End::NotRun(error) => stderr = Rendered::of_text(error.docker_text().to_owned()),
             _ => {}
         }
         response.is_lossy = stdout.is_lossy || stderr.is_lossy;
@@ -190,7 +190,7 @@ impl Response {
             exit_code,
             success: exit_code == 0,
             exec_id: match end {
-                End::Detached { exec_id } | End::Left { exec_id } => Some(exec_id.clone()),
+                End::Detached { exec_id } | End::LeftRunning { exec_id } => Some(exec_id.clone()),
                 _ => None,
             },
             timed_out: matches!(
@@ -206,7 +206,7 @@ impl Response {
             },
             orphaned: matches!(
                 end,
-                End::Lost { may_run: true, .. } | End::Stopped { orphaned: Some(_), .. }
+                End::ConnectionLost { may_run: true, .. } | End::Stopped { orphaned: Some(_), .. }
             ),
             message: end.message(),
             error_kind: end.error().map(Error::kind),

@@ -58,7 +58,7 @@ impl Terminal {
         }
     }
 
-    /// Sets the keys that leave the command, which runs on: the end is [`End::Left`](crate::End::Left). Without this there
+    /// Sets the keys that leave the command, which runs on: the end is [`End::LeftRunning`](crate::End::LeftRunning). Without this there
     /// are none.
     ///
     /// The keys are looked for in standard input and are not sent; what begins like them and goes on otherwise is.

@@ -170,7 +170,7 @@ impl<'a> Command<'a> {
                 let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
                 ended_by(cause, stopped, is_stuck.then(stuck))
             }
-            (None, Some(Ok(Finish::Left))) => End::Left {
+            (None, Some(Ok(Finish::Left))) => End::LeftRunning {
                 exec_id: self.target.exec.clone().into_string(),
             },
             (stopped, streamed) => {
@@ -188,9 +188,7 @@ impl<'a> Command<'a> {
                 .await;
                 match (stopped, end) {
                     // It had not ended by itself, as far as can be told: then the cause of the stop is what counts.
-                    (Some((cause, stopped)), End::Lost { error, may_run, .. })
-                        if error.kind() != ErrorKind::ContainerStopped =>
-                    {
+                    (Some((cause, stopped)), End::ConnectionLost { error, may_run }) => {
                         let orphaned = may_run.then(|| error.to_string());
                         ended_by(cause, Stopped { orphaned, ..stopped }, None)
                     }
@@ -305,13 +303,8 @@ fn ended_by(cause: StopCause, stopped: Stopped, output_failure: Option<io::Error
 }
 
 pub(super) fn interrupted_early() -> End {
-    End::Lost {
-        error: Error::new(
-            ErrorKind::Interrupted,
-            "dexec was interrupted before the command was started",
-        ),
-        // What a shell says of a command that SIGINT has ended.
-        code: 130,
-        may_run: false,
-    }
+    End::Cancelled(Error::new(
+        ErrorKind::Interrupted,
+        "dexec was interrupted before the command was started",
+    ))
 }

@@ -9,16 +9,14 @@ use crate::api::{
     start_failure,
 };
 use crate::error::{Error, ErrorKind};
-use crate::outcome::{End, LOST};
+use crate::exit_code;
+use crate::outcome::End;
 use crate::request::{ContainerName, Spec};
 use crate::transport::EngineKind;
 
 use super::helper;
 use super::pump::{Break, Seen};
 use super::stop::{Stopper, Target};
-
-/// The code of a process that was ended by SIGKILL, as every one is when its container ends.
-const KILLED: i64 = 137;
 
 /// How long a command may still be called running after its output has ended.
 const SETTLING_TIME: Duration = Duration::from_secs(5);
@@ -71,9 +69,9 @@ pub(super) async fn conclude(
 /// The end of a command that the engine knows no more: its container has ended or begun anew, or the engine has.
 async fn forgotten(api: &Api, container: &ContainerName, target: Option<(&Stopper, &Target)>) -> End {
     match (api.container_end(container).await, target) {
-        (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, LOST),
+        (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, exit_code::UNKNOWN),
         (Some(ContainerEnd::Runs), Some((stopper, target))) if !Box::pin(stopper.may_be_running(target)).await => {
-            container_stopped(container, "was restarted", LOST)
+            container_stopped(container, "was restarted", exit_code::UNKNOWN)
         }
         _ => lost(
             "the engine does not know the command any more, as after a restart",
@@ -116,13 +114,13 @@ async fn ended(
         && let Some(kind) = helper::execute_failure(&stderr)
     {
         let error = Error::new(kind, stderr.trim().to_owned());
-        return End::NotStarted { code, error };
+        return End::StartFailed { code, error };
     }
     if let 1 | 126 | 127 | 255 = code
         && is_stderr_alone
         && let Some(error) = execute_failure(program, &stderr)
     {
-        return End::NotStarted { code, error };
+        return End::StartFailed { code, error };
     }
     let stdout = String::from_utf8_lossy(&seen.stdout);
     // Podman forgets the process of every command that has ended, so that its words have to do.
@@ -139,12 +137,12 @@ async fn ended(
         let error = start_failure(program, &words);
         let asked = container.unwrap_or(&spec.container);
         let error = api.with_true_cause(error, asked, &spec.container).await;
-        return End::NotStarted { code, error };
+        return End::StartFailed { code, error };
     }
-    if code == KILLED
+    if code == exit_code::KILLED
         && let Some(ContainerEnd::Ended(event)) = api.container_end(container.unwrap_or(&spec.container)).await
     {
-        return container_stopped(&spec.container, event, KILLED);
+        return container_stopped(&spec.container, event, exit_code::KILLED);
     }
     End::Exited { code }
 }
@@ -154,20 +152,18 @@ pub(super) fn lost(reason: &str, may_run: bool) -> End {
     if may_run {
         message.push_str(". The command may still be running in the container");
     }
-    End::Lost {
+    End::ConnectionLost {
         error: Error::new(ErrorKind::ConnectionLost, message),
-        code: LOST,
         may_run,
     }
 }
 
 fn container_stopped(container: &ContainerName, event: &str, code: i64) -> End {
-    End::Lost {
+    End::ContainerStopped {
         error: Error::new(
             ErrorKind::ContainerStopped,
             format!("the container `{container}` {event} while the command ran, which ended the command"),
         ),
         code,
-        may_run: false,
     }
 }

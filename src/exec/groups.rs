@@ -86,7 +86,7 @@ async fn ask(api: &Api, spec: &Spec, command: &[&str]) -> Result<String, Error> 
             let stderr = stderr.into_bytes();
             Err(unsupported(spec, first_line(&String::from_utf8_lossy(&stderr))))
         }
-        End::NotStarted { error, .. }
+        End::StartFailed { error, .. }
             if matches!(
                 error.kind(),
                 ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable
@@ -94,8 +94,12 @@ async fn ask(api: &Api, spec: &Spec, command: &[&str]) -> Result<String, Error> 
         {
             Err(unsupported(spec, &error.to_string()))
         }
-        End::NotStarted { error, .. } | End::Lost { error, .. } | End::Refused(error) => Err(error),
-        End::Stopped { .. } | End::Detached { .. } | End::Left { .. } => {
+        End::StartFailed { error, .. }
+        | End::ContainerStopped { error, .. }
+        | End::ConnectionLost { error, .. }
+        | End::NotRun(error)
+        | End::Cancelled(error) => Err(error),
+        End::Stopped { .. } | End::Detached { .. } | End::LeftRunning { .. } => {
             Err(unsupported(spec, "the question was not answered"))
         }
     }

@@ -68,7 +68,7 @@ impl Executor {
         };
         let (spec, helper, exec) = match created {
             Ok(created) => created,
-            Err(error) => return End::Refused(error),
+            Err(error) => return End::NotRun(error),
         };
         let target = Target {
             exec,
@@ -83,9 +83,9 @@ impl Executor {
         let command = Command::new(&self.0, spec, target);
         // On the heap: what a life takes is more than a stack frame should.
         let end = Box::pin(command.live(stdin, timeout, output, cancel)).await;
-        let end = end.unwrap_or_else(End::Refused);
+        let end = end.unwrap_or_else(End::NotRun);
         if let Some(helper) = helper
-            && !matches!(end, End::Exited { .. } | End::Detached { .. } | End::Left { .. })
+            && !matches!(end, End::Exited { .. } | End::Detached { .. } | End::LeftRunning { .. })
         {
             // It removes itself when it is started. What the end says is more than that it could not be done.
             let _ = Box::pin(helper.remove(self.api())).await;

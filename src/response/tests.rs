@@ -154,7 +154,7 @@ fn compact_keeps_every_other_field() {
         r#"{"exitCode":0,"success":true,"isTruncated":true}"#
     );
     let refused = ended(
-        End::Refused(Error::new(ErrorKind::ContainerPaused, "it is paused")),
+        End::NotRun(Error::new(ErrorKind::ContainerPaused, "it is paused")),
         "",
         "",
     );
@@ -230,7 +230,7 @@ fn what_is_no_json_is_told() {
     let response = Response::new(exited(0, &large, ""), &parse_json());
     assert!(response.parse_json_error.unwrap().contains("too much to parse"));
     // A failure says what it is; its text was never meant to be JSON.
-    let refused = ended(End::Refused(Error::new(ErrorKind::EngineError, "no")), "", "");
+    let refused = ended(End::NotRun(Error::new(ErrorKind::EngineError, "no")), "", "");
     assert!(Response::new(refused, &parse_json()).parse_json_error.is_none());
 }
 
@@ -240,7 +240,7 @@ fn a_failed_start_s_words_are_on_standard_error() {
     // Docker sends them as standard output, Podman as standard error.
     for (stdout, stderr) in [("OCI runtime exec failed\r\n", ""), ("", "OCI runtime exec failed\n")] {
         let outcome = ended(
-            End::NotStarted {
+            End::StartFailed {
                 code: 127,
                 error: error(),
             },
@@ -259,7 +259,7 @@ fn a_refusal_has_docker_s_words_and_ours() {
     let error = Error::new(ErrorKind::ContainerNotFound, "no container is called `x`")
         .with_docker_text("Error response from daemon: No such container: x");
     assert_eq!(
-        plain(ended(End::Refused(error), "", "")),
+        plain(ended(End::NotRun(error), "", "")),
         r#"{"exitCode":1,"stdout":"","stderr":"Error response from daemon: No such container: x","success":false,"message":"no container is called `x`","errorKind":"containerNotFound"}"#
     );
 }
@@ -306,15 +306,7 @@ fn a_response_is_brought_within_its_largest_size() {
 #[test]
 fn a_lost_command_keeps_its_output() {
     let error = Error::new(ErrorKind::ConnectionLost, "lost");
-    let outcome = ended(
-        End::Lost {
-            error,
-            code: 255,
-            may_run: true,
-        },
-        "so far",
-        "",
-    );
+    let outcome = ended(End::ConnectionLost { error, may_run: true }, "so far", "");
     assert_eq!(
         plain(outcome),
         r#"{"exitCode":255,"stdout":"so far","stderr":"","success":false,"orphaned":true,"message":"lost","errorKind":"connectionLost"}"#

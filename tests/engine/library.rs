@@ -115,7 +115,7 @@ async fn detach_keys_leave_the_command() {
         .stdin(&b"abcx"[..]);
     let request = request.build().expect("it is right");
     let outcome = engine().exec(request, &CancellationToken::new()).await;
-    let End::Left { exec_id } = &outcome.end else {
+    let End::LeftRunning { exec_id } = &outcome.end else {
         panic!("{:?}", outcome.end);
     };
     let state = api::get(&format!("/exec/{exec_id}/json"));

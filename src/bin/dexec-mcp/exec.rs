@@ -58,7 +58,7 @@ impl Call {
             Err(reason) => {
                 let message = format!("the arguments are not valid: {reason}");
                 let error = Error::new(ErrorKind::InvalidRequest, message);
-                return shape.answer(without_output(End::Refused(error)));
+                return shape.answer(without_output(End::NotRun(error)));
             }
         };
         input.ask(&mut shape);
@@ -71,7 +71,7 @@ impl Call {
         let stdin = input.stdin.take();
         let outcome = match run.to_end(&input, stdin, &mut container).await {
             Ok(outcome) => outcome,
-            Err(error) => without_output(End::Refused(error)),
+            Err(error) => without_output(End::NotRun(error)),
         };
         if let Some(audit) = &self.server.settings.audit {
             let entry = Entry {
@@ -132,7 +132,7 @@ impl Run<'_> {
         let end = self.server.engine.exec_to(request, &mut output, self.cancel).await;
         let (stdout, stderr) = output.capture.finish();
         match end {
-            End::Refused(error) => Err(self.without_hidden_names(error, input)),
+            End::NotRun(error) => Err(self.without_hidden_names(error, input)),
             end => Ok(Outcome::new(end, stdout, stderr)),
         }
     }

@@ -54,7 +54,7 @@ impl Events {
         let text = self.stderr.finish();
         self.text(Stream::Stderr, &text).await?;
         response.is_lossy = self.stdout.is_lossy() || self.stderr.is_lossy();
-        if let End::Refused(error) = end {
+        if let End::NotRun(error) = end {
             self.text(Stream::Stderr, error.docker_text()).await?;
         }
         self.line(response).await?;

@@ -110,7 +110,7 @@ async fn run(args: Args) -> i64 {
 async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End {
     match prepare(args).await {
         Ok((engine, request)) => engine.exec_to(request, output, signals.cancel()).await,
-        Err(error) => End::Refused(error),
+        Err(error) => End::NotRun(error),
     }
 }
 

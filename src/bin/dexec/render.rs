@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use dexec::{End, ErrorKind, Response, StopCause};
+use dexec::{End, ErrorKind, Response, StopCause, exit_code};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -19,9 +19,6 @@ use crate::writer::Writer;
 
 /// How long a dexec that is asked to end waits for the reader of its output.
 const LAST_WRITE: Duration = Duration::from_secs(1);
-
-/// The exit code for a standard output that nobody reads any more, as a shell tells of SIGPIPE.
-const READER_GONE: i64 = 141;
 
 /// How dexec is going to end, as far as the last write does not change it.
 #[derive(Debug)]
@@ -83,7 +80,7 @@ impl Last {
 pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     match written {
         Ok(()) => code,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => READER_GONE,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit_code::READER_GONE,
         Err(error) => {
             eprint_line(&write_failure(&error));
             1
@@ -129,7 +126,7 @@ async fn json<T: Serialize + Send + 'static>(
 
 /// Ends raw output: the rest is written, then an error to standard error as docker would print it.
 pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
-    if let End::Left { .. } | End::Stopped { .. } = end {
+    if let End::LeftRunning { .. } | End::Stopped { .. } = end {
         // Whoever reads the rest may keep us waiting, and Ctrl-C is no key of the command's any more.
         terminal::give_back();
     }
@@ -148,9 +145,9 @@ pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
     }
     match end {
         End::ExitedUnsealed { reason, .. } => eprint_line(&format!("dexec: {reason}")),
-        End::Left { .. } => eprint_line("read escape sequence"),
-        End::Refused(error) => eprint_line(error.docker_text()),
-        End::Lost { error, .. } if error.kind() == ErrorKind::ConnectionLost => eprint_line(&error.to_string()),
+        End::LeftRunning { .. } => eprint_line("read escape sequence"),
+        End::NotRun(error) => eprint_line(error.docker_text()),
+        End::ConnectionLost { error, .. } => eprint_line(&error.to_string()),
         _ => {}
     }
     written
@@ -164,7 +161,11 @@ fn last_words(end: &End) -> Option<String> {
             cause: StopCause::Timeout,
             ..
         } => Some("the time of --timeout was over. The command was stopped".to_owned()),
-        End::Stopped { .. } | End::Lost { .. } | End::ExitedUnsealed { .. } => end.message(),
+        End::Stopped { .. }
+        | End::Cancelled(_)
+        | End::ContainerStopped { .. }
+        | End::ConnectionLost { .. }
+        | End::ExitedUnsealed { .. } => end.message(),
         _ => None,
     }
 }

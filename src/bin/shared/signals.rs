@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use dexec::CancellationToken;
+use dexec::{CancellationToken, exit_code};
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -47,7 +47,7 @@ impl Signals {
                 () = tokio::time::sleep(ONE_WISH) => {}
             }
             let second = source.next().await;
-            std::process::exit(128 + i32::try_from(second).unwrap_or_default());
+            std::process::exit(i32::try_from(exit_code::signal(second)).unwrap_or(1));
         });
         signals
     }
@@ -60,7 +60,7 @@ impl Signals {
     pub(crate) fn exit_code(&self) -> Option<i64> {
         match self.first.load(Ordering::Relaxed) {
             0 => None,
-            signal => Some(128 + signal),
+            signal => Some(exit_code::signal(signal)),
         }
     }
 }

@@ -39,9 +39,8 @@ fn the_verdict_tells_all_that_is_not_usual() {
         "so far\n[exit 124, timed out, may still be running, ended by SIGKILL, The command may still be running in the \
          container: the container is paused]"
     );
-    let lost = End::Lost {
+    let lost = End::ConnectionLost {
         error: Error::new(ErrorKind::ConnectionLost, "the engine\nhas gone"),
-        code: 255,
         may_run: true,
     };
     assert_eq!(
@@ -53,7 +52,7 @@ fn the_verdict_tells_all_that_is_not_usual() {
 #[test]
 fn dexec_s_own_words_are_told_once() {
     let error = Error::new(ErrorKind::RefusedByPolicy, "no");
-    assert_eq!(text_of(End::Refused(error), "", ""), "[exit 1, refusedByPolicy: no]");
+    assert_eq!(text_of(End::NotRun(error), "", ""), "[exit 1, refusedByPolicy: no]");
 }
 
 #[test]
