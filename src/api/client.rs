@@ -2,7 +2,7 @@
 //!
 //! bollard reads an answer without a bound, writes request bodies into the log, forgets the status of some refusals, and
 //! takes a terminal's bytes for frames. So the transport reads each answer whole and within its bounds before bollard sees
-//! any of it, a refusal does not reach bollard, and the connection of an upgraded start is taken out of the answer. What
+//! any of it, a refusal does not reach bollard, and the connection of an attached start is taken out of the answer. What
 //! must not be logged is put into the request after bollard has logged it.
 
 use std::io;
@@ -48,7 +48,7 @@ pub(super) struct CallOptions {
     pub(super) reduce: Option<Reduce>,
 }
 
-/// Takes the connection of an upgraded start.
+/// Takes the connection of an attached start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UpgradeSlot(Arc<Mutex<Option<Upgraded>>>);
 

@@ -116,7 +116,7 @@ impl Api {
         Ok(inspected.into())
     }
 
-    /// What the engine calls itself in its models.
+    /// What the engine calls itself in its answers.
     pub(crate) fn kind(&self) -> EngineKind {
         self.transport.kind()
     }

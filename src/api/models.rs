@@ -1,4 +1,4 @@
-//! What is read of an engine's models about containers.
+//! What is read of an engine's answers about containers.
 
 use std::collections::BTreeMap;
 use std::fmt;

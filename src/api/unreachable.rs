@@ -1,4 +1,4 @@
-//! What it means when nothing models.
+//! What it means when nothing answers.
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -29,7 +29,7 @@ pub(super) fn unreachable_error(operation: Operation, endpoint: &Endpoint, error
         ),
         (TransportError::Http(reason), _) if reason.is_parse() && !operation.may_have_started() => (
             ErrorKind::NotAnEngine,
-            format!("what models is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
+            format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
         ),
         _ => (operation.unanswered_kind(), error.to_string()),
     };

@@ -1,4 +1,4 @@
-//! Sends requests over connections that are idle for the next one, and bounds every wait.
+//! Sends requests over connections that are kept for the next one, and bounds every wait.
 
 use std::future::Future;
 use std::io;
@@ -98,7 +98,7 @@ impl Transport {
         self.dialer.far_end()
     }
 
-    /// Sends a request, over a idle connection where there is one.
+    /// Sends a request, over an idle connection where there is one.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, TransportError> {
         let mut request = self.addressed(request);
         while let Some(sender) = self.take_idle() {
