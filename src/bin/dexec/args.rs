@@ -14,14 +14,19 @@ use crate::endpoint_args::{EndpointArgs, boolean, path, text};
 use crate::flag_error::Stop;
 use crate::stdio::Input;
 
+const COMMAND: &str = "Command";
+const ENGINE: &str = "Engine";
+const OUTPUT: &str = "Output";
+const STOPPING: &str = "Stopping";
+
 /// How the answer is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     /// One response object on standard output.
     Json,
-    /// What the command writes, byte for byte, on the same streams.
+    /// The command's output, byte for byte, on the same streams.
     Raw,
-    /// One JSON object a line as output comes, and last the response without it.
+    /// One JSON object per line as output arrives, and the response without it at the end.
     Events,
 }
 
@@ -33,142 +38,164 @@ pub(crate) enum Mode {
     override_usage = "dexec [OPTIONS] CONTAINER COMMAND [ARG...]",
     args_override_self = true,
     max_term_width = 100,
-    after_help = "All that stands after COMMAND belongs to the command. `dexec --help` tells more.",
+    after_help = "Everything after COMMAND belongs to the command. `dexec --help` shows all options and details.",
     after_long_help = "\
-The command runs without a shell: `dexec web sh -c 'ls | wc -l'`. All that stands after COMMAND belongs to it; one `--`
-right after CONTAINER is passed over.
+The command runs without a shell: use `dexec web sh -c 'ls | wc -l'` for pipes and variables. Everything after COMMAND \
+belongs to it; one `--` directly after CONTAINER is skipped.
 
-The engine is docker's: --host or --context, else DOCKER_HOST, DOCKER_CONTEXT, the current context of config.json,
-/var/run/docker.sock. Where there is no such socket, CONTAINER_HOST, else the first that exists of the usual sockets of
-rootless Docker, Docker Desktop, Colima, Rancher Desktop, OrbStack and Podman. `dexec --info` tells which it is. An
-unencrypted tcp connection to another machine is warned of, unless DEXEC_ALLOW_PLAIN_TCP is set.
+dexec uses the engine that docker would use: --host or --context, else DOCKER_HOST, DOCKER_CONTEXT, the current context of \
+config.json, /var/run/docker.sock. If that socket does not exist, dexec uses CONTAINER_HOST, else the first socket that \
+exists of rootless Docker, Docker Desktop, Colima, Rancher Desktop, OrbStack, Lima and Podman. `dexec --info` shows which. \
+dexec warns about an unencrypted TCP connection to another machine, unless DEXEC_ALLOW_PLAIN_TCP is set.
 
-Exit codes: the command's own; 125 to 128 from the engine for a command that could not start; 1 when the engine or dexec
-refused, and when the detach keys were typed; 124 when --timeout was over; 125 for a wrong option; 141 when the reader of
-standard output went away; 255 when the connection was lost before the exit code was known; 128+n when dexec was stopped
-by signal n.
+Exit codes:
+  the command's own   the command ran and ended
+  1                   the engine or dexec refused, or the detach keys were typed
+  124                 the --timeout expired
+  125                 an option is wrong
+  125 to 128          the engine could not start the command
+  141                 the reader of standard output went away
+  255                 the connection was lost before the exit code was known
+  128+n               dexec was stopped by signal n
 
 dexec runs arbitrary commands in the container: use it on trusted containers only."
 )]
 struct Grammar {
-    /// Keep standard input open, and send it to the command
-    #[arg(short, long)]
+    /// Keep standard input open and send it to the command
+    #[arg(short, long, help_heading = COMMAND)]
     interactive: bool,
 
-    /// Give the command a terminal; the answer is raw
+    /// Allocate a pseudo-TTY (implies --output raw)
     ///
-    /// Give the command a terminal of its own, with the size of the one on standard output. With -i standard input has to
-    /// be a terminal, and what you type on it goes to the command as it is, Ctrl-C too, until it ends or the detach keys are
-    /// typed. The answer is raw, but with -d.
-    #[arg(short, long)]
+    /// Allocate a pseudo-TTY with the size of the terminal on standard output. With -i, standard input must be a terminal,
+    /// and every key goes to the command, including Ctrl-C, until the command ends or the detach keys are typed. Implies
+    /// --output raw, except with -d.
+    #[arg(short, long, help_heading = COMMAND)]
     tty: bool,
 
-    /// Start the command and leave it, without its output or exit code
-    #[arg(short, long)]
+    /// Run the command in the background, without its output or exit code
+    #[arg(short, long, help_heading = COMMAND)]
     detach: bool,
 
-    /// The keys that leave the command of a terminal, which runs on [default: ctrl-p,ctrl-q]
+    /// Set an environment variable; NAME alone passes on dexec's own
     ///
-    /// The keys that leave the command of a terminal, which runs on: characters, DEL, or ctrl- and one of a-z @ [ \ ] ^ _,
-    /// separated by commas. The default is detachKeys of docker's config.json, else ctrl-p,ctrl-q. The exit code is 1.
-    #[arg(long, value_name = "KEYS", allow_hyphen_values = true)]
-    detach_keys: Option<OsString>,
-
-    /// Set an environment variable; a NAME alone takes its value from here
-    ///
-    /// Set an environment variable for the command. A NAME alone takes its value from dexec's own environment; where it
-    /// is not set there, the variable is taken away from the command (Docker) or refused (Podman). May be repeated.
-    #[arg(short, long, value_name = "NAME=VALUE", allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(env_entry))]
+    /// Set an environment variable. NAME alone takes the value of dexec's own variable; if dexec has no such variable,
+    /// Docker removes it from the command's environment and Podman refuses the request. Can be repeated.
+    #[arg(short, long, value_name = "NAME=VALUE", help_heading = COMMAND, allow_hyphen_values = true, value_parser = OsStringValueParser::new().try_map(env_entry))]
     env: Vec<OsString>,
 
-    /// Read environment variables from a file, by docker's rules; --env comes after
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
+    /// Read environment variables from a file, in docker's format; --env overrides them
+    #[arg(long, value_name = "FILE", help_heading = COMMAND, hide_short_help = true, allow_hyphen_values = true, value_parser = path())]
     env_file: Vec<PathBuf>,
 
-    /// The user to run as: name, uid, name:group, uid:gid
-    #[arg(short, long, allow_hyphen_values = true)]
+    /// Run as this user: name, uid, name:group, uid:gid
+    #[arg(short, long, help_heading = COMMAND, allow_hyphen_values = true)]
     user: Option<OsString>,
 
-    /// The working directory in the container, an absolute path
-    #[arg(short, long, value_name = "DIR", allow_hyphen_values = true)]
-    workdir: Option<OsString>,
-
-    /// Give the command all privileges
-    #[arg(long)]
-    privileged: bool,
-
-    /// Add a group, by name or number, to those the user has
+    /// Add a supplementary group, by name or number
     ///
-    /// Add a group, by name or number, to those the user has. May be repeated. It takes a root
-    /// directory that can be written; else nothing is run, and the exit code is 1.
-    #[arg(long, value_name = "GROUP", allow_hyphen_values = true)]
+    /// Add a supplementary group, by name or number, to those of the user. Can be repeated. The container needs a writable
+    /// root directory; otherwise nothing is run and the exit code is 1.
+    #[arg(long, value_name = "GROUP", help_heading = COMMAND, hide_short_help = true, allow_hyphen_values = true)]
     group_add: Vec<OsString>,
 
-    #[command(flatten)]
+    /// Working directory in the container, as an absolute path
+    #[arg(short, long, value_name = "DIR", help_heading = COMMAND, allow_hyphen_values = true)]
+    workdir: Option<OsString>,
+
+    /// Give the command extended privileges
+    #[arg(long, help_heading = COMMAND, hide_short_help = true)]
+    privileged: bool,
+
+    /// Keys that detach from a pseudo-TTY [default: ctrl-p,ctrl-q]
+    ///
+    /// Keys that detach from a pseudo-TTY and leave the command running: characters, DEL, or ctrl- and one of
+    /// a-z @ [ \ ] ^ _, separated by commas. The default is detachKeys of docker's config.json, else ctrl-p,ctrl-q. The exit
+    /// code is 1.
+    #[arg(long, value_name = "KEYS", help_heading = COMMAND, hide_short_help = true, allow_hyphen_values = true)]
+    detach_keys: Option<OsString>,
+
+    #[command(flatten, next_help_heading = ENGINE)]
     endpoint: EndpointArgs,
 
-    /// Tell which engine there is and how it was found, or why none answers; it takes no CONTAINER
+    /// Show the detected engine and how it was found; takes no CONTAINER
     ///
-    /// Tell which engine there is, how it was found, and whether it answers; or each place that was tried, what it said
-    /// and the likely remedy, with exit code 1. It takes no CONTAINER, and with --output json it gives an object.
-    #[arg(long)]
+    /// Show the detected engine, how it was found, and whether it answers. If none answers, show each endpoint that was
+    /// tried, the error and the likely remedy, and exit with 1. Takes no CONTAINER. With --output json the result is an
+    /// object.
+    #[arg(long, help_heading = ENGINE)]
     info: bool,
 
     #[arg(
         long,
         value_name = "MODE",
         value_enum,
-        help = "How the answer is given [default: json, or what DEXEC_OUTPUT says]"
+        help_heading = OUTPUT,
+        help = "Form of the answer [default: json, or DEXEC_OUTPUT]"
     )]
     output: Option<Mode>,
 
-    /// The same as --output raw: what docker exec would print
-    #[arg(long, conflicts_with = "output")]
+    /// Same as --output raw: print what docker exec would print
+    #[arg(long, help_heading = OUTPUT, conflicts_with = "output")]
     raw: bool,
 
-    /// Stop the command after this time: 90, 1.5, 90s, 2m 30s; 0 means never
+    /// Show at most N characters of each stream
     ///
-    /// Stop the command when it runs for longer, counted from its start: a number of seconds, or 90s, 2m 30s, 500ms. All
-    /// its processes in the container are ended. 0 means never, which is the default. The exit code is 124.
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
-    timeout: Option<Duration>,
-
-    /// The time between SIGTERM and SIGKILL for a command that is stopped [default: 2s]
-    ///
-    /// The time between SIGTERM and SIGKILL for a command that is stopped. By default 2s; where dexec is itself run by
-    /// dexec, at most half of the time that it has.
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
-    kill_after: Option<Duration>,
-
-    /// Leave the output out where the response would cost more than the bare output
-    ///
-    /// Leave stdout, stderr and json out where the response's JSON has more characters / 4 than the bare output.
-    #[arg(long)]
-    compact: bool,
-
-    /// The most characters of each stream to show
-    ///
-    /// The most characters of each stream to show. Longer text keeps its beginning and its end, with a line between that
-    /// says how many were left out; below 200 just the first characters are kept.
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    /// Show at most N characters of each stream. Longer text keeps its beginning and its end, with a line between them that
+    /// says how many characters are omitted; if N is below 200, only the beginning is kept.
+    #[arg(long, value_name = "N", help_heading = OUTPUT, allow_hyphen_values = true)]
     limit: Option<usize>,
 
-    /// Give standard output as `json` too
-    #[arg(long)]
+    /// Add standard output, parsed as JSON, in the field `json`
+    #[arg(long, help_heading = OUTPUT)]
     parse_json: bool,
 
-    /// Keep the final newline of each stream, which is stripped otherwise
-    #[arg(long)]
+    /// Omit the output if the response would cost more than the bare output
+    ///
+    /// Omit stdout, stderr and json if the response's JSON, at four characters a token, would cost more than the bare output.
+    #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
+    compact: bool,
+
+    /// Keep the final newline of each stream, which is stripped by default
+    #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
     keep_newline: bool,
 
-    /// Keep terminal escapes, such as colours, which are stripped otherwise
-    #[arg(long)]
+    /// Keep terminal escape sequences, such as colors, which are stripped by default
+    #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
     keep_ansi: bool,
+
+    /// Stop the command after this time: 90, 1.5, 90s, 2m 30s
+    ///
+    /// Stop the command, with all its processes in the container, when it has run for this time: a number of seconds, or
+    /// 90s, 2m 30s, 500ms. 0 means never, which is the default. The exit code is 124.
+    #[arg(long, value_name = "DURATION", help_heading = STOPPING, allow_hyphen_values = true, value_parser = duration)]
+    timeout: Option<Duration>,
+
+    /// Time between SIGTERM and SIGKILL when stopping [default: 2s]
+    ///
+    /// Time between SIGTERM and SIGKILL when the command is stopped. The default is 2s; if dexec itself runs under another
+    /// dexec, at most half of the time that the outer one allows.
+    #[arg(long, value_name = "DURATION", help_heading = STOPPING, allow_hyphen_values = true, value_parser = duration)]
+    kill_after: Option<Duration>,
 
     /// The container's name or id, the command and its arguments
     // One positional: with two, clap would take `-it` in `dexec web -it sh` for options.
     #[arg(hide = true, trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARG...]")]
     words: Vec<OsString>,
+}
+
+/// The help, in which switches have no value: docker's help does not show it either.
+fn help(is_long: bool) -> String {
+    let mut grammar = Grammar::command().mut_args(|arg| match arg.get_num_args() {
+        Some(number) if number.min_values() == 0 => arg.require_equals(false).num_args(0),
+        _ => arg,
+    });
+    let help = if is_long {
+        grammar.render_long_help()
+    } else {
+        grammar.render_help()
+    };
+    help.to_string()
 }
 
 /// docker's switches take a value only behind `=`; and as every option, the last of several counts.
@@ -218,7 +245,7 @@ impl Wish {
         let mut grammar = command()
             .try_get_matches_from(&line)
             .and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches))
-            .map_err(|error| Stop::from_clap(&error, &line, &command()))?;
+            .map_err(|error| Stop::from_clap(&error, &line, &command(), help))?;
         if grammar.info {
             if !grammar.words.is_empty() {
                 return Err(Stop::flag_error("--info takes no CONTAINER and no COMMAND"));

@@ -37,13 +37,22 @@ impl Stop {
     }
 
     /// clap's finding in docker's words.
-    pub(crate) fn from_clap(error: &clap::Error, line: &[OsString], command: &clap::Command) -> Self {
+    pub(crate) fn from_clap(
+        error: &clap::Error,
+        line: &[OsString],
+        command: &clap::Command,
+        help: fn(bool) -> String,
+    ) -> Self {
         let text = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => text.as_str(),
             _ => "",
         };
         match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self {
+            ErrorKind::DisplayHelp => Self {
+                code: 0,
+                text: help(line.iter().any(|word| word == "--help")),
+            },
+            ErrorKind::DisplayVersion => Self {
                 code: 0,
                 text: error.render().to_string(),
             },

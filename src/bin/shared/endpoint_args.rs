@@ -16,11 +16,11 @@ pub(crate) struct EndpointArgs {
         short = 'H',
         long,
         allow_hyphen_values = true,
-        help = "The engine: unix:///path, tcp://host:port, ssh://user@host"
+        help = "Engine to connect to: unix:///path, tcp://host:port, ssh://user@host"
     )]
     host: Vec<OsString>,
 
-    /// The docker context that names the engine
+    /// Docker context to use
     #[arg(short, long, value_name = "NAME", allow_hyphen_values = true)]
     context: Option<OsString>,
 
@@ -29,16 +29,17 @@ pub(crate) struct EndpointArgs {
         value_name = "DIR",
         allow_hyphen_values = true,
         value_parser = path(),
-        help = "The directory of docker's config.json and contexts [default: DOCKER_CONFIG, or ~/.docker]"
+        hide_short_help = true,
+        help = "Directory of docker's config.json and contexts [default: DOCKER_CONFIG, or ~/.docker]"
     )]
     config: Option<PathBuf>,
 
-    /// Use TLS; with this alone the server is not verified
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    /// Use TLS; without --tlsverify the server is not verified
+    #[arg(long, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     tls: Option<bool>,
 
-    /// Use TLS, and verify the server; with =false, use it and do not
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
+    /// Use TLS and verify the server; with =false, use TLS without verification
+    #[arg(long, hide_short_help = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = boolean)]
     tlsverify: Option<bool>,
 
     #[arg(
@@ -46,20 +47,21 @@ pub(crate) struct EndpointArgs {
         value_name = "FILE",
         allow_hyphen_values = true,
         value_parser = path(),
-        help = "The authorities to trust for TLS [default: ca.pem in DOCKER_CERT_PATH, or where config.json is]"
+        hide_short_help = true,
+        help = "CA certificates to trust for TLS [default: ca.pem in DOCKER_CERT_PATH, else in docker's config directory]"
     )]
     tlscacert: Option<PathBuf>,
 
-    /// The client's certificate for TLS [default: cert.pem there]
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
+    /// Client certificate for TLS [default: cert.pem in the same directory]
+    #[arg(long, hide_short_help = true, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
     tlscert: Option<PathBuf>,
 
-    /// The client's key for TLS [default: key.pem there]
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
+    /// Client key for TLS [default: key.pem in the same directory]
+    #[arg(long, hide_short_help = true, value_name = "FILE", allow_hyphen_values = true, value_parser = path())]
     tlskey: Option<PathBuf>,
 
-    /// How long making a connection may take [default: 10s]
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = some_time)]
+    /// Time limit for connecting to the engine [default: 10s]
+    #[arg(long, hide_short_help = true, value_name = "DURATION", allow_hyphen_values = true, value_parser = some_time)]
     connect_timeout: Option<Duration>,
 }
 
