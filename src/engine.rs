@@ -7,6 +7,7 @@ use crate::container::{Container, ContainerDetails};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::exec::Executor;
+use crate::exec_stream::ExecStream;
 use crate::outcome::{End, Outcome};
 use crate::output::{Capture, Output};
 use crate::request::{ContainerName, Request};
@@ -62,6 +63,18 @@ impl Engine {
     /// Dropping the future is the emergency way to do the same: see [`shutdown`](Self::shutdown).
     pub async fn exec_to<O: Output>(&self, request: Request, output: &mut O, cancel: &CancellationToken) -> End {
         self.executor.exec_to(request, output, cancel).await
+    }
+
+    /// Runs a command and gives its output and its end as a [`Stream`](futures_core::Stream) of events.
+    ///
+    /// The last event is [`ExecEvent::End`](crate::ExecEvent::End), and it always comes. Nothing is sent before the stream is
+    /// polled first. The engine is read from only as fast as events are taken, so a slow reader holds the command back.
+    ///
+    /// The promises are those of [`exec_to`](Self::exec_to), for `cancel` and the request's timeout too. A stream that is
+    /// dropped before its end stops the command, as a dropped future of `exec_to` does.
+    pub fn exec_stream(&self, request: Request, cancel: &CancellationToken) -> ExecStream {
+        let (engine, cancel) = (self.clone(), cancel.clone());
+        ExecStream::new(|mut output| async move { engine.exec_to(request, &mut output, &cancel).await })
     }
 
     /// Waits for the commands whose futures were dropped before their end: each is being stopped.

@@ -5,7 +5,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use dexec::{CancellationToken, Captured, DetachKeys, End, Endpoint, Engine, ErrorKind, Request, Terminal};
+use dexec::{CancellationToken, Captured, DetachKeys, End, Endpoint, Engine, ErrorKind, ExecEvent, Request, Terminal};
+use futures_util::StreamExt as _;
 
 use crate::api;
 
@@ -38,6 +39,51 @@ async fn an_outcome_has_bytes_and_code() {
         (text(outcome.stdout), text(outcome.stderr)),
         ("a".to_owned(), "b".to_owned())
     );
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_stream_has_output_and_then_the_end() {
+    let request = shell("printf a; printf b >&2; exit 4");
+    let mut events = engine().exec_stream(request, &CancellationToken::new());
+    let (mut stdout, mut stderr, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(event) = events.next().await {
+        assert!(ends.is_empty(), "{event:?}");
+        match event {
+            ExecEvent::Stdout(bytes) => stdout.extend(bytes),
+            ExecEvent::Stderr(bytes) => stderr.extend(bytes),
+            ExecEvent::End(end) => ends.push(end.exit_code()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((&stdout[..], &stderr[..], &ends[..]), (&b"a"[..], &b"b"[..], &[4][..]));
+    assert!(events.next().await.is_none());
+}
+
+/// What is not taken stays with the engine and the command; a stream that is dropped stops the command.
+#[tokio::test(flavor = "current_thread")]
+async fn a_stream_holds_the_command_back_and_stops_it() {
+    let container = api::Container::start("library-stream", &["sleep", "1000000"]);
+    let request = Request::new(
+        &container.name,
+        ["sh", "-c", "yes 2711 | head -c 200000000; exec sleep 2711"],
+    );
+    let request = request.build().expect("it is a request");
+    let engine = engine();
+    let mut events = engine.exec_stream(request, &CancellationToken::new());
+    let first = events.next().await;
+    assert!(matches!(first, Some(ExecEvent::Stdout(_))), "{first:?}");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let writes = || {
+        container
+            .processes()
+            .iter()
+            .any(|line| line.contains("head -c 200000000"))
+    };
+    assert!(writes(), "{:?}", container.processes());
+    drop(events);
+    let left = engine.shutdown().await;
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!writes(), "{:?}", container.processes());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
