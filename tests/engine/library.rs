@@ -156,7 +156,7 @@ async fn a_terminal_s_input_ends_with_ctrl_d() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn detach_keys_leave_the_command() {
-    let request = Request::new("dexec-shell", ["sleep", "2"])
+    let request = Request::new("dexec-shell", ["sleep", "20"])
         .terminal(Terminal::new(None).detach_keys(DetachKeys::parse("x").expect("they are keys")))
         .stdin(&b"abcx"[..]);
     let request = request.build().expect("it is right");
@@ -164,8 +164,15 @@ async fn detach_keys_leave_the_command() {
     let End::LeftRunning { exec_id } = &outcome.end else {
         panic!("{:?}", outcome.end);
     };
-    let state = api::get(&format!("/exec/{exec_id}/json"));
-    assert_eq!(state["Running"], true, "{state}");
+    // Docker answers a start before the command runs.
+    loop {
+        let state = api::get(&format!("/exec/{exec_id}/json"));
+        if state["Running"] == true {
+            break;
+        }
+        assert!(state["ExitCode"].is_null(), "{state}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     assert_eq!(outcome.end.exit_code(), 1);
 }
 
