@@ -1,6 +1,6 @@
 //! `dexec --raw` beside the real `docker exec`: the same bytes on the same streams and the same exit code.
 //!
-//! What differs on purpose is the closed list in the README; no case here is of it.
+//! What differs on purpose is the closed list in docs/docker-compat.md; no case here is of it.
 
 use std::path::Path;
 
