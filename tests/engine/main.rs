@@ -10,6 +10,7 @@ mod context;
 mod daemon;
 mod detach;
 mod docker_cli;
+mod docs;
 mod env;
 mod errors;
 mod faults;
