@@ -195,9 +195,11 @@ fn executed_by_runc(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("exec ")?.rsplit_once(": ")
 }
 
-/// ``exec container process `PATH`: REASON``
+/// ``exec container process `PATH`: REASON``; newer versions leave out two words.
 fn executed_by_crun(line: &str) -> Option<(&str, &str)> {
-    line.strip_prefix("exec container process `")?.rsplit_once("`: ")
+    let rest = line.strip_prefix("exec ")?;
+    let rest = rest.strip_prefix("container process ").unwrap_or(rest);
+    rest.strip_prefix('`')?.rsplit_once("`: ")
 }
 
 /// `exec: REASON`, in the words of the C library: crun 1.8 does not name the program.
@@ -365,6 +367,7 @@ mod tests {
                 "exec container process `/srv/a`: Exec format error\n",
                 "architecture",
             ),
+            ("/srv/a", "exec `/srv/a`: No such file or directory", "CRLF"),
             ("/srv/a", "exec: No such file or directory\n", "CRLF"),
             ("/srv/a", "exec /srv/a: invalid argument\n", "invalid argument"),
         ] {

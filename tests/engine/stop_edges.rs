@@ -459,6 +459,15 @@ fn a_stop_has_a_short_command_line() {
 #[test]
 fn a_dexec_that_is_run_by_dexec_stops_its_command_in_time() {
     let outer = own("edge-nested", json!({ "HostConfig": { "Binds": ["/:/host"] } }));
+    let path = Path::new(env!("CARGO_BIN_EXE_dexec"));
+    if !root_of(&outer)
+        .join("host")
+        .join(path.strip_prefix("/").expect("it is absolute"))
+        .exists()
+    {
+        eprintln!("the engine runs in a root directory without dexec: not tested there");
+        return;
+    }
     let inner = own("edge-nested-inner", json!({}));
     let socket = format!("unix://{}", api::socket());
     let stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
