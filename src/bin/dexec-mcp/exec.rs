@@ -68,8 +68,10 @@ impl Call {
             seen: &self.progress,
         };
         let mut container = None;
+        // Kept until the log is written: where that fails, the next command does not run.
+        let mut place = None;
         let stdin = input.stdin.take();
-        let outcome = match run.to_end(&input, stdin, &mut container).await {
+        let outcome = match run.to_end(&input, stdin, &mut container, &mut place).await {
             Ok(outcome) => outcome,
             Err(error) => without_output(End::NotRun(error)),
         };
@@ -86,6 +88,7 @@ impl Call {
             };
             audit.write(begun.0, &entry);
         }
+        drop(place);
         if self.progress.written.load(Ordering::Relaxed) < LARGE {
             return shape.answer(outcome);
         }
@@ -107,10 +110,11 @@ impl Run<'_> {
         input: &ExecInput,
         stdin: Option<String>,
         container: &mut Option<ContainerDetails>,
+        place: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Outcome, Error> {
         let settings = &self.server.settings;
         settings.policy.check(input)?;
-        let _place = self.place().await?;
+        *place = Some(self.place().await?);
         self.seen.has_begun.store(true, Ordering::Relaxed);
         if let Some(audit) = &settings.audit {
             audit.check()?;

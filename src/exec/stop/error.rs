@@ -24,6 +24,9 @@ pub(super) enum StopError {
     Unseen,
     #[error("it took too long to {0}")]
     Late(Step),
+    /// It was killed, and the time was over before it was seen to end.
+    #[error("it took too long to end {0}")]
+    LateEnd(String),
     #[error("{0}")]
     Api(Error),
 }

@@ -74,7 +74,7 @@ impl Stopper {
             killed,
             step,
         } = progress;
-        let searched = searched.unwrap_or_else(|_| Err(killed.map_or(StopError::Late(step), StopError::Left)));
+        let searched = searched.unwrap_or_else(|_| Err(killed.map_or(StopError::Late(step), StopError::LateEnd)));
         let orphaned = match searched {
             Ok(_) if !target.is_answered && signal.is_none() => {
                 Some("the engine has not answered its start, and may still carry it out".to_owned())

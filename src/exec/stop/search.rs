@@ -231,6 +231,8 @@ impl<'a> Search<'a> {
         };
         let first = match host_pid {
             Some(host_pid) => self.find_first(host_pid).await?,
+            // Podman forgets the number when the process ends, and may call the command running for seconds more.
+            None if self.progress.signal.is_some() => First::Ended,
             None => First::Unclear,
         };
         match first {
