@@ -318,7 +318,8 @@ impl Api {
             Ok(state) => Ok(Some(ExecState {
                 // An answer without this field is no proof that the command has ended.
                 is_running: state.running.unwrap_or(true),
-                exit_code: state.exit_code,
+                // Podman was seen to give -1 for a command that its container's end took with it.
+                exit_code: state.exit_code.filter(|code| *code >= 0),
                 pid: state
                     .pid
                     .and_then(|pid| u32::try_from(pid).ok())

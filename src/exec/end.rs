@@ -51,7 +51,17 @@ pub(super) async fn conclude(
             end => end,
         },
         (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
-        (Ok(Some(ExecState { exit_code: None, .. })), Ok(())) => lost("the engine does not tell the exit code", false),
+        (
+            Ok(Some(ExecState {
+                exit_code: None,
+                container,
+                ..
+            })),
+            Ok(()),
+        ) => match api.container_end(container.as_ref().unwrap_or(&spec.container)).await {
+            Some(ContainerEnd::Ended(event)) => container_stopped(&spec.container, event, exit_code::UNKNOWN),
+            _ => lost("the engine does not tell the exit code", false),
+        },
         (
             Ok(Some(ExecState {
                 exit_code: Some(code),

@@ -46,9 +46,15 @@ pub fn call(method: &str, path: &str, body: &Value) -> (u16, String) {
 }
 
 pub fn get(path: &str) -> Value {
-    let (status, body) = call("GET", path, &Value::Null);
-    assert_eq!(status, 200, "{path}: {body}");
-    serde_json::from_str(&body).expect("the answer is JSON")
+    // Podman was seen to give an empty answer while a process that it lists ends.
+    for _ in 0..3 {
+        let (status, body) = call("GET", path, &Value::Null);
+        assert_eq!(status, 200, "{path}: {body}");
+        if !body.is_empty() {
+            return serde_json::from_str(&body).expect("the answer is JSON");
+        }
+    }
+    panic!("{path}: the answer is empty");
 }
 
 #[track_caller]
