@@ -111,9 +111,7 @@ impl Api {
     }
 
     pub(crate) async fn container(&self, container: &ContainerName) -> Result<ContainerDetails, Error> {
-        let inspected = self.inspect_container(container).await;
-        let inspected = self.explain(Operation::InspectContainer, inspected, container).await?;
-        Ok(inspected.into())
+        self.inspected(container).await.map(ContainerDetails::from)
     }
 
     /// What the engine calls itself in its answers.
@@ -124,8 +122,7 @@ impl Api {
     /// The same, for a caller that has to know it before the first answer.
     async fn detect_kind(&self, container: &ContainerName) -> Result<EngineKind, Error> {
         if self.kind() == EngineKind::Unknown {
-            let inspected = self.inspect_container(container).await;
-            self.explain(Operation::InspectContainer, inspected, container).await?;
+            self.inspected(container).await?;
         }
         Ok(self.kind())
     }
@@ -186,8 +183,7 @@ impl Api {
     /// The name of the processor architecture that a container's image is for. The engine itself is asked only where the
     /// image does not tell: Podman takes half a second for that.
     pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
-        let inspected = self.inspect_container(container).await;
-        let inspected = self.explain(Operation::InspectContainer, inspected, container).await?;
+        let inspected = self.inspected(container).await?;
         let architecture = match inspected.image_id() {
             Some(id) => self.get::<models::Image>(&format!("/images/{id}/json")).await.ok(),
             None => None,
@@ -236,8 +232,7 @@ impl Api {
 
     /// The engine's numbers of the processes that run as execs in a container.
     pub(crate) async fn exec_pids(&self, container: &ContainerName) -> Result<HashSet<u32>, Error> {
-        let inspected = self.inspect_container(container).await;
-        let inspected = self.explain(Operation::InspectContainer, inspected, container).await?;
+        let inspected = self.inspected(container).await?;
         let mut pids = HashSet::new();
         for id in inspected.exec_ids() {
             if let Ok(id) = ExecId::parse(id)
@@ -354,6 +349,12 @@ impl Api {
 
     async fn inspect_container(&self, container: &ContainerName) -> Result<models::Inspected, ApiError> {
         self.get(&format!("/containers/{container}/json")).await
+    }
+
+    /// The same, with the error that users see.
+    async fn inspected(&self, container: &ContainerName) -> Result<models::Inspected, Error> {
+        let inspected = self.inspect_container(container).await;
+        self.explain(Operation::InspectContainer, inspected, container).await
     }
 
     fn docker_with(&self, options: CallOptions) -> Docker {

@@ -53,7 +53,7 @@ impl Address {
     ///
     /// With it comes the path below which a tcp engine has its API, for an engine behind a proxy; empty where there is
     /// none.
-    pub(super) fn parse(text: &str) -> Result<(Self, String), Error> {
+    fn parse(text: &str) -> Result<(Self, String), Error> {
         let text = text.trim();
         let address = match text.split_once("://") {
             None if text.is_empty() => Ok(Self::default_place()),
@@ -101,8 +101,14 @@ impl Address {
         }
     }
 
+    /// What [`parse`](Self::parse) reads, where this system has such addresses.
+    pub(super) fn parse_on_this_system(text: &str) -> Result<(Self, String), Error> {
+        let (address, base_path) = Self::parse(text)?;
+        Ok((address.on_this_system()?, base_path))
+    }
+
     /// Refuses what this system has not.
-    pub(super) fn on_this_system(self) -> Result<Self, Error> {
+    fn on_this_system(self) -> Result<Self, Error> {
         match self {
             Self::NamedPipe(_) if !cfg!(windows) => Err(refused(
                 &self.to_string(),

@@ -104,10 +104,10 @@ impl Endpoint {
 
     /// The endpoint that the text of a host names.
     fn at(host: &str, origin: Origin) -> Result<Self, Error> {
-        let (address, base_path) = Address::parse(host)?;
+        let (address, base_path) = Address::parse_on_this_system(host)?;
         Ok(Self {
             base_path,
-            ..Self::new(address.on_this_system()?, origin)
+            ..Self::new(address, origin)
         })
     }
 

@@ -42,8 +42,7 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
     if let Some(host) = surroundings.text("CONTAINER_HOST")? {
         // Whoever set it wants no other, whether it exists or not; and where docker has its own engine, it is no
         // concern of ours.
-        let parsed = Address::parse(&host).and_then(|(address, base_path)| Ok((address.on_this_system()?, base_path)));
-        match parsed {
+        match Address::parse_on_this_system(&host) {
             Ok((address, base_path)) => places.push(Place {
                 exists: true,
                 base_path,

@@ -30,49 +30,35 @@ pub(super) async fn conclude(
     streamed: Result<(), Break>,
     seen: &Seen,
 ) -> End {
-    match (settled(api, id).await, streamed) {
-        (Ok(Some(ExecState { is_running: true, .. })), _) => lost(
+    let state = match settled(api, id).await {
+        Ok(Some(state)) => state,
+        Ok(None) => return forgotten(api, &spec.container, target).await,
+        Err(error) => return lost(&error.to_string(), true),
+    };
+    if state.is_running {
+        return lost(
             "the output ended while the command runs on: the engine was restarted or cut the connection",
             true,
-        ),
-        (
-            Ok(Some(ExecState {
-                exit_code: Some(code),
-                pid,
-                container,
-                ..
-            })),
-            Err(fault @ Break::Unsealed(_)),
-        ) => match ended(api, spec, container.as_ref(), (code, pid.is_some()), seen).await {
-            End::Exited { code } => End::ExitedUnsealed {
-                code,
-                reason: format!("{fault}: the end of the output may be missing"),
-            },
-            end => end,
-        },
-        (Ok(Some(_)), Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
-        (
-            Ok(Some(ExecState {
-                exit_code: None,
-                container,
-                ..
-            })),
-            Ok(()),
-        ) => match api.container_end(container.as_ref().unwrap_or(&spec.container)).await {
+        );
+    }
+    // Its name may be another container's by now.
+    let container = state.container.as_ref().unwrap_or(&spec.container);
+    match (state.exit_code, streamed) {
+        (Some(code), Ok(())) => ended(api, spec, container, (code, state.pid.is_some()), seen).await,
+        (Some(code), Err(fault @ Break::Unsealed(_))) => {
+            match ended(api, spec, container, (code, state.pid.is_some()), seen).await {
+                End::Exited { code } => End::ExitedUnsealed {
+                    code,
+                    reason: format!("{fault}: the end of the output may be missing"),
+                },
+                end => end,
+            }
+        }
+        (_, Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
+        (None, Ok(())) => match api.container_end(container).await {
             Some(ContainerEnd::Ended(event)) => container_stopped(&spec.container, event, exit_code::UNKNOWN),
             _ => lost("the engine does not tell the exit code", false),
         },
-        (
-            Ok(Some(ExecState {
-                exit_code: Some(code),
-                pid,
-                container,
-                ..
-            })),
-            Ok(()),
-        ) => ended(api, spec, container.as_ref(), (code, pid.is_some()), seen).await,
-        (Ok(None), _) => forgotten(api, &spec.container, target).await,
-        (Err(error), _) => lost(&error.to_string(), true),
     }
 }
 
@@ -104,15 +90,8 @@ async fn settled(api: &Api, id: &ExecId) -> Result<Option<ExecState>, Error> {
     }
 }
 
-/// The end of a command of which the engine says that it has ended with `code`, in `container`: the name may be
-/// another container's by now.
-async fn ended(
-    api: &Api,
-    spec: &Spec,
-    container: Option<&ContainerName>,
-    (code, has_pid): (i64, bool),
-    seen: &Seen,
-) -> End {
+/// The end of a command of which the engine says that it has ended with `code`, in `container`.
+async fn ended(api: &Api, spec: &Spec, container: &ContainerName, (code, has_pid): (i64, bool), seen: &Seen) -> End {
     let program = spec.command.first().map_or("", String::as_str);
     let has_terminal = spec.terminal.is_some();
     let stderr = if has_terminal { &seen.stdout } else { &seen.stderr };
@@ -145,12 +124,11 @@ async fn ended(
     };
     if let Some(words) = words {
         let error = start_failure(program, &words);
-        let asked = container.unwrap_or(&spec.container);
-        let error = api.with_true_cause(error, asked, &spec.container).await;
+        let error = api.with_true_cause(error, container, &spec.container).await;
         return End::StartFailed { code, error };
     }
     if code == exit_code::KILLED
-        && let Some(ContainerEnd::Ended(event)) = api.container_end(container.unwrap_or(&spec.container)).await
+        && let Some(ContainerEnd::Ended(event)) = api.container_end(container).await
     {
         return container_stopped(&spec.container, event, exit_code::KILLED);
     }

@@ -2,33 +2,30 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use dexec::exit_code;
 
 const USAGE: &str = "dexec [OPTIONS] CONTAINER COMMAND [ARG...]";
-
-/// The exit code of docker for a wrong option.
-const FLAG_ERROR: u8 = 125;
 
 /// The program ends here, with this text on this stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
-    pub(crate) code: u8,
+    pub(crate) code: i64,
     pub(crate) text: String,
 }
 
 impl Stop {
     pub(crate) fn flag_error(message: &str) -> Self {
         Self {
-            code: FLAG_ERROR,
+            code: exit_code::USAGE_ERROR,
             text: format!("{message}\n\nUsage:  {USAGE}\n\nRun 'dexec --help' for more information\n"),
         }
     }
 
     pub(crate) fn too_few_arguments() -> Self {
         Self {
-            code: 1,
+            code: exit_code::FAILURE,
             text: format!(
                 "dexec: 'dexec' requires at least 2 arguments\n\nUsage:  {USAGE}\n\nRun 'dexec --help' for more \
                  information\n"
@@ -79,13 +76,14 @@ impl Stop {
         }
     }
 
-    pub(crate) fn report(self) -> ExitCode {
+    /// Prints the text, and gives the exit code.
+    pub(crate) fn report(self) -> i64 {
         // Where neither stream can be written, the exit code still tells.
         let _ = match self.code {
             0 => std::io::stdout().write_all(self.text.as_bytes()),
             _ => std::io::stderr().write_all(self.text.as_bytes()),
         };
-        ExitCode::from(self.code)
+        self.code
     }
 }
 

@@ -37,7 +37,7 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 fn main() -> ExitCode {
     let wish = match Wish::from_command_line(std::env::args_os()) {
         Ok(wish) => wish,
-        Err(stop) => return stop.report(),
+        Err(stop) => return ExitCode::from(process_code(stop.report())),
     };
     if let Err(error) = spare::make() {
         eprintln!("dexec: {}", threads::missing(&error));
