@@ -74,6 +74,6 @@ build_static() {
 
 # build_programs TARGET: both programs as they are released, each with what it needs alone.
 build_programs() {
-  build_static "$1" --profile small --no-default-features --features cli --bin dexec
-  build_static "$1" --release --no-default-features --features mcp --bin dexec-mcp
+  build_static "$1" --profile small --package dexec
+  build_static "$1" --release --package dexec-mcp
 }

@@ -40,7 +40,6 @@ pub struct ResponseOptions {
 
 /// The answer. Its JSON has these fields in this order; an optional one is there only when it says something.
 #[derive(Clone, Debug, Default, Serialize)]
-#[cfg_attr(feature = "mcp", derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Response {
@@ -67,7 +66,6 @@ pub struct Response {
     pub signal: Option<String>,
     /// Standard output as JSON, in the command's own order and numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "mcp", schemars(with = "Option<serde_json::Value>"))]
     pub json: Option<Box<RawValue>>,
     /// Why there is no `json`, which was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,8 +84,6 @@ pub struct Response {
     pub message: Option<String>,
     /// What kind of failure it was, when the engine or dexec failed and not the command.
     #[serde(skip_serializing_if = "Option::is_none")]
-    // The set may grow.
-    #[cfg_attr(feature = "mcp", schemars(with = "Option<String>"))]
     pub error_kind: Option<ErrorKind>,
 }
 

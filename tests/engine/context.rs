@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::api;
-use crate::support::dexec;
+use crate::dexec;
+use test_support::api;
 
 fn inside(script: &str) -> String {
     let response = dexec(["dexec-shell", "sh", "-c", script]).response();

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::api;
-use crate::support::{Done, code, dexec};
+use crate::dexec;
+use crate::pty::OnTerminal as _;
+use test_support::api;
+use test_support::{Done, code};
 
 fn state() -> PathBuf {
     let socket = api::socket();
@@ -126,7 +128,7 @@ fn an_engine_that_is_gone_when_a_command_is_to_be_stopped_is_told() {
     api::wait_for_process("dexec-shell", "sleep 30");
     // It hangs first, so that the connection stays.
     signal_engine("STOP");
-    crate::support::signal(&child, "TERM");
+    test_support::signal(&child, "TERM");
     thread::sleep(Duration::from_millis(500));
     signal_engine("KILL");
     let output = child.wait_with_output().expect("it ends");

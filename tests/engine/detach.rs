@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::dexec;
+use crate::dexec;
 
 fn read(file: &str) -> Option<String> {
     let response = dexec(["dexec-shell", "cat", file]).response();

@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
-use crate::api::{Container, is_podman};
-use crate::support::{Done, dexec, docker_clis, noise, program};
+use crate::dexec;
+use test_support::api::{Container, is_podman};
+use test_support::{Done, docker_clis, noise, program};
 
 struct Case {
     args: Vec<String>,
@@ -159,7 +160,7 @@ fn raw_is_what_docker_exec_prints() {
         cases.extend(cases_with_unread_input());
     }
     for case in cases {
-        let run = |program: crate::support::Run| {
+        let run = |program: test_support::Run| {
             let run = program.args(&case.args).env("FROM_HERE", "yes");
             normal(match &case.stdin {
                 Some(stdin) => run.stdin(stdin.clone()).run(),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::api;
-use crate::support::program;
+use test_support::api;
+use test_support::program;
 
 /// One command of a page, and what the page shows of its output.
 struct Example {

@@ -4,8 +4,9 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use crate::api;
-use crate::support::{assert_response, dexec};
+use crate::dexec;
+use test_support::api;
+use test_support::assert_response;
 
 fn env_file(contents: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file can be made");

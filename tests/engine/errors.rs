@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::api::{self, Container};
-use crate::support::{dexec, signal};
+use crate::dexec;
+use test_support::api::{self, Container};
+use test_support::signal;
 
 /// The response to `true` in this container, which can't run there.
 #[track_caller]
@@ -242,8 +243,8 @@ fn a_container_that_ends_takes_the_command_with_it() {
             _ => container.post(action),
         }
         let output = child.wait_with_output().expect("it ends");
-        let done = crate::support::Done {
-            code: crate::support::code(output.status),
+        let done = test_support::Done {
+            code: test_support::code(output.status),
             stdout: output.stdout,
             stderr: output.stderr,
         };
@@ -293,7 +294,7 @@ fn a_socket_that_forbids_is_told_with_its_group() {
         chmod(mode, &socket);
         let status = std::process::Command::new("chgrp").arg(group).arg(&socket).status();
         assert!(status.expect("it runs").success());
-        let run = crate::support::program("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        let run = test_support::program("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         let run = run
             .args([&copy])
             .env("DOCKER_HOST", format!("unix://{}", socket.display()))

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{self, Container};
-use crate::support::{Done, assert_response, code, dexec, program};
+use crate::dexec;
+use test_support::api::{self, Container};
+use test_support::{Done, assert_response, code, program};
 
 fn answer(child: Child) -> Value {
     let output = child.wait_with_output().expect("it ends");
@@ -211,7 +212,7 @@ fn a_stuck_reader_does_not_keep_a_signal_waiting() {
         let mut child = dexec(["--output", mode, &container.name, "yes"]).spawn();
         api::wait_for_process(&container.name, "yes");
         thread::sleep(Duration::from_secs(1));
-        crate::support::signal(&child, "TERM");
+        test_support::signal(&child, "TERM");
         let status = child.wait().expect("it ends");
         assert_eq!(code(status), 143, "{mode}");
         assert_eq!(container.processes().len(), 1, "{mode}");
@@ -219,7 +220,7 @@ fn a_stuck_reader_does_not_keep_a_signal_waiting() {
     // The same when the command has ended and its answer is being written.
     let mut child = dexec([&container.name, "seq", "1", "100000"]).spawn();
     thread::sleep(Duration::from_millis(2500));
-    crate::support::signal(&child, "TERM");
+    test_support::signal(&child, "TERM");
     assert_eq!(code(child.wait().expect("it ends")), 143);
 }
 

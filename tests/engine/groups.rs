@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::api::{self, Container};
-use crate::support::{Run, assert_response, dexec};
+use crate::dexec;
+use test_support::api::{self, Container};
+use test_support::{Run, assert_response};
 
 const SHOW: &str = "echo $(id -u):$(id -g) $(id -G); env | grep -v -e ^_= -e ^HOSTNAME= -e ^DEXEC_ID= | sort";
 

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::api;
-use crate::support::dexec;
+use crate::dexec;
+use test_support::api;
 
 fn told() -> Value {
     let done = dexec(["--info", "--output", "json"]).run();

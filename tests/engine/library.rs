@@ -8,7 +8,7 @@ use std::thread;
 use dexec::{CancellationToken, Captured, DetachKeys, End, Endpoint, Engine, ErrorKind, ExecEvent, Request, Terminal};
 use futures_util::StreamExt as _;
 
-use crate::api;
+use test_support::api;
 
 fn engine_at(host: &str) -> Engine {
     let endpoint = Endpoint::parse(host).expect("it is an address");

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use dexec::{CancellationToken, End, Endpoint, Engine, Outcome, Request};
 use serde_json::json;
 
-use crate::api::{self, Container};
-use crate::support::{assert_response, code, dexec, watch_memory};
+use crate::dexec;
+use test_support::api::{self, Container};
+use test_support::{assert_response, code, watch_memory};
 
 fn run(number: usize) {
     let exit = number % 120;

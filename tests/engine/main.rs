@@ -2,10 +2,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
-mod api;
 mod context;
 mod daemon;
 mod detach;
@@ -30,3 +26,8 @@ mod streams;
 mod terminal;
 mod transports;
 mod user_workdir;
+
+/// `dexec` with these arguments.
+fn dexec<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> test_support::Run {
+    test_support::dexec(env!("CARGO_BIN_EXE_dexec"), args)
+}

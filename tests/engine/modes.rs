@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::api;
-use crate::support::{Done, dexec, program, signal};
+use crate::dexec;
+use test_support::api;
+use test_support::{Done, program, signal};
 
 fn lines(done: &Done) -> Vec<Value> {
     done.stdout_text()
@@ -151,7 +152,7 @@ fn a_signal_ends_dexec_with_its_number() {
             signal(&child, name);
             let output = child.wait_with_output().expect("it ends");
             let done = Done {
-                code: crate::support::code(output.status),
+                code: test_support::code(output.status),
                 stdout: output.stdout,
                 stderr: output.stderr,
             };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_pty_system};
 
-use crate::support::Run;
+use test_support::Run;
 
 /// No test waits longer for what a program shows, or for its end.
 const LONGEST_WAIT: Duration = Duration::from_secs(180);
@@ -43,14 +43,19 @@ struct Screen {
     is_closed: AtomicBool,
 }
 
-impl Run {
+/// What can be run on a terminal.
+pub trait OnTerminal: Sized {
     /// Starts the program on a terminal of [`SIZE`].
-    pub fn on_terminal(self) -> Session {
+    fn on_terminal(self) -> Session {
         self.on_terminal_read_slowly(Duration::ZERO)
     }
 
     /// The same, with a reader that rests after each read.
-    pub fn on_terminal_read_slowly(self, rest: Duration) -> Session {
+    fn on_terminal_read_slowly(self, rest: Duration) -> Session;
+}
+
+impl OnTerminal for Run {
+    fn on_terminal_read_slowly(self, rest: Duration) -> Session {
         let wanted = self.into_command();
         let mut command = CommandBuilder::new(wanted.get_program());
         command.args(wanted.get_args());

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::api;
-use crate::support::{Run, assert_response, dexec};
+use crate::dexec;
 use crate::transports::every_case;
+use test_support::api;
+use test_support::{Run, assert_response};
 
 /// The user's directory, which script/engines puts beside the socket.
 fn own() -> PathBuf {

@@ -8,9 +8,9 @@ use std::process::{Child, Command, Stdio};
 use dexec::{CancellationToken, Endpoint, Engine, Request};
 use serde_json::{Value, json};
 
-use crate::api::{self, Container};
 use crate::sshd::{self, FarEnd, Sshd, silent_port};
-use crate::support::{Run, assert_response, code, rest_of, signal};
+use test_support::api::{self, Container};
+use test_support::{Run, assert_response, code, rest_of, signal};
 
 #[test]
 fn one_command_is_one_login() {

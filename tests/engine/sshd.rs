@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::api;
-use crate::support::{Run, dexec, without_engines};
+use crate::dexec;
+use test_support::api;
+use test_support::{Run, without_engines};
 
 /// Ended with its value.
 pub struct Sshd {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{assert_response, dexec, noise};
+use crate::dexec;
+use test_support::{assert_response, noise};
 
 #[test]
 fn the_end_of_input_reaches_the_command() {
@@ -88,7 +89,7 @@ fn an_input_that_stays_open_does_not_hold_the_end() {
 fn an_input_that_cannot_be_read_is_at_its_end() {
     let line = format!("exec '{}' -i dexec-shell wc -c </", env!("CARGO_BIN_EXE_dexec"));
     assert_eq!(
-        crate::support::program("sh").args(["-c", &line]).response()["stdout"],
+        test_support::program("sh").args(["-c", &line]).response()["stdout"],
         "0"
     );
 }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use dexec::{CancellationToken, End, Endpoint, Engine, Output, Request, Signal, StopCause, Stream};
 use serde_json::{Value, json};
 
-use crate::api::{self, Container};
-use crate::support::{code, dexec, signal};
+use crate::dexec;
+use test_support::api::{self, Container};
+use test_support::{code, signal};
 
 /// A family in which every kind of child is that can be found; it ends when it is killed, and not before.
 const TREE: &str = r#"

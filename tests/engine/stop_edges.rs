@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{self, Container};
-use crate::support::{code, dexec, program, signal};
+use crate::dexec;
+use test_support::api::{self, Container};
+use test_support::{code, program, signal};
 
 fn own(purpose: &str, settings: Value) -> Container {
     let sleeper = json!({ "Cmd": ["sleep", "1000000"] });

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Done, assert_response, code, dexec, rest_of, watch_memory};
+use crate::dexec;
+use test_support::{Done, assert_response, code, rest_of, watch_memory};
 
 #[test]
 fn streams_and_exit_code_stay_apart() {
@@ -232,7 +233,7 @@ fn an_output_that_cannot_be_written_is_told() {
 #[test]
 fn closed_streams_are_no_fault() {
     let line = format!("exec '{}' --raw dexec-shell echo x >&-", env!("CARGO_BIN_EXE_dexec"));
-    let done = crate::support::program("sh").args(["-c", &line]).run();
+    let done = test_support::program("sh").args(["-c", &line]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
 }
 

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::api::{self, Container};
-use crate::pty::{SIZE, Session, signal};
-use crate::support::{dexec, docker_clis, program};
+use crate::dexec;
+use crate::pty::{OnTerminal as _, SIZE, Session, signal};
+use test_support::api::{self, Container};
+use test_support::{docker_clis, program};
 
 const DETACH: &[u8] = b"\x10\x11";
 

@@ -8,9 +8,11 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::api;
+use crate::dexec;
+use crate::pty::OnTerminal as _;
 use crate::sshd::{FarEnd, Sshd};
-use crate::support::{Run, assert_response, dexec, noise};
+use test_support::api;
+use test_support::{Run, assert_response, noise};
 
 /// Runs each case over one way, which `name` keeps apart from the others in the container.
 pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::{assert_response, dexec};
+use crate::dexec;
+use test_support::assert_response;
 
 fn id_as(user: &str) -> String {
     let script = "echo $(id -u):$(id -g) $(id -G) $HOME";

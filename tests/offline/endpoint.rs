@@ -11,8 +11,9 @@ use std::thread;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::dexec;
 use crate::fake::{self, Fake, Script};
-use crate::support::{Done, Run, dexec, docker_clis, program};
+use test_support::{Done, Run, docker_clis, program};
 
 /// A docker configuration directory.
 struct Config(TempDir);

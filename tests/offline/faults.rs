@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::dexec;
 use crate::fake::{Fake, Script, frame, json as answer, stream};
-use crate::support::{assert_response, dexec};
+use test_support::assert_response;
 
 fn run(script: Script) -> Value {
     let fake = Fake::start(script);

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::dexec;
 use crate::fake::{Answer, EXEC_ID, Fake, Script, frame, json, stream};
-use crate::support::{Done, code, dexec};
+use test_support::{Done, code};
 
 /// No call keeps more than 16 MiB of an answer, and no agent may say more than 32 MiB.
 const MOST_MEMORY: u64 = 64 * 1024;

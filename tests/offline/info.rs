@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::dexec;
 use crate::fake::{self, Fake, Script};
-use crate::support::dexec;
 
 #[test]
 fn info_tells_of_an_engine() {

@@ -2,12 +2,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
 
-#[path = "../support/limited.rs"]
-mod limited;
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "shared with the tests on a real engine")]
-mod support;
-
 mod endpoint;
 mod fake;
 mod faults;
@@ -19,3 +13,8 @@ mod terminal;
 mod threads;
 mod tls;
 mod tls_server;
+
+/// `dexec` with these arguments.
+fn dexec<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> test_support::Run {
+    test_support::dexec(env!("CARGO_BIN_EXE_dexec"), args)
+}

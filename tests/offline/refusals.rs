@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use serde_json::Value;
 
+use crate::dexec;
 use crate::fake::{Fake, Script};
-use crate::support::dexec;
 
 /// Asserts that these arguments are refused with these words, and that nothing is sent.
 #[track_caller]

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use dexec::{CancellationToken, Endpoint, Engine, Request};
 
+use crate::dexec;
 use crate::fake::{Fake, Script, json};
-use crate::support::dexec;
 
 #[test]
 fn values_are_not_shown_when_something_fails() {

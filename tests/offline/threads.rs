@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::fake::{Fake, Script};
-use crate::limited::{Limited, open_to_all};
+use test_support::limited::{Limited, open_to_all};
 
 /// It is told before anything runs, and never after.
 #[test]

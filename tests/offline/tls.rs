@@ -12,9 +12,10 @@ use rcgen::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::dexec;
 use crate::fake::{Fake, Script, frame, json as json_answer, stream};
-use crate::support::{Run, assert_response, dexec};
 use crate::tls_server::{Identity, Server, TLS_1_2, TLS_1_3, expired, files, new_key, only_for};
+use test_support::{Run, assert_response};
 
 const VERIFY: &str = "DOCKER_TLS_VERIFY";
 

@@ -17,8 +17,9 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
+use crate::dexec;
 use crate::fake::{Fake, Script};
-use crate::support::{Run, dexec};
+use test_support::Run;
 
 pub const TLS_1_2: &[&SupportedProtocolVersion] = &[&version::TLS12];
 pub const TLS_1_3: &[&SupportedProtocolVersion] = &[&version::TLS13];

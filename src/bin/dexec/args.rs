@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use dexec::{DetachKeys, EndpointOptions, Error, Request, RequestBuilder, ResponseOptions, read_env_file};
+use dexec::{DetachKeys, EndpointOptions, Error, ErrorKind, Request, RequestBuilder, ResponseOptions, read_env_file};
+use dexec_common::duration::duration;
+use dexec_common::endpoint_args::{self, EndpointArgs, boolean, path};
 
-use crate::duration::duration;
-use crate::endpoint_args::{EndpointArgs, boolean, path, text};
+use crate::endpoint;
 use crate::flag_error::Stop;
 use crate::stdio::Input;
 
@@ -389,7 +390,7 @@ impl Args {
         if takes_input {
             request = request.stdin(Input::new());
         }
-        Ok((request, grammar.endpoint.into_options()?))
+        Ok((request, endpoint::options(grammar.endpoint)?))
     }
 }
 
@@ -442,3 +443,8 @@ fn host_variable(name: &str) -> Option<OsString> {
 
 #[cfg(test)]
 mod tests;
+
+/// An argument as text, which it has to be.
+fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
+    endpoint_args::text(argument, name).map_err(|reason| Error::new(ErrorKind::InvalidRequest, reason))
+}

@@ -7,8 +7,9 @@ use std::time::Duration;
 use dexec::{Address, Endpoint, Engine, EngineInfo, Error, ErrorKind, Origin};
 use serde::Serialize;
 
-use crate::endpoint_args::EndpointArgs;
-use crate::{render, stdio, warn};
+use crate::endpoint::{options, warn};
+use crate::{render, stdio};
+use dexec_common::endpoint_args::EndpointArgs;
 
 /// How long the engine may take, with a login by ssh.
 const ENGINE_TIME: Duration = Duration::from_secs(20);
@@ -81,7 +82,7 @@ struct Other {
 
 /// Prints the report. Gives the exit code: 1 when no engine answers.
 pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
-    let report = match args.into_options().and_then(|options| Endpoint::find(&options)) {
+    let report = match options(args).and_then(|options| Endpoint::find(&options)) {
         Ok(endpoint) => {
             warn(&endpoint);
             Report::of(&endpoint).await

@@ -1,24 +1,14 @@
 //! `dexec`: a drop-in for `docker exec` that needs no docker binary and gives a structured answer.
 
 mod args;
-#[path = "../shared/duration.rs"]
-mod duration;
-#[path = "../shared/endpoint_args.rs"]
-mod endpoint_args;
+mod endpoint;
 mod events;
 mod flag_error;
 mod info;
-#[cfg(test)]
-#[path = "../shared/manual.rs"]
-mod manual;
 mod render;
-#[path = "../shared/signals.rs"]
-mod signals;
 mod spare;
 mod stdio;
 mod terminal;
-#[path = "../shared/threads.rs"]
-mod threads;
 mod writer;
 
 #[cfg(unix)]
@@ -26,9 +16,11 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use args::{Args, Mode, Wish};
-use dexec::{End, Endpoint, Engine, Error, ErrorKind, Output, Request, Response};
+use dexec::{End, Endpoint, Engine, Error, ErrorKind, Output, Request, Response, exit_code};
+use dexec_common::signals::Signals;
+use dexec_common::threads;
+use endpoint::warn;
 use render::Last;
-use signals::Signals;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -81,7 +73,7 @@ fn process_code(code: i64) -> u8 {
 }
 
 async fn run(args: Args) -> i64 {
-    let signals = Signals::listen(terminal::give_back);
+    let signals = Signals::listen(terminal::give_back, exit_code::signal);
     match args.mode {
         Mode::Json => {
             let options = args.response_options();
@@ -143,11 +135,4 @@ async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
         return Err(terminal::unsupported());
     }
     Ok((engine, request))
-}
-
-/// Says on standard error what is not as it should be about an endpoint.
-fn warn(endpoint: &Endpoint) {
-    for warning in endpoint_args::warnings(endpoint) {
-        render::eprint_line(&warning);
-    }
 }

@@ -11,11 +11,11 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::signals::Signals;
 use crate::spare;
 use crate::stdio;
 use crate::terminal;
 use crate::writer::Writer;
+use dexec_common::signals::Signals;
 
 /// How long a dexec that is asked to end waits for the reader of its output.
 const LAST_WRITE: Duration = Duration::from_secs(1);

@@ -64,7 +64,7 @@ mod unix {
     use tokio::signal::unix::{SignalKind, signal};
     use tokio::sync::watch;
 
-    use crate::signals::Ignored;
+    use dexec_common::signals::Ignored;
 
     /// Whether this process has changed its terminal. It has one, and takes it at most once.
     static TAKEN: Mutex<Taken> = Mutex::new(Taken::NotYet);

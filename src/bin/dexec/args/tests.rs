@@ -185,7 +185,7 @@ fn endpoint(line: &str) -> String {
     let Ok(Wish::Info { endpoint, .. }) = wish(&words) else {
         panic!("{line:?} is taken for something else");
     };
-    match endpoint.into_options() {
+    match crate::endpoint::options(endpoint) {
         Ok(options) => {
             let dexec::EndpointOptions {
                 host,
@@ -247,5 +247,5 @@ fn a_bare_name_takes_its_value_from_here() {
 
 #[test]
 fn the_manual_can_be_made() {
-    crate::manual::write(Grammar::command());
+    test_support::manual::write(Grammar::command());
 }

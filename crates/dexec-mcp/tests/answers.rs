@@ -1,0 +1,129 @@
+//! The two parts of an answer.
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use test_support::api::{self, Container};
+
+#[tokio::test]
+async fn the_text_is_the_output_and_a_verdict() {
+    let client = Client::start(&[]).await;
+    for (script, text) in [
+        ("echo out", "out"),
+        ("true", "[exit 0]"),
+        ("exit 3", "[exit 3]"),
+        ("echo out; exit 3", "out\n[exit 3]"),
+        ("echo err >&2", "[stderr]\nerr"),
+        ("echo out; echo err >&2; exit 1", "out\n[stderr]\nerr\n[exit 1]"),
+        ("printf 'a\\377b'", "a\u{fffd}b\n[exit 0, not UTF-8]"),
+        ("kill -9 $$", "[exit 137]"),
+    ] {
+        let answer = client.shell(script, json!({})).await;
+        assert_eq!(answer.text, text, "{script}");
+        assert!(!answer.is_error, "{script}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_in_the_container_is_no_error_of_the_tool() {
+    let client = Client::start(&[]).await;
+    let base = json!({ "container": "dexec-shell", "command": ["true"] });
+    for (more, kind) in [
+        (json!({ "command": ["nosuch"] }), "commandNotFound"),
+        (json!({ "command": ["/etc/not-executable"] }), "commandNotExecutable"),
+        (json!({ "workdir": "/nosuch" }), "workdirNotFound"),
+        (json!({ "user": "nosuch" }), "userNotFound"),
+    ] {
+        let answer = client.exec(api::merged(base.clone(), more)).await;
+        assert_eq!(answer.structure["errorKind"], kind, "{}", answer.text);
+        assert!(!answer.is_error, "{kind}");
+        let message = answer.structure["message"].as_str().expect("there is a message");
+        let verdict = answer.text.lines().last().expect("there is a line");
+        assert!(verdict.ends_with(&format!(", {kind}: {message}]")), "{}", answer.text);
+        assert!(answer.text.starts_with("[stderr]\n"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn what_keeps_a_command_from_running_is_an_error_of_the_tool() {
+    let client = Client::start(&[]).await;
+    let stopped = Container::create("mcp-stopped", &["true"], "no");
+    let paused = Container::start("mcp-paused", &["sleep", "1000000"]);
+    paused.post("pause");
+    for (container, kind) in [
+        ("dexec-shel", "containerNotFound"),
+        (stopped.name.as_str(), "containerNotRunning"),
+        (paused.name.as_str(), "containerPaused"),
+    ] {
+        let answer = client
+            .exec(json!({ "container": container, "command": ["true"] }))
+            .await;
+        assert_eq!(answer.structure["errorKind"], kind, "{}", answer.text);
+        assert!(answer.is_error, "{kind}");
+        assert_eq!(answer.structure["exitCode"], 1);
+    }
+    paused.post("unpause");
+    let answer = client
+        .exec(json!({ "container": "dexec-shel", "command": ["true"] }))
+        .await;
+    assert!(answer.text.contains("Did you mean `dexec-shell`?"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_large_answer_is_exact_and_one_that_is_too_large_says_so() {
+    let client = Client::start(&[]).await;
+    let expected = (1..=600_000)
+        .map(|number| number.to_string())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let answer = client.shell("seq 1 600000", json!({ "compact": false })).await;
+    assert_eq!(answer.structure["stdout"].as_str(), Some(expected.as_str()));
+    assert_eq!(answer.structure["isTruncated"], Value::Null);
+    assert!(answer.text.chars().count() < 21_000);
+
+    // More of characters, of bytes, and of the escapes of JSON than a message holds.
+    for script in [
+        "yes é | head -c 24000000",
+        "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2",
+        "yes '\"' | head -c 6000000 | tee /dev/stderr",
+    ] {
+        let all = json!({ "compact": false, "limit": 100_000_000, "keepAnsi": true, "timeout": 120_000 });
+        let answer = client.shell(script, all).await;
+        let size = answer.structure.to_string().len() + Value::String(answer.text.clone()).to_string().len();
+        assert!(size < 10 * 1024 * 1024, "{script}: {size}");
+        assert!(size > 8 * 1024 * 1024, "{script}: {size}");
+        assert_eq!(answer.structure["isTruncated"], true, "{script}");
+        assert!(answer.text.ends_with("\n[exit 0, truncated]"), "{script}");
+        let stdout = answer.structure["stdout"].as_str().expect("it is there");
+        assert!(stdout.contains("characters left out"), "{script}");
+    }
+    let json = "printf '['; yes '1e15,' | head -c 6000000; printf '0]'";
+    let answer = client.shell(json, json!({ "compact": false, "parseJson": true })).await;
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    assert!(reason.contains("too large"), "{reason}");
+}
+
+#[tokio::test]
+async fn containers_that_end_take_their_commands_with_them() {
+    let client = Client::start(&[]).await;
+    let container = Container::start("mcp-ends", &["sleep", "1000000"]);
+    let call = client.begin(json!({ "container": container.name, "command": ["sh", "-c", "echo so far; sleep 600"] }));
+    let call = call.await;
+    while container
+        .processes()
+        .iter()
+        .filter(|line| line.contains("sleep 600"))
+        .count()
+        == 0
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    api::call("POST", &format!("/containers/{}/kill", container.name), &Value::Null);
+    let answer = client.end_of(call).await;
+    assert_eq!(answer.structure["errorKind"], "containerStopped", "{}", answer.text);
+    assert!(
+        answer.is_error && answer.text.starts_with("so far\n[exit 137, containerStopped: "),
+        "{}",
+        answer.text
+    );
+}

@@ -1,0 +1,43 @@
+//! What comes with a program in a release: completions for shells, and the manual page.
+//!
+//! Made by a test, which sees the program's own command line, so that nothing of it is in the program.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Command;
+use clap_complete::{Shell, generate_to};
+
+/// Writes them below `DEXEC_MANUAL`, which `script/release` sets, or else to where they are only looked at.
+pub fn write(mut command: Command) {
+    let temporary = tempfile::tempdir().expect("a directory can be made");
+    let directory = std::env::var_os("DEXEC_MANUAL");
+    let directory = directory.as_deref().map_or(temporary.path(), Path::new);
+    let name = command.get_name().to_owned();
+
+    let completions = directory.join("completions");
+    fs::create_dir_all(&completions).expect("a directory can be made");
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let file = generate_to(shell, &mut command, &name, &completions).expect("it can be written");
+        assert_tells(&file);
+    }
+
+    let pages = directory.join("man");
+    fs::create_dir_all(&pages).expect("a directory can be made");
+    let page = pages.join(format!("{name}.1"));
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command)
+        .render(&mut text)
+        .expect("it can be made");
+    fs::write(&page, text).expect("it can be written");
+    assert_tells(&page);
+}
+
+fn assert_tells(file: &Path) {
+    let text = fs::read_to_string(file).expect("it was written");
+    assert!(
+        text.contains("tlsverify"),
+        "{} does not tell the options",
+        file.display()
+    );
+}
