@@ -1,48 +1,34 @@
 //! The keys that leave a terminal, in what is typed on it.
 
+use std::collections::VecDeque;
+
 /// Looks for the detach keys in what is typed, however it is cut.
 #[derive(Debug)]
 pub(crate) struct Matcher {
     keys: Vec<u8>,
-    /// For each number of keys that match: how many still do when the next one doesn't (the failure function of Knuth,
-    /// Morris and Pratt).
-    shorter: Vec<usize>,
-    /// How many of the keys were typed last. They are held back.
-    held: usize,
+    /// What was typed last and may be the beginning of the keys. It is held back.
+    held: VecDeque<u8>,
 }
 
 impl Matcher {
     /// `keys` are not empty.
     pub(crate) fn new(keys: &[u8]) -> Self {
-        let keys = keys.to_vec();
-        let mut shorter = vec![0; keys.len() + 1];
-        let mut matching = 0;
-        for index in 1..keys.len() {
-            while matching > 0 && keys[index] != keys[matching] {
-                matching = shorter[matching];
-            }
-            matching += usize::from(keys[index] == keys[matching]);
-            shorter[index + 1] = matching;
+        Self {
+            keys: keys.to_vec(),
+            held: VecDeque::with_capacity(keys.len()),
         }
-        Self { keys, shorter, held: 0 }
     }
 
-    /// Adds to `passed` what goes on to the command. True when the keys are complete: what is typed behind them is
+    /// Adds to `passed` what goes on to the command. True when the keys are complete: what is typed after them is
     /// dropped, and this is not called again.
     pub(crate) fn push(&mut self, typed: &[u8], passed: &mut Vec<u8>) -> bool {
         for &byte in typed {
-            while self.held > 0 && self.keys[self.held] != byte {
-                let held = self.shorter[self.held];
-                passed.extend_from_slice(&self.keys[..self.held - held]);
-                self.held = held;
+            self.held.push_back(byte);
+            while !self.keys.iter().zip(&self.held).all(|(key, held)| key == held) {
+                passed.extend(self.held.pop_front());
             }
-            if self.keys[self.held] == byte {
-                self.held += 1;
-                if self.held == self.keys.len() {
-                    return true;
-                }
-            } else {
-                passed.push(byte);
+            if self.held.len() == self.keys.len() {
+                return true;
             }
         }
         false
@@ -50,9 +36,7 @@ impl Matcher {
 
     /// What is held back, when nothing more is typed.
     pub(crate) fn finish(self) -> Vec<u8> {
-        let mut held = self.keys;
-        held.truncate(self.held);
-        held
+        self.held.into()
     }
 }
 
