@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts in this directory; sourced, never run.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced: the npm packages of this directory in target/clients, and their Node.js before any other on PATH.
 # Node.js comes from there too: the machine's may be too old for the inspector.
 

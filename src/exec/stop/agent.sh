@@ -4,7 +4,7 @@
 
 # Reads standard input whole, in `text`. The shell leaves NUL bytes out.
 read_text() {
-  text= line=
+  text='' line=''
   while IFS= read -r line || [ -n "$line" ]; do
     text="$text${text:+ }$line"
     line=

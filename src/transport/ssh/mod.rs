@@ -28,14 +28,8 @@ use stderr::{LONGEST_WORDS, LastStderrLine};
 /// What a session says of the far end before anything else.
 const MARK: &str = "dexec-far-end: ";
 
-/// Run by whatever shell the user has there, so without a line's end, an exclamation mark or a single quote. The order of
-/// the sockets is the one of this machine's own; a link that leads nowhere is a socket whose engine is not started.
-const FAR_END: &str = "sh -c 'if command -v docker >/dev/null 2>&1; then echo dexec-far-end: docker; \
-    exec docker system dial-stdio; fi; own=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; \
-    for socket in /var/run/docker.sock \"$own/docker.sock\" \"$own/podman/podman.sock\" /run/podman/podman.sock; do \
-    if [ -e \"$socket\" ] || [ -L \"$socket\" ]; then \
-    if [ -w \"$socket\" ] || [ ! -e \"$socket\" ]; then echo dexec-far-end: socket \"$socket\"; \
-    else echo dexec-far-end: denied \"$socket\"; fi; exit; fi; done; echo dexec-far-end: nothing'";
+/// Says what engine there is at the far end, and with docker there becomes the connection to it.
+const FAR_END: &str = include_str!("far_end.sh");
 
 /// docker's own command for it, and what a far end may allow alone.
 const DOCKER: &str = "docker system dial-stdio";
@@ -144,7 +138,7 @@ impl Ssh {
     /// A session, and what it says of the far end; nothing where plain docker answers and nothing else does.
     async fn session(&self, login: &ControlMaster) -> Result<(SshStream, Option<String>), Error> {
         let asking = async {
-            let mut process = self.spawn(login, FAR_END)?;
+            let mut process = self.spawn(login, &far_end())?;
             match process.mark(MARK).await {
                 Ok(said) => Ok((process, Some(said))),
                 Err(error) => Err(self.failed(&error.to_string())),
@@ -279,4 +273,15 @@ impl Ssh {
         let reason = format!("ssh failed: {reason}. Try `{command}`: dexec gets in where that does");
         Error::new(ErrorKind::Ssh, reason)
     }
+}
+
+/// The script as one argument, for whatever shell the user has there: some read no quoted line break, so the script has
+/// none once its lines are joined, and no single quote.
+fn far_end() -> String {
+    let lines: Vec<&str> = FAR_END
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    format!("sh -c '{}'", lines.join(" "))
 }
