@@ -28,6 +28,7 @@ mod input;
 mod manual;
 mod message;
 mod policy;
+mod remedy;
 mod schema;
 mod server;
 #[path = "../shared/signals.rs"]
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
     let code = match runtime.block_on(run(args)) {
         Ok(code) => code,
         Err(error) => {
-            log!("{error}");
+            log!("{}", error.reworded(remedy::words));
             ExitCode::FAILURE
         }
     };

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use dexec::{DetachKeys, EndpointOptions, Error, Request, RequestBuilder, ResponseOptions, read_env_file};
+use dexec::{DetachKeys, EndpointOptions, Error, ErrorKind, Request, RequestBuilder, ResponseOptions, read_env_file};
 
 use crate::duration::duration;
-use crate::endpoint_args::{EndpointArgs, boolean, path, text};
+use crate::endpoint_args::{EndpointArgs, boolean, path};
 use crate::flag_error::Stop;
 use crate::stdio::Input;
 
@@ -431,6 +431,19 @@ impl Grammar {
         .into_iter()
         .find_map(|(is_given, option)| is_given.then_some(option))
     }
+}
+
+/// The engine would replace bytes that are not UTF-8 without a word.
+fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
+    argument.into_string().map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidRequest,
+            format!(
+                "{} is not UTF-8, and the engine would change its bytes: pass such data on standard input (-i)",
+                name()
+            ),
+        )
+    })
 }
 
 fn host_variable(name: &str) -> Option<OsString> {

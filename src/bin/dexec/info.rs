@@ -8,7 +8,7 @@ use dexec::{Address, Endpoint, Engine, EngineInfo, Error, ErrorKind, Origin};
 use serde::Serialize;
 
 use crate::endpoint_args::EndpointArgs;
-use crate::{render, stdio, warn};
+use crate::{remedy, render, stdio, warn};
 
 /// How long the engine may take, with a login by ssh.
 const ENGINE_TIME: Duration = Duration::from_secs(20);
@@ -86,7 +86,7 @@ pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
             warn(&endpoint);
             Report::of(&endpoint).await
         }
-        Err(error) => Report::failure(&error),
+        Err(error) => Report::failure(error),
     };
     let code = i64::from(!report.reachable);
     let written = if is_json {
@@ -116,15 +116,15 @@ impl Report {
                 endpoint: Some(place),
                 others: asked_others(endpoint).await,
                 fix: fix(endpoint, &error),
-                ..Self::failure(&error)
+                ..Self::failure(error)
             },
         }
     }
 
-    fn failure(error: &Error) -> Self {
+    fn failure(error: Error) -> Self {
         Self {
             error_kind: Some(error.kind()),
-            message: Some(error.to_string()),
+            message: Some(told(error)),
             ..Self::default()
         }
     }
@@ -202,6 +202,10 @@ fn transport(endpoint: &Endpoint) -> &'static str {
     }
 }
 
+fn told(error: Error) -> String {
+    error.reworded(remedy::words).to_string()
+}
+
 /// What the engine tells of itself, if it does so soon.
 async fn asked(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
     let engine = Engine::connect(endpoint);
@@ -250,12 +254,12 @@ async fn ask(place: dexec::Place) -> String {
     }
     let endpoint = match Endpoint::parse(&place.address.to_string()) {
         Ok(endpoint) => endpoint,
-        Err(error) => return error.to_string(),
+        Err(error) => return told(error),
     };
     let engine = Engine::connect(&endpoint);
     match tokio::time::timeout(OTHERS_TIME, engine.info()).await {
         Ok(Ok(info)) => format!("{} {} answers; use it with -H", info.name, info.version),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => told(error),
         Err(_) => format!("no answer within {} s", OTHERS_TIME.as_secs()),
     }
 }

@@ -78,8 +78,8 @@ impl EndpointArgs {
             return Err(Error::new(ErrorKind::InvalidRequest, "specify only one -H"));
         }
         let mut options = EndpointOptions::default();
-        options.host = host.map(|host| text(host, || "--host".to_owned())).transpose()?;
-        let context = self.context.map(|name| text(name, || "--context".to_owned()));
+        options.host = host.map(|host| text(host, "--host")).transpose()?;
+        let context = self.context.map(|name| text(name, "--context"));
         options.context = context.transpose()?;
         options.config_dir = self.config;
         options.tls = self.tls;
@@ -123,17 +123,9 @@ fn some_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The engine would replace bytes that are not UTF-8 without a word.
-pub(crate) fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
-    argument.into_string().map_err(|_| {
-        Error::new(
-            ErrorKind::InvalidRequest,
-            format!(
-                "{} is not UTF-8, and the engine would change its bytes: pass such data on standard input (-i)",
-                name()
-            ),
-        )
-    })
+fn text(value: OsString, option: &str) -> Result<String, Error> {
+    let refused = |_| Error::new(ErrorKind::InvalidRequest, format!("the value of {option} is not UTF-8"));
+    value.into_string().map_err(refused)
 }
 
 /// docker takes a pair of quotes away from the names of these files.
