@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+mod remedy;
+
+pub use remedy::Remedy;
+
 /// The coarse, stable name of a failure, the same on every engine. It stands in a response as `errorKind`.
 ///
 /// The set may grow: treat an unknown one as [`ErrorKind::EngineError`].
@@ -90,7 +94,11 @@ pub(crate) fn reason(error: &std::io::Error) -> String {
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
-    message: String,
+    /// The cause, and the words for the remedies behind it.
+    text: String,
+    /// How many bytes of the text are the cause.
+    cause_size: usize,
+    remedies: Vec<Remedy>,
     docker_text: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -98,9 +106,12 @@ pub struct Error {
 impl Error {
     /// A failure of this kind; `message` says what was tried, what went wrong and what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let text = message.into();
         Self {
             kind,
-            message: message.into(),
+            cause_size: text.len(),
+            text,
+            remedies: Vec::new(),
             docker_text: None,
             source: None,
         }
@@ -122,13 +133,38 @@ impl Error {
         self
     }
 
-    /// Adds what else helps, as a further sentence of the message.
+    /// Adds what else helps, as a further sentence of the cause.
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         if !hint.is_empty() {
-            self.message.push_str(". ");
-            self.message.push_str(hint);
+            self.text.truncate(self.cause_size);
+            self.text.push_str(". ");
+            self.text.push_str(hint);
+            self.cause_size = self.text.len();
         }
+        self.reworded(Remedy::to_string)
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn with_remedies(mut self, remedies: impl IntoIterator<Item = Remedy>) -> Self {
+        self.remedies.extend(remedies);
+        self.reworded(Remedy::to_string)
+    }
+
+    /// The same failure with other words for what to do about it: each of `words` is a sentence without its full stop.
+    ///
+    /// The library's own words name what users of the library call. A program has its own names for that, such as options.
+    #[must_use]
+    pub fn reworded(mut self, words: impl Fn(&Remedy) -> String) -> Self {
+        self.reword(words);
         self
+    }
+
+    pub(crate) fn reword(&mut self, words: impl Fn(&Remedy) -> String) {
+        self.text.truncate(self.cause_size);
+        for remedy in &self.remedies {
+            self.text.push_str(". ");
+            self.text.push_str(&words(remedy));
+        }
     }
 
     /// What kind of failure this is.
@@ -138,16 +174,27 @@ impl Error {
     }
 
     /// What `docker exec` would write to its standard error for this failure, without the final newline;
-    /// the message itself where docker has no words of its own.
+    /// the text itself where docker has no words of its own.
     #[must_use]
     pub fn docker_text(&self) -> &str {
-        self.docker_text.as_deref().unwrap_or(&self.message)
+        self.docker_text.as_deref().unwrap_or(&self.text)
+    }
+
+    /// What can be done about it, where more is known than the cause says; in the order of the text.
+    #[must_use]
+    pub fn remedies(&self) -> &[Remedy] {
+        &self.remedies
+    }
+
+    /// The text without the words for the remedies: what a message has in which this failure is a part.
+    pub(crate) fn cause(&self) -> &str {
+        &self.text[..self.cause_size]
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.text)
     }
 }
 
@@ -155,7 +202,7 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
             .field("kind", &self.kind)
-            .field("message", &self.message)
+            .field("message", &self.text)
             .field("source", &self.source)
             .finish_non_exhaustive()
     }
@@ -166,3 +213,6 @@ impl StdError for Error {
         self.source.as_deref().map(|source| source as _)
     }
 }
+
+#[cfg(test)]
+mod tests;

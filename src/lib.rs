@@ -23,7 +23,7 @@ pub use container::{Container, ContainerDetails};
 pub use endpoint::{Address, Endpoint, EndpointOptions, Origin, Place, Tls};
 pub use engine::Engine;
 pub use env_file::{read_env_file, read_env_file_from};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Remedy};
 pub use exec_stream::{ExecEvent, ExecStream};
 pub use outcome::{End, Outcome, Signal, StopCause};
 pub use output::{CAPTURE_LIMIT, Capture, Captured, Output, Stream};

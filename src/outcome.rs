@@ -1,6 +1,6 @@
 //! How a command ended, and what it wrote.
 
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::exit_code;
 use crate::output::Captured;
 
@@ -163,6 +163,25 @@ impl End {
             | Self::ConnectionLost { error, .. } => Some(error),
             Self::Stopped { error, .. } => error.as_ref(),
         }
+    }
+
+    /// The same end with other words for what to do about its failure: see [`Error::reworded`].
+    #[must_use]
+    pub fn reworded(mut self, words: impl Fn(&Remedy) -> String) -> Self {
+        match &mut self {
+            Self::Exited { .. }
+            | Self::ExitedUnsealed { .. }
+            | Self::Detached { .. }
+            | Self::LeftRunning { .. }
+            | Self::Stopped { error: None, .. } => {}
+            Self::StartFailed { error, .. }
+            | Self::NotRun(error)
+            | Self::Cancelled(error)
+            | Self::ContainerStopped { error, .. }
+            | Self::ConnectionLost { error, .. }
+            | Self::Stopped { error: Some(error), .. } => error.reword(words),
+        }
+        self
     }
 
     /// What is to be said beyond the exit code: what went wrong, and what may be left running.

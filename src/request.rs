@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncRead;
 
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::marker::Marker;
 use crate::terminal::Terminal;
 
@@ -238,9 +238,9 @@ impl RequestBuilder {
             .sum();
         if total > TOTAL_LIMIT {
             return Err(Error::invalid(format!(
-                "the command and its environment are {total} bytes, and the engine takes {TOTAL_LIMIT} at most: \
-                 send large data on standard input (-i) or in a file"
-            )));
+                "the command and its environment are {total} bytes, and the engine takes {TOTAL_LIMIT} at most"
+            ))
+            .with_remedies([Remedy::UseStdin]));
         }
         if let Some(workdir) = &spec.workdir {
             check_string(workdir, || "the working directory".to_owned())?;
@@ -278,10 +278,10 @@ fn check_program(program: Option<&String>) -> Result<(), Error> {
         return Err(Error::invalid("the command is empty: give the name of a program"));
     }
     if program.starts_with('-') {
-        return Err(Error::invalid(format!(
-            "the command `{}` begins with `-`: options go before the container's name",
-            program.escape_debug()
-        )));
+        return Err(
+            Error::invalid(format!("the command `{}` begins with `-`", program.escape_debug()))
+                .with_remedies([Remedy::NameProgram]),
+        );
     }
     Ok(())
 }
@@ -295,11 +295,11 @@ fn check_string(string: &str, name: impl Fn() -> String) -> Result<(), Error> {
     }
     if string.len() >= STRING_LIMIT {
         return Err(Error::invalid(format!(
-            "{} is {} bytes, and Linux takes fewer than {STRING_LIMIT}: send large data on standard input (-i) \
-             or in a file",
+            "{} is {} bytes, and Linux takes fewer than {STRING_LIMIT}",
             name(),
             string.len()
-        )));
+        ))
+        .with_remedies([Remedy::UseStdin]));
     }
     Ok(())
 }
@@ -405,7 +405,7 @@ mod tests {
     fn commands_that_cannot_be_meant_are_refused() {
         refused(run(&[]), "there is no command");
         refused(run(&[""]), "the command is empty");
-        refused(run(&["-it", "sh"]), "options go before the container's name");
+        refused(run(&["-it", "sh"]), "Give a program first");
         refused(run(&["echo", "a\0b"]), "argument 1 of the command holds a NUL byte");
         refused(run(&["a\0b"]), "the command's name holds a NUL byte");
     }

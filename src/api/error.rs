@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, Remedy, shown};
 use crate::request::ContainerName;
 use crate::transport::{TransportError, WANTS_TLS};
 
 use super::operation::Operation;
-use super::start_failure::{hint, start_failure_kind, tells_container_end};
+use super::start_failure::{start_failure_kind, tells_container_end, with_advice};
 use super::unreachable::unreachable_error;
 
 /// How many characters of an engine's own words a message has.
@@ -60,11 +60,9 @@ impl ApiError {
             ),
             Self::NotAnEngine(reason) => Error::new(
                 ErrorKind::NotAnEngine,
-                format!(
-                    "{address} answered, and not as a container engine does, when asked to {operation}: {reason}. \
-                     Check the address (-H, DOCKER_HOST)"
-                ),
-            ),
+                format!("{address} answered, and not as a container engine does, when asked to {operation}: {reason}"),
+            )
+            .with_remedies([Remedy::CheckAddress]),
             Self::Transport(error) => unreachable_error(operation, endpoint, error),
             Self::Late(time) => Error::new(
                 operation.unanswered_kind(),
@@ -113,9 +111,10 @@ fn refused(
                 kind,
                 format!(
                     "{address} answered with HTTP status {status}{redirects}, and not as a container engine does, when \
-                     asked to {operation}. Check the address (-H, DOCKER_HOST)"
+                     asked to {operation}"
                 ),
-            );
+            )
+            .with_remedies([Remedy::CheckAddress]);
         }
         ErrorKind::Tls => return Error::new(kind, format!("{address} {WANTS_TLS}")),
         _ => {
@@ -124,18 +123,17 @@ fn refused(
             } else {
                 shown(message, LONGEST_WORDS)
             };
-            let hint = match kind {
+            let error = Error::new(kind, format!("the engine at {address} refused to {operation}: {said}"))
+                .with_docker_text(format!("Error response from daemon: {said}"));
+            return match kind {
                 ErrorKind::RefusedByPolicy => {
-                    "A proxy or a plugin of the engine allows only some calls: exec needs POST"
+                    error.with_hint("A proxy or a plugin of the engine allows only some calls: exec needs POST")
                 }
                 _ if message.starts_with("client version ") => {
-                    "DOCKER_API_VERSION asks for that: unset it, and the engine chooses"
+                    error.with_hint("DOCKER_API_VERSION asks for that: unset it, and the engine chooses")
                 }
-                _ => hint(kind, message),
+                _ => with_advice(error, message),
             };
-            return Error::new(kind, format!("the engine at {address} refused to {operation}: {said}"))
-                .with_hint(hint)
-                .with_docker_text(format!("Error response from daemon: {said}"));
         }
     };
     Error::new(kind, text).with_docker_text(format!("Error response from daemon: {}", shown(message, LONGEST_WORDS)))

@@ -1,6 +1,6 @@
 //! The words of the container runtimes (runc, crun) for a command that could not start.
 
-use crate::error::{Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, Remedy, shown};
 
 /// The kind of a failed start, from the runtime's words.
 pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
@@ -60,19 +60,17 @@ fn names_a_task(words: &str) -> bool {
     })
 }
 
-/// What to do about it.
-pub(super) fn hint(kind: ErrorKind, text: &str) -> &'static str {
-    match kind {
-        ErrorKind::UserNotFound => {
-            "Give a user that the container's /etc/passwd has, or a number (-u uid:gid, each below 2147483648)"
-        }
-        ErrorKind::WorkdirNotFound => "Give a directory that exists in the container and that the user may enter (-w)",
-        ErrorKind::CommandNotExecutable => "Give a program: a file with an executable bit",
-        ErrorKind::ContainerNotRunning => "The container ended meanwhile",
+/// The error with what to do about it; `text` is the engine's or the runtime's words.
+pub(super) fn with_advice(error: Error, text: &str) -> Error {
+    match error.kind() {
+        ErrorKind::UserNotFound => error.with_remedies([Remedy::ChooseUser]),
+        ErrorKind::WorkdirNotFound => error.with_remedies([Remedy::ChooseWorkdir]),
+        ErrorKind::CommandNotExecutable => error.with_hint("Give a program: a file with an executable bit"),
+        ErrorKind::ContainerNotRunning => error.with_hint("The container ended meanwhile"),
         ErrorKind::InvalidRequest if text.contains("environment variable") => {
-            "Podman can't take a variable away from a command: give it as NAME=value, or not at all"
+            error.with_hint("Podman can't take a variable away from a command: give it as NAME=value, or not at all")
         }
-        _ => "",
+        _ => error,
     }
 }
 
@@ -94,11 +92,11 @@ pub(crate) fn start_failure(command: &str, text: &str) -> Error {
             shown(text, 2000)
         ),
     };
-    let hint = match kind {
-        ErrorKind::CommandNotFound => shell_hint(command),
-        _ => hint(kind, text),
-    };
-    Error::new(kind, cause).with_hint(hint)
+    let error = Error::new(kind, cause);
+    match kind {
+        ErrorKind::CommandNotFound => with_shell_advice(error, command),
+        _ => with_advice(error, text),
+    }
 }
 
 fn workdir_fault(text: &str) -> &'static str {
@@ -123,8 +121,8 @@ fn assigned_name(word: &str) -> Option<&str> {
     is_name.then_some(name)
 }
 
-/// What to do where the command is no program and looks like something that a shell reads.
-fn shell_hint(command: &str) -> &'static str {
+/// The error with what to do where the command is no program and looks like something that a shell reads.
+fn with_shell_advice(error: Error, command: &str) -> Error {
     const SHELL_WORDS: &[&str] = &[
         ".", "alias", "bind", "builtin", "case", "declare", "do", "eval", "exec", "exit", "export", "for", "function",
         "if", "jobs", "let", "local", "popd", "pushd", "read", "readonly", "set", "shopt", "source", "trap", "type",
@@ -134,12 +132,14 @@ fn shell_hint(command: &str) -> &'static str {
         '$', '*', '?', ';', '|', '&', '<', '>', '`', '(', ')', '{', '}', '\'', '"', '\\', '#', '!', '[', ']',
     ];
     if assigned_name(command).is_some() {
-        "It is no variable for the command, as no shell reads it: give variables with -e NAME=value before the \
-         container, or use a shell: sh -c '…'"
-    } else if command == "cd" {
-        "It is a word of the shell, and no shell reads it: give the directory with -w before the container, or use a \
-         shell: sh -c 'cd … && …'"
-    } else if command.contains(char::is_whitespace) {
+        let error = error.with_hint("It is no variable for the command, as no shell reads it");
+        return error.with_remedies([Remedy::SetVariable]);
+    }
+    if command == "cd" {
+        let error = error.with_hint("It is a word of the shell, and no shell reads it");
+        return error.with_remedies([Remedy::SetWorkdir]);
+    }
+    error.with_hint(if command.contains(char::is_whitespace) {
         "Give the program and each argument as words of their own, or use a shell: sh -c '…'"
     } else if SHELL_WORDS.contains(&command) {
         "It is a word of the shell, and no shell reads it: use one: sh -c '…'"
@@ -148,7 +148,7 @@ fn shell_hint(command: &str) -> &'static str {
          shell: sh -c '…'"
     } else {
         ""
-    }
+    })
 }
 
 /// The error for a command that the kernel did not execute, where these words are the runtime's own: it tells that on
@@ -391,8 +391,8 @@ mod tests {
     fn what_a_shell_would_read_is_told() {
         let text = "exec: \"x\": executable file not found in $PATH";
         for (command, words) in [
-            ("FOO=1", "-e NAME=value"),
-            ("cd", "-w before"),
+            ("FOO=1", "`RequestBuilder::env`"),
+            ("cd", "`RequestBuilder::workdir`"),
             ("~/x", "sh -c"),
             ("$HOME/x", "sh -c"),
             ("export", "word of the shell"),

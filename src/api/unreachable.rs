@@ -5,20 +5,19 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 
 use crate::endpoint::{Address, Endpoint};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Remedy};
 use crate::transport::TransportError;
 
 use super::operation::Operation;
 
 pub(super) fn unreachable_error(operation: Operation, endpoint: &Endpoint, error: TransportError) -> Error {
     let address = endpoint.address();
-    let (kind, remedy) = match (&error, address) {
-        (TransportError::Diagnosed(explained), _) => (explained.kind(), explained.to_string()),
-        (TransportError::NoResponse(explained), _) if !operation.may_have_started() => {
-            (explained.kind(), explained.to_string())
-        }
+    let fault = match (&error, address) {
+        (TransportError::Diagnosed(explained), _) => explained.clone(),
+        (TransportError::NoResponse(explained), _) if !operation.may_have_started() => explained.clone(),
+        (TransportError::NoResponse(explained), _) => Error::new(operation.unanswered_kind(), explained.cause()),
         (TransportError::Connect(reason), _) => connect_fault(reason, address),
-        (TransportError::ConnectTimeout(_), _) => (
+        (TransportError::ConnectTimeout(_), _) => Error::new(
             ErrorKind::EngineUnreachable,
             match endpoint.tls() {
                 None => format!("{error}: the host is down, or a firewall drops what is sent to it"),
@@ -27,12 +26,14 @@ pub(super) fn unreachable_error(operation: Operation, endpoint: &Endpoint, error
                 }
             },
         ),
-        (TransportError::Http(reason), _) if reason.is_parse() && !operation.may_have_started() => (
+        (TransportError::Http(reason), _) if reason.is_parse() && !operation.may_have_started() => Error::new(
             ErrorKind::NotAnEngine,
-            format!("what answers is no container engine ({reason}): check the address (-H, DOCKER_HOST)"),
-        ),
-        _ => (operation.unanswered_kind(), error.to_string()),
+            format!("what answers is no container engine ({reason})"),
+        )
+        .with_remedies([Remedy::CheckAddress]),
+        _ => Error::new(operation.unanswered_kind(), error.to_string()),
     };
+    let kind = fault.kind();
     let tried = match error {
         TransportError::Connect(_)
         | TransportError::ConnectTimeout(_)
@@ -46,37 +47,40 @@ pub(super) fn unreachable_error(operation: Operation, endpoint: &Endpoint, error
     };
     Error::new(
         kind,
-        format!("{tried} the engine at {address} ({}): {remedy}", endpoint.origin()),
+        format!(
+            "{tried} the engine at {address} ({}): {}",
+            endpoint.origin(),
+            fault.cause()
+        ),
     )
     .with_source(error)
-    .with_hint(&endpoint.others_hint())
+    .with_remedies(fault.remedies().to_vec())
+    .with_remedies(endpoint.other_engines())
 }
 
-fn connect_fault(reason: &io::Error, address: &Address) -> (ErrorKind, String) {
-    let remedy = match (address.abstract_name(), address) {
+fn connect_fault(reason: &io::Error, address: &Address) -> Error {
+    let fault = match (address.abstract_name(), address) {
         (Some(name), _) => no_abstract_socket(name, reason),
         (None, Address::Unix(path)) => no_socket(path, reason),
         (None, Address::Tcp { host, .. }) => no_zone(host, reason),
         _ => None,
     };
-    if let Some(remedy) = remedy {
-        return (ErrorKind::EngineUnreachable, remedy);
+    let unreachable = |reason: String| Error::new(ErrorKind::EngineUnreachable, reason);
+    if let Some(fault) = fault {
+        return unreachable(fault);
     }
     match (reason.kind(), address) {
-        (io::ErrorKind::PermissionDenied, _) => (ErrorKind::PermissionDenied, permission_remedy(address)),
-        (io::ErrorKind::NotFound, Address::Unix(_)) => (
-            ErrorKind::EngineUnreachable,
-            "there is no such socket: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
-        ),
-        (io::ErrorKind::NotADirectory, Address::Unix(_)) => (
-            ErrorKind::EngineUnreachable,
-            "a part of the path before the last is no directory: name the engine's socket".to_owned(),
-        ),
-        (io::ErrorKind::ConnectionRefused, _) => (
-            ErrorKind::EngineUnreachable,
-            "nothing listens there: start the engine, or name its address with -H or DOCKER_HOST".to_owned(),
-        ),
-        _ => (ErrorKind::EngineUnreachable, reason.to_string()),
+        (io::ErrorKind::PermissionDenied, _) => Error::new(ErrorKind::PermissionDenied, permission_remedy(address)),
+        (io::ErrorKind::NotFound, Address::Unix(_)) => {
+            unreachable("there is no such socket".to_owned()).with_remedies([Remedy::StartEngine])
+        }
+        (io::ErrorKind::NotADirectory, Address::Unix(_)) => {
+            unreachable("a part of the path before the last is no directory: name the engine's socket".to_owned())
+        }
+        (io::ErrorKind::ConnectionRefused, _) => {
+            unreachable("nothing listens there".to_owned()).with_remedies([Remedy::StartEngine])
+        }
+        _ => unreachable(reason.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use hyper::Uri;
 
-use crate::error::{Error, shown};
+use crate::error::{Error, Remedy, shown};
 
 pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const DOCKER_PIPE: &str = "//./pipe/docker_engine";
@@ -70,7 +70,8 @@ impl Address {
             Some(("ssh", rest)) => parse_ssh(rest, text),
             Some(("npipe", "")) => Ok(Self::NamedPipe(DOCKER_PIPE.to_owned())),
             Some(("npipe", path)) => Ok(Self::NamedPipe(path.to_owned())),
-            Some(("http" | "https", _)) => Err(refused(text, "write tcp:// for it, with --tls for https")),
+            Some(("http", _)) => Err(refused(text, "write tcp:// for it")),
+            Some(("https", _)) => Err(refused(text, "write tcp:// for it").with_remedies([Remedy::UseTls])),
             Some(_) => Err(refused(text, FORMS)),
         };
         address.map(|address| (address, String::new()))
@@ -374,6 +375,7 @@ mod tests {
             ("tcp://[fe80::1%25]:1", "stands a network interface"),
             ("ssh://[fe80::1%]", "stands a network interface"),
             ("http://box:1", "write tcp:// for it"),
+            ("https://box:1", "For TLS set"),
             ("/var/run/docker.sock", "write unix:// before its path"),
             ("tcp://box:0", "from 1 to 65535"),
             ("tcp://box:65536", "from 1 to 65535"),

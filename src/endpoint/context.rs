@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, reason, shown};
+use crate::error::{Error, Remedy, reason, shown};
 
 use super::Endpoint;
 use super::file::read_regular;
@@ -75,7 +75,7 @@ impl Store {
         };
         Ok(Endpoint {
             tls: Tls::from_directory(&self.0.join("tls").join(id).join("docker"), !skips_verification)?,
-            ..Endpoint::at(&host, origin).map_err(|error| at_fault(&error.to_string()))?
+            ..Endpoint::at(&host, origin).map_err(|error| at_fault(error.cause()))?
         })
     }
 
@@ -126,8 +126,9 @@ fn id(name: &str) -> String {
 fn not_found(name: &str, chosen: &str, path: &Path, others: &str) -> Error {
     let name = shown(name, LONGEST_NAME);
     Error::invalid(format!(
-        "docker has no context `{name}` ({chosen}): choose one that there is, or name the engine with -H. {others}"
+        "docker has no context `{name}` ({chosen}). {others}"
     ))
+    .with_remedies([Remedy::ChooseContext])
     .with_docker_text(format!(
         "Failed to initialize: unable to resolve docker endpoint: context \"{name}\": context not found: open {}: no such \
          file or directory",

@@ -1,6 +1,6 @@
 //! docker's precedence, and what comes after it.
 
-use crate::error::{Error, shown};
+use crate::error::{Error, Remedy, shown};
 
 use super::address::Address;
 use super::config::Config;
@@ -19,8 +19,10 @@ const DEFAULT_CONTEXT: &str = "default";
 pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -> Result<Endpoint, Error> {
     let given_context = options.context.as_deref().filter(|context| !context.is_empty());
     if given_context.is_some() && options.host.is_some() {
-        let conflict = "conflicting options: cannot specify both --host and --context";
-        return Err(Error::invalid(conflict));
+        let conflict = Error::invalid("both the engine's address and a context are given")
+            .with_remedies([Remedy::AddressOrContext])
+            .with_docker_text("conflicting options: cannot specify both --host and --context");
+        return Err(conflict);
     }
     let config_dir = options
         .config_dir
@@ -47,10 +49,10 @@ pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -
         name => {
             let Some(config_dir) = config_dir else {
                 return Err(Error::invalid(format!(
-                    "docker's context `{}` ({chosen}) can't be looked up without HOME or DOCKER_CONFIG: set one, or \
-                     use --config",
+                    "docker's context `{}` ({chosen}) can't be looked up without HOME or DOCKER_CONFIG",
                     shown(name, 100)
-                )));
+                ))
+                .with_remedies([Remedy::NameConfigDirectory]));
             };
             Store::below(&config_dir).read(name, chosen)?
         }

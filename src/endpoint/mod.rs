@@ -24,7 +24,7 @@ pub use places::Place;
 pub(crate) use tls::Pem;
 pub use tls::Tls;
 
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::terminal::DetachKeys;
 
 use surroundings::Surroundings;
@@ -205,18 +205,15 @@ impl Endpoint {
         self.connect_time
     }
 
-    /// A sentence for errors: which other places there are. Empty where there are none.
-    pub(crate) fn others_hint(&self) -> String {
+    /// Which other engines there are, for errors.
+    pub(crate) fn other_engines(&self) -> Option<Remedy> {
         let others: Vec<String> = self
             .places
             .iter()
             .filter(|place| place.exists && place.address != self.address)
-            .map(|place| format!("-H {}", place.address))
+            .map(|place| place.address.to_string())
             .collect();
-        if others.is_empty() {
-            return String::new();
-        }
-        format!("Another engine may answer: {}", others.join(", "))
+        (!others.is_empty()).then_some(Remedy::OtherEngines(others))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, reason};
+use crate::error::{Error, ErrorKind, Remedy, reason};
 
 use super::file::read;
 use super::options::EndpointOptions;
@@ -91,13 +91,10 @@ impl Tls {
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, Some(key)) => {
-                return Err(Error::new(
-                    ErrorKind::Tls,
-                    format!(
-                        "the TLS key {} has no certificate: put cert.pem beside it, or name it with --tlscert",
-                        key.name
-                    ),
-                ));
+                return Err(
+                    Error::new(ErrorKind::Tls, format!("the TLS key {} has no certificate", key.name))
+                        .with_remedies([Remedy::NameClientCertificate]),
+                );
             }
             // docker takes no notice of a certificate without its key.
             (_, None) => None,
@@ -141,11 +138,9 @@ fn no_ca(path: &Path) -> Error {
     let path = path.display();
     Error::new(
         ErrorKind::Tls,
-        format!(
-            "TLS is asked for (--tls, --tlsverify, DOCKER_TLS, DOCKER_TLS_VERIFY), and {path} does not exist: name the \
-             authority's certificate with --tlscacert, or set DOCKER_CERT_PATH to the directory of ca.pem"
-        ),
+        format!("TLS is asked for (by option, DOCKER_TLS or DOCKER_TLS_VERIFY), and {path} does not exist"),
     )
+    .with_remedies([Remedy::NameCa])
     .with_docker_text(format!(
         "Failed to initialize: unable to resolve docker endpoint: open {path}: no such file or directory"
     ))

@@ -98,7 +98,7 @@ impl<'a> Command<'a> {
                 let time = self.target.kill_after.saturating_add(STOPPING_TIME);
                 let stopped = timeout(time, Box::pin(self.context.stopper.stop(&self.target))).await;
                 let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
-                Ok(Started::Ended(lost(&error.to_string(), !has_ended)))
+                Ok(Started::Ended(lost(error.cause(), !has_ended)))
             }
             Some(Err(error)) => Err(error),
             _ if cancel.is_cancelled() => {
@@ -189,7 +189,7 @@ impl<'a> Command<'a> {
                 match (stopped, end) {
                     // It had not ended by itself, as far as can be told: then the cause of the stop is what counts.
                     (Some((cause, stopped)), End::ConnectionLost { error, may_run }) => {
-                        let orphaned = may_run.then(|| error.to_string());
+                        let orphaned = may_run.then(|| error.cause().to_owned());
                         ended_by(cause, Stopped { orphaned, ..stopped }, None)
                     }
                     (_, end) => end,

@@ -33,7 +33,7 @@ pub(super) async fn conclude(
     let state = match settled(api, id).await {
         Ok(Some(state)) => state,
         Ok(None) => return forgotten(api, &spec.container, target).await,
-        Err(error) => return lost(&error.to_string(), true),
+        Err(error) => return lost(error.cause(), true),
     };
     if state.is_running {
         return lost(

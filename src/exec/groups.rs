@@ -32,7 +32,7 @@ struct Identity {
 pub(super) async fn with_groups(api: &Api, spec: Spec) -> Result<(Spec, Helper), Error> {
     let helper = match Helper::put(api, &spec.container).await {
         Ok(helper) => helper,
-        Err(error) if is_of_the_place(error.kind()) => return Err(unsupported(&spec, &error.to_string())),
+        Err(error) if is_of_the_place(error.kind()) => return Err(unsupported(&spec, error.cause())),
         Err(error) => return Err(error),
     };
     match by_helper(api, spec, helper.path()).await {
@@ -92,7 +92,7 @@ async fn ask(api: &Api, spec: &Spec, command: &[&str]) -> Result<String, Error> 
                 ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable
             ) =>
         {
-            Err(unsupported(spec, &error.to_string()))
+            Err(unsupported(spec, error.cause()))
         }
         End::StartFailed { error, .. }
         | End::ContainerStopped { error, .. }

@@ -60,8 +60,8 @@ fn names_that_are_other_requests_are_refused() {
 #[test]
 fn commands_that_cannot_be_meant_are_refused() {
     refused(&words(&["web", ""]), "the command is empty");
-    refused(&words(&["web", "-it", "sh"]), "options go before the container's name");
-    refused(&words(&["web", "--", "-x"]), "options go before the container's name");
+    refused(&words(&["web", "-it", "sh"]), "Options go before the container's name");
+    refused(&words(&["web", "--", "-x"]), "Options go before the container's name");
 }
 
 #[test]
@@ -176,8 +176,14 @@ fn an_engine_that_is_not_there_is_told() {
     drop(std::os::unix::net::UnixListener::bind(&stale).expect("it can be listened to"));
     let stale = format!("unix://{}", stale.display());
     for (host, words) in [
-        (missing.as_str(), "there is no such socket"),
-        (&stale, "nothing listens there"),
+        (
+            missing.as_str(),
+            "there is no such socket. Start the engine, or name its address with -H",
+        ),
+        (
+            &stale,
+            "nothing listens there. Start the engine, or name its address with -H",
+        ),
         ("tcp://127.0.0.1:1", "nothing listens there"),
         (
             "tcp://nowhere.invalid:1",

@@ -260,7 +260,7 @@ fn a_client_certificate_that_is_wanted_or_refused_is_told() {
         let server = Server::start_with(&of_server, Some(&ca), versions);
         refused(
             server.run(VERIFY, &files(&ca, None)),
-            "it wants a client certificate, and none is given",
+            "it wants a client certificate, and none is given. Name certificate and key with --tlscert and --tlskey",
         );
         let stranger = other.issue(plain);
         refused(

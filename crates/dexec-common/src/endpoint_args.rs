@@ -97,11 +97,8 @@ impl EndpointArgs {
             return Err("specify only one -H".to_owned());
         }
         Ok(EndpointValues {
-            host: host.map(|host| text(host, || "--host".to_owned())).transpose()?,
-            context: self
-                .context
-                .map(|name| text(name, || "--context".to_owned()))
-                .transpose()?,
+            host: host.map(|host| text(host, "--host")).transpose()?,
+            context: self.context.map(|name| text(name, "--context")).transpose()?,
             config_dir: self.config,
             tls: self.tls,
             tls_verify: self.tlsverify,
@@ -150,18 +147,10 @@ fn some_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// An argument as text, which it has to be: the engine would replace bytes that are not UTF-8 without a word.
-///
-/// # Errors
-///
-/// Says of what `name` calls that it is not UTF-8.
-pub fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, String> {
-    argument.into_string().map_err(|_| {
-        format!(
-            "{} is not UTF-8, and the engine would change its bytes: pass such data on standard input (-i)",
-            name()
-        )
-    })
+fn text(value: OsString, option: &str) -> Result<String, String> {
+    value
+        .into_string()
+        .map_err(|_| format!("the value of {option} is not UTF-8"))
 }
 
 /// docker takes a pair of quotes away from the names of these files.

@@ -5,6 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::remedy;
 use crate::server::Server;
 
 /// An answer with more would cost more than it helps.
@@ -51,7 +52,7 @@ pub(crate) async fn list(server: &Server) -> CallToolResult {
     let _place = server.listings.acquire().await;
     let listing = match server.engine.containers().await {
         Ok(containers) => Listing::of(containers, server),
-        Err(error) => Listing::failed(&error),
+        Err(error) => Listing::failed(&error.reworded(remedy::words)),
     };
     let mut result = CallToolResult::success(vec![ContentBlock::text(listing.text())]);
     result.is_error = Some(listing.error_kind.is_some());

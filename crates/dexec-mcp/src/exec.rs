@@ -17,6 +17,7 @@ use crate::audit::Entry;
 use crate::caller::Caller;
 use crate::environment::environment;
 use crate::input::ExecInput;
+use crate::remedy;
 use crate::server::{Server, Settings};
 
 /// The time between SIGTERM and SIGKILL. Clients end a server 2 s after they have closed its standard input, and kill it
@@ -71,10 +72,11 @@ impl Call {
         // Kept until the log is written: where that fails, the next command does not run.
         let mut place = None;
         let stdin = input.stdin.take();
-        let outcome = match run.to_end(&input, stdin, &mut container, &mut place).await {
+        let mut outcome = match run.to_end(&input, stdin, &mut container, &mut place).await {
             Ok(outcome) => outcome,
             Err(error) => without_output(End::NotRun(error)),
         };
+        outcome.end = outcome.end.reworded(remedy::words);
         if let Some(audit) = &self.server.settings.audit {
             let entry = Entry {
                 caller: &self.caller,

@@ -22,6 +22,7 @@ mod http;
 mod input;
 mod message;
 mod policy;
+mod remedy;
 mod schema;
 mod server;
 mod stdio;
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
     let code = match runtime.block_on(run(args)) {
         Ok(code) => code,
         Err(error) => {
-            log!("{error}");
+            log!("{}", error.reworded(remedy::words));
             ExitCode::FAILURE
         }
     };

@@ -28,16 +28,22 @@ async fn the_text_is_the_output_and_a_verdict() {
 async fn what_fails_in_the_container_is_no_error_of_the_tool() {
     let client = Client::start(&[]).await;
     let base = json!({ "container": "dexec-shell", "command": ["true"] });
-    for (more, kind) in [
-        (json!({ "command": ["nosuch"] }), "commandNotFound"),
-        (json!({ "command": ["/etc/not-executable"] }), "commandNotExecutable"),
-        (json!({ "workdir": "/nosuch" }), "workdirNotFound"),
-        (json!({ "user": "nosuch" }), "userNotFound"),
+    for (more, kind, words) in [
+        (json!({ "command": ["nosuch"] }), "commandNotFound", "`nosuch`"),
+        (json!({ "command": ["cd", "/tmp"] }), "commandNotFound", "in `workdir`"),
+        (
+            json!({ "command": ["/etc/not-executable"] }),
+            "commandNotExecutable",
+            "Give a program",
+        ),
+        (json!({ "workdir": "/nosuch" }), "workdirNotFound", "Give a `workdir`"),
+        (json!({ "user": "nosuch" }), "userNotFound", "Give a `user`"),
     ] {
         let answer = client.exec(api::merged(base.clone(), more)).await;
         assert_eq!(answer.structure["errorKind"], kind, "{}", answer.text);
         assert!(!answer.is_error, "{kind}");
         let message = answer.structure["message"].as_str().expect("there is a message");
+        assert!(message.contains(words), "{message}");
         let verdict = answer.text.lines().last().expect("there is a line");
         assert!(verdict.ends_with(&format!(", {kind}: {message}]")), "{}", answer.text);
         assert!(answer.text.starts_with("[stderr]\n"), "{}", answer.text);

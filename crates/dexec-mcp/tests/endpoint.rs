@@ -27,7 +27,11 @@ async fn a_context_of_docker_s_is_followed() {
 async fn what_is_wrong_with_an_endpoint_is_told_on_standard_error() {
     for (options, code, words) in [
         (&["-c", "nope"][..], 1, "docker has no context `nope`"),
-        (&["-H", "tcp://a", "-c", "b"], 1, "conflicting options"),
+        (
+            &["-H", "tcp://a", "-c", "b"],
+            1,
+            "Start dexec-mcp with one of -H and -c",
+        ),
         (&["-H", "tcp://10.255.255.1"], 0, "is unencrypted"),
     ] {
         let mut child = server(options).spawn().expect("the server can be started");

@@ -139,9 +139,18 @@ async fn without_an_engine_the_tools_are_listed_and_calls_say_why() {
     assert!(answer.is_error);
     assert_eq!(answer.structure["errorKind"], "engineUnreachable");
     assert!(answer.text.contains("engineUnreachable: "), "{}", answer.text);
+    let remedy = "Start the engine, or start dexec-mcp with its address";
+    assert!(answer.text.contains(remedy), "{}", answer.text);
     let answer = client.call("containers", json!({})).await;
     assert!(answer.is_error);
+    assert!(answer.text.contains(remedy), "{}", answer.text);
     assert_eq!(answer.structure["errorKind"], "engineUnreachable");
+    // More bytes than characters, of which the schema allows as many.
+    let large = "€".repeat(65_536);
+    let answer = client
+        .exec(json!({ "container": "web", "command": ["echo", large] }))
+        .await;
+    assert!(answer.text.contains("Send large data in `stdin`"), "{}", answer.text);
 }
 
 #[tokio::test]

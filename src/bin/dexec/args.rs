@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use dexec::{DetachKeys, EndpointOptions, Error, ErrorKind, Request, RequestBuilder, ResponseOptions, read_env_file};
 use dexec_common::duration::duration;
-use dexec_common::endpoint_args::{self, EndpointArgs, boolean, path};
+use dexec_common::endpoint_args::{EndpointArgs, boolean, path};
 
 use crate::endpoint;
 use crate::flag_error::Stop;
@@ -434,6 +434,19 @@ impl Grammar {
     }
 }
 
+/// The engine would replace bytes that are not UTF-8 without a word.
+fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
+    argument.into_string().map_err(|_| {
+        Error::new(
+            ErrorKind::InvalidRequest,
+            format!(
+                "{} is not UTF-8, and the engine would change its bytes: pass such data on standard input (-i)",
+                name()
+            ),
+        )
+    })
+}
+
 fn host_variable(name: &str) -> Option<OsString> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return None;
@@ -443,8 +456,3 @@ fn host_variable(name: &str) -> Option<OsString> {
 
 #[cfg(test)]
 mod tests;
-
-/// An argument as text, which it has to be.
-fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
-    endpoint_args::text(argument, name).map_err(|reason| Error::new(ErrorKind::InvalidRequest, reason))
-}

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use dexec::{Address, Endpoint, Engine, EngineInfo, Error, ErrorKind, Origin};
+use dexec_common::endpoint_args::EndpointArgs;
 use serde::Serialize;
 
 use crate::endpoint::{options, warn};
-use crate::{render, stdio};
-use dexec_common::endpoint_args::EndpointArgs;
+use crate::{remedy, render, stdio};
 
 /// How long the engine may take, with a login by ssh.
 const ENGINE_TIME: Duration = Duration::from_secs(20);
@@ -87,7 +87,7 @@ pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
             warn(&endpoint);
             Report::of(&endpoint).await
         }
-        Err(error) => Report::failure(&error),
+        Err(error) => Report::failure(error),
     };
     let code = i64::from(!report.reachable);
     let written = if is_json {
@@ -117,15 +117,15 @@ impl Report {
                 endpoint: Some(place),
                 others: asked_others(endpoint).await,
                 fix: fix(endpoint, &error),
-                ..Self::failure(&error)
+                ..Self::failure(error)
             },
         }
     }
 
-    fn failure(error: &Error) -> Self {
+    fn failure(error: Error) -> Self {
         Self {
             error_kind: Some(error.kind()),
-            message: Some(error.to_string()),
+            message: Some(told(error)),
             ..Self::default()
         }
     }
@@ -203,6 +203,10 @@ fn transport(endpoint: &Endpoint) -> &'static str {
     }
 }
 
+fn told(error: Error) -> String {
+    error.reworded(remedy::words).to_string()
+}
+
 /// What the engine tells of itself, if it does so soon.
 async fn asked(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
     let engine = Engine::connect(endpoint);
@@ -251,12 +255,12 @@ async fn ask(place: dexec::Place) -> String {
     }
     let endpoint = match Endpoint::parse(&place.address.to_string()) {
         Ok(endpoint) => endpoint,
-        Err(error) => return error.to_string(),
+        Err(error) => return told(error),
     };
     let engine = Engine::connect(&endpoint);
     match tokio::time::timeout(OTHERS_TIME, engine.info()).await {
         Ok(Ok(info)) => format!("{} {} answers; use it with -H", info.name, info.version),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => told(error),
         Err(_) => format!("no answer within {} s", OTHERS_TIME.as_secs()),
     }
 }

@@ -5,6 +5,7 @@ mod endpoint;
 mod events;
 mod flag_error;
 mod info;
+mod remedy;
 mod render;
 mod spare;
 mod stdio;
@@ -100,10 +101,11 @@ async fn run(args: Args) -> i64 {
 }
 
 async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End {
-    match prepare(args).await {
+    let end = match prepare(args).await {
         Ok((engine, request)) => engine.exec_to(request, output, signals.cancel()).await,
         Err(error) => End::NotRun(error),
-    }
+    };
+    end.reworded(remedy::words)
 }
 
 /// Everything that can be refused before the command is created, in docker's order: env files first.

@@ -108,6 +108,13 @@ impl World {
     }
 }
 
+fn others(endpoint: &Endpoint) -> Vec<String> {
+    match endpoint.other_engines() {
+        Some(Remedy::OtherEngines(addresses)) => addresses,
+        _ => Vec::new(),
+    }
+}
+
 /// The SHA-256 of a context's name, from another program.
 fn directory(name: &str) -> &'static str {
     match name {
@@ -178,7 +185,7 @@ fn the_first_that_is_said_counts() {
     world()
         .host("tcp://flag:1")
         .context("two")
-        .refused(ErrorKind::InvalidRequest, "cannot specify both --host and --context");
+        .refused(ErrorKind::InvalidRequest, "both the engine's address and a context");
 }
 
 #[test]
@@ -274,12 +281,11 @@ fn the_next_place_is_taken_only_where_a_socket_does_not_exist() {
         assert_eq!(world.found(), (format!("unix://{socket}"), origin));
         let endpoint = world.find().unwrap();
         assert_eq!(endpoint.places().len(), sockets.len());
-        let hint = endpoint.others_hint();
-        assert_eq!(hint.matches("-H unix://").count(), sockets.len() - 1 - first, "{hint}");
+        assert_eq!(others(&endpoint).len(), sockets.len() - 1 - first);
     }
     // Without any the default is the answer.
     assert_eq!(World::new().found(), (format!("unix://{DOCKER}"), Origin::Default));
-    assert_eq!(World::new().find().unwrap().others_hint(), "");
+    assert_eq!(World::new().find().unwrap().other_engines(), None);
 }
 
 #[test]
@@ -294,10 +300,7 @@ fn podman_s_own_variable_counts_where_docker_s_socket_does_not_exist() {
     let world = world.socket(DOCKER);
     let endpoint = world.find().unwrap();
     assert_eq!(endpoint.origin(), &Origin::Default);
-    assert_eq!(
-        endpoint.others_hint(),
-        format!("Another engine may answer: -H {podman}, -H unix:///run/user/7/docker.sock")
-    );
+    assert_eq!(others(&endpoint), [podman, "unix:///run/user/7/docker.sock"]);
     let broken = World::new().set("CONTAINER_HOST", "foo://x");
     broken.refused(ErrorKind::InvalidRequest, "the value of CONTAINER_HOST");
     assert_eq!(broken.socket(DOCKER).found().1, Origin::Default);
@@ -457,10 +460,7 @@ fn lima_s_instances_are_looked_at_in_order() {
         .socket("/lima/a/sock/docker.sock")
         .socket("/lima/b/sock/docker.sock");
     assert_eq!(world.found().0, "unix:///lima/a/sock/docker.sock");
-    assert_eq!(
-        world.find().unwrap().others_hint(),
-        "Another engine may answer: -H unix:///lima/b/sock/docker.sock"
-    );
+    assert_eq!(others(&world.find().unwrap()), ["unix:///lima/b/sock/docker.sock"]);
 }
 
 #[cfg(unix)]

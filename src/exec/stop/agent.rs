@@ -166,7 +166,7 @@ impl Agent {
         let error = start_failure(program, words);
         match error.kind() {
             _ if words.is_empty() => Unstarted::Unfit("it ended at once".to_owned()),
-            ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => Unstarted::Unfit(error.to_string()),
+            ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => Unstarted::Unfit(error.cause().to_owned()),
             _ => Unstarted::Failed(error),
         }
     }

@@ -272,13 +272,13 @@ async fn start_main(api: &Api, whose: &Whose, step: &mut Step) -> Result<(Agent,
             match unstarted {
                 Unstarted::Unfit(words) => format!("dexec's helper does not run there: {words}"),
                 Unstarted::Failed(error) if error.kind() == ErrorKind::RefusedByPolicy => {
-                    format!("dexec's helper can't be run there as root: {error}")
+                    format!("dexec's helper can't be run there as root: {}", error.cause())
                 }
                 Unstarted::Failed(error) => return Err(error.into()),
             }
         }
         Err(error) => match StopError::from(error) {
-            StopError::Api(error) => format!("dexec's helper can't be put there: {error}"),
+            StopError::Api(error) => format!("dexec's helper can't be put there: {}", error.cause()),
             ended => return Err(ended),
         },
     };

@@ -27,7 +27,7 @@ pub(super) enum StopError {
     /// It was killed, and the time was over before it was seen to end.
     #[error("it took too long to end {0}")]
     LateEnd(String),
-    #[error("{0}")]
+    #[error("{}", .0.cause())]
     Api(Error),
 }
 

@@ -6,23 +6,22 @@ use std::io;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as Rustls, InconsistentKeys, InvalidMessage};
 
 use crate::endpoint::{Pem, Tls};
-use crate::error::{Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, Remedy, shown};
 
 const OTHER_PORT: &str = "it does not speak TLS there: use its port for TLS (2376 as a rule), or ask for no TLS (unset \
                           DOCKER_TLS_VERIFY and DOCKER_TLS)";
-
-const GIVE_CERTIFICATE: &str = "it wants a client certificate, and none is given: put cert.pem and key.pem into \
-                                DOCKER_CERT_PATH, or name them with --tlscert and --tlskey";
 
 /// How much of the names in a certificate a message has.
 const LONGEST_NAMES: usize = 300;
 
 pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
-    let reason = match inner(&error) {
+    let fault = match inner(&error) {
         Some(reason) => told(reason, tls, host),
-        None => format!("it closed the connection in the TLS handshake ({error}): is this its port for TLS?"),
+        None => refused(format!(
+            "it closed the connection in the TLS handshake ({error}): is this its port for TLS?"
+        )),
     };
-    refused(reason).with_source(error)
+    fault.with_source(error)
 }
 
 /// The fault of TLS in an answer that did not come. With TLS 1.3 a server refuses the client's certificate only after
@@ -30,7 +29,7 @@ pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
 pub(in crate::transport) fn fault_of_answer(error: &hyper::Error, tls: &Tls, host: &str) -> Option<Error> {
     let io = error.source().and_then(<dyn StdError>::downcast_ref::<io::Error>);
     if let Some(reason) = io.and_then(inner) {
-        return Some(refused(told(reason, tls, host)));
+        return Some(told(reason, tls, host));
     }
     let is_cut = error.is_incomplete_message()
         || io.is_some_and(|error| {
@@ -41,6 +40,7 @@ pub(in crate::transport) fn fault_of_answer(error: &hyper::Error, tls: &Tls, hos
         });
     (is_cut && tls.identity.is_none()).then(|| {
         refused("it ended the connection without an answer: it may want a client certificate, and none is given")
+            .with_remedies([Remedy::NameClientCertificate])
     })
 }
 
@@ -62,30 +62,31 @@ pub(super) fn of_identity(error: &Rustls, certificate: &Pem, key: &Pem) -> Error
     })
 }
 
-fn told(error: &Rustls, tls: &Tls, host: &str) -> String {
-    match error {
-        Rustls::InvalidCertificate(reason) => certificate_fault(reason, tls, host),
-        Rustls::AlertReceived(alert) => alert_fault(*alert, tls),
+fn told(error: &Rustls, tls: &Tls, host: &str) -> Error {
+    refused(match error {
+        Rustls::InvalidCertificate(reason) => return certificate_fault(reason, tls, host),
+        Rustls::AlertReceived(alert) => return alert_fault(*alert, tls),
         // A plain server's answer to what it can't read.
         Rustls::InvalidMessage(InvalidMessage::InvalidContentType) => OTHER_PORT.to_owned(),
         Rustls::PeerIncompatible(_) => {
             format!("it offers nothing that is safe enough, TLS 1.2 being the least ({error})")
         }
         _ => format!("TLS failed: {error}"),
-    }
+    })
 }
 
-fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> String {
-    match reason {
+fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error {
+    refused(match reason {
         // A CA of the same name with another key shows as a bad signature.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => match &tls.ca {
             Some(ca) => format!(
                 "its certificate is not signed by the CA in {}: take the ca.pem that was made for this engine",
                 ca.name
             ),
-            None => "its certificate is not signed by a CA that this system trusts: name the engine's own (--tlscacert, \
-                     DOCKER_CERT_PATH)"
-                .to_owned(),
+            None => {
+                return refused("its certificate is not signed by a CA that this system trusts")
+                    .with_remedies([Remedy::NameCa]);
+            }
         },
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "its certificate has expired: renew it (or set this machine's clock right)".to_owned()
@@ -116,16 +117,19 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> String
                 .to_owned()
         }
         _ => format!("its certificate can't be trusted: {reason}"),
-    }
+    })
 }
 
-fn alert_fault(alert: AlertDescription, tls: &Tls) -> String {
-    match (alert, &tls.identity) {
+fn alert_fault(alert: AlertDescription, tls: &Tls) -> Error {
+    refused(match (alert, &tls.identity) {
         (AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity, _) => {
             format!("it offers nothing that is safe enough, TLS 1.2 being the least ({alert:?})")
         }
         (AlertDescription::UnrecognisedName, _) => "it does not know itself by this name: use another".to_owned(),
-        (_, None) if is_about_clients(alert) => GIVE_CERTIFICATE.to_owned(),
+        (_, None) if is_about_clients(alert) => {
+            return refused("it wants a client certificate, and none is given")
+                .with_remedies([Remedy::NameClientCertificate]);
+        }
         (AlertDescription::CertificateExpired, Some((certificate, _))) => {
             format!("the client certificate in {} has expired: renew it", certificate.name)
         }
@@ -135,7 +139,7 @@ fn alert_fault(alert: AlertDescription, tls: &Tls) -> String {
             certificate.name
         ),
         _ => format!("it refused the TLS connection ({alert:?})"),
-    }
+    })
 }
 
 /// What servers say of a client's certificate; the last, of one that is missing, with TLS 1.2.

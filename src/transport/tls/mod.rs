@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, Error as Rustls, RootCertStore};
 
 use crate::endpoint::{Pem, Tls};
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 
 pub(super) use fault::fault_of_answer;
 use fault::{inner, refused};
@@ -97,7 +97,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     };
     let by_chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
     let by_chain = by_chain.map_err(|_| {
-        refused("this system has no list of trusted CAs: name the engine's own (--tlscacert, DOCKER_CERT_PATH)")
+        refused("this system has no list of trusted CAs, and none is given").with_remedies([Remedy::NameCa])
     })?;
     Ok(Arc::new(Pinning::new(by_chain, trusted)))
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod library;
+
 fn parse(line: &str) -> Result<Args, Stop> {
     let words: Vec<&str> = if line.is_empty() {
         Vec::new()

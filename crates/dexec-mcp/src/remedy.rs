@@ -1,0 +1,47 @@
+//! What to do about a failure, in the words of the server: a call has its parameters, the operator has options.
+
+use dexec::Remedy;
+
+/// The sentence for a remedy, without its full stop.
+// So that a remedy which is new gets words of its own here.
+#[warn(clippy::wildcard_enum_match_arm)]
+pub(crate) fn words(remedy: &Remedy) -> String {
+    let words = match remedy {
+        Remedy::CheckAddress => "Check the address that dexec-mcp is started with (-H, DOCKER_HOST)",
+        Remedy::StartEngine => "Start the engine, or start dexec-mcp with its address (-H, DOCKER_HOST)",
+        Remedy::OtherEngines(addresses) => {
+            let options: Vec<String> = addresses.iter().map(|address| format!("-H {address}")).collect();
+            return format!(
+                "Another engine may answer: start dexec-mcp with {}",
+                options.join(" or ")
+            );
+        }
+        Remedy::AddressOrContext => "Start dexec-mcp with one of -H and -c",
+        Remedy::ChooseContext => {
+            "Start dexec-mcp with another context (-c, DOCKER_CONTEXT), or with the engine's address (-H)"
+        }
+        Remedy::NameConfigDirectory => "Start dexec-mcp with HOME, DOCKER_CONFIG or --config",
+        Remedy::UseTls => "For TLS start dexec-mcp with --tlsverify or --tls",
+        Remedy::NameCa => {
+            "Start dexec-mcp with the certificate of the engine's CA (--tlscacert, or ca.pem in the directory \
+             DOCKER_CERT_PATH)"
+        }
+        Remedy::NameClientCertificate => {
+            "Start dexec-mcp with certificate and key (--tlscert and --tlskey, or cert.pem and key.pem in the directory \
+             DOCKER_CERT_PATH)"
+        }
+        Remedy::ChooseUser => {
+            "Give a `user` that the container's /etc/passwd has, or numbers as uid:gid, each below 2147483648"
+        }
+        Remedy::ChooseWorkdir => "Give a `workdir` that exists in the container and that the user may enter",
+        Remedy::SetVariable => r#"Give variables in `env`, or use a shell: `command` ["sh", "-c", "…"]"#,
+        Remedy::SetWorkdir => r#"Give the directory in `workdir`, or use a shell: `command` ["sh", "-c", "cd … && …"]"#,
+        Remedy::NameProgram => "Give a program as the first item of `command`",
+        Remedy::UseStdin => "Send large data in `stdin` or in a file",
+        _ => return remedy.to_string(),
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests;
