@@ -1,10 +1,7 @@
 //! The small structured answer: an [`Outcome`] in the shape of Pare's docker `exec` tool.
 
-mod escape;
 mod fit;
 mod json;
-
-use std::io;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -210,18 +207,6 @@ impl Response {
         }
     }
 
-    /// Writes the response as JSON on one line, as `serde_json` would, but long output several times faster. The line has
-    /// no end yet.
-    ///
-    /// # Errors
-    ///
-    /// The writer's own.
-    pub fn write_json(mut self, writer: impl io::Write) -> io::Result<()> {
-        let streams = [("stdout", self.stdout.take()), ("stderr", self.stderr.take())];
-        let mut writer = escape::Inserting::new(writer, streams);
-        Ok(serde_json::to_writer(&mut writer, &self)?)
-    }
-
     /// How many characters the response has as JSON on one line.
     fn characters(&self) -> u64 {
         let mut counter = json::CharacterCounter::default();
@@ -308,7 +293,7 @@ impl Rendered {
     fn bytes_in_json(&self, limit: Option<usize>) -> usize {
         let texts = [Some(&self.head), self.gap.as_ref().map(|(_, tail)| tail)];
         let bytes: usize = texts.into_iter().flatten().map(|text| fit::bytes_in_json(text)).sum();
-        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(escape::LONGEST));
+        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(fit::LONGEST_CHARACTER));
         (bytes + fit::LONGEST_MARKER).min(most)
     }
 

@@ -1,9 +1,10 @@
 //! Text brought within a number of characters.
 
-use super::escape;
-
 /// Below this limit a line that says what is missing would take the place of what matters.
 const SMALLEST_WITH_MARKER: usize = 200;
+
+/// The most bytes that a character has within a JSON string: a control character is written as `\u0000`.
+pub(super) const LONGEST_CHARACTER: usize = 6;
 
 /// The most bytes that a marker has within a JSON string.
 pub(super) const LONGEST_MARKER: usize = 64;
@@ -67,8 +68,9 @@ pub(super) fn bytes_in_json(text: &str) -> usize {
 }
 
 fn character_in_json(character: char) -> usize {
-    match u8::try_from(character) {
-        Ok(byte) if byte.is_ascii() => escape::width(byte),
+    match character {
+        '"' | '\\' | '\u{8}' | '\t' | '\n' | '\u{c}' | '\r' => 2,
+        '\0'..' ' => LONGEST_CHARACTER,
         _ => character.len_utf8(),
     }
 }
@@ -183,7 +185,8 @@ mod tests {
 
     #[test]
     fn characters_are_counted_as_json_writes_them() {
-        for text in ["", "plain é €\u{10ffff}", "\"\\/", "\n\r\t\u{8}\u{c}", "\0\u{1f}\u{7f}"] {
+        let each_of_ascii: String = ('\0'..='\u{7f}').collect();
+        for text in ["", &each_of_ascii, "plain é €\u{10ffff}"] {
             let json = serde_json::to_string(text).expect("text is JSON");
             assert_eq!(bytes_in_json(text), json.len() - 2, "{text:?}");
         }

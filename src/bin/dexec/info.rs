@@ -91,7 +91,7 @@ pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
     };
     let code = i64::from(!report.reachable);
     let written = if is_json {
-        render::report(report).await
+        render::json(report).await
     } else {
         report.print()
     };

@@ -82,7 +82,7 @@ async fn run(args: Args) -> i64 {
             let end = execute(args, &mut output, &signals).await;
             let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
             let response = render::noted(Response::new(output.into_outcome(end), &options), &signals);
-            last.write(render::response(response), &signals).await
+            last.write(render::json(response), &signals).await
         }
         Mode::Events => {
             let mut output = events::Events::new();

@@ -1,7 +1,6 @@
 //! The last words: the response, or what docker would print.
 
 use std::error::Error as _;
-use std::fs::File;
 use std::future::Future;
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -88,23 +87,8 @@ pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     }
 }
 
-type Stdout = BufWriter<stdio::Patient<File>>;
-
-/// Prints a response.
-pub(crate) async fn response(response: Response) -> io::Result<()> {
-    json(response, |response, stdout| response.write_json(stdout)).await
-}
-
-/// Prints a report.
-pub(crate) async fn report<T: Serialize + Send + 'static>(report: T) -> io::Result<()> {
-    json(report, |report, stdout| Ok(serde_json::to_writer(stdout, &report)?)).await
-}
-
-/// Prints a value, by `on_one_line` unless it is for a terminal.
-async fn json<T: Serialize + Send + 'static>(
-    value: T,
-    on_one_line: fn(T, &mut Stdout) -> io::Result<()>,
-) -> io::Result<()> {
+/// Prints a value as JSON: on one line, but for a terminal.
+pub(crate) async fn json<T: Serialize + Send + 'static>(value: T) -> io::Result<()> {
     let write = move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
@@ -112,7 +96,7 @@ async fn json<T: Serialize + Send + 'static>(
         if is_terminal {
             serde_json::to_writer_pretty(&mut stdout, &value)?;
         } else {
-            on_one_line(value, &mut stdout)?;
+            serde_json::to_writer(&mut stdout, &value)?;
         }
         stdout.write_all(b"\n")?;
         stdout.flush()
