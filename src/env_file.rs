@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Error, reason};
+use crate::error::{Error, io_reason};
 
 /// Go's `bufio.Scanner`, with which docker reads the file, takes no longer line (without its LF).
-const LONGEST_LINE: usize = 64 * 1024 - 1;
+const MAX_LINE_LEN: usize = 64 * 1024 - 1;
 
 /// Environment files that a process can't hold in memory are no environment files.
-const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+const MAX_FILE_SIZE: u64 = 64 * 1024 * 1024;
 
 /// Reads the entries of an environment file, in docker's form: `NAME=value` lines.
 ///
@@ -26,8 +26,8 @@ const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 pub fn read_env_file(path: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, Error> {
     let file = File::open(path).map_err(|error| {
         let name = path.display();
-        Error::invalid(format!("the env file {name} can't be opened: {}", reason(&error)))
-            .with_docker_text(format!("open {name}: {}", reason(&error)))
+        Error::invalid(format!("the env file {name} can't be opened: {}", io_reason(&error)))
+            .with_docker_text(format!("open {name}: {}", io_reason(&error)))
             .with_source(error)
     })?;
     read_env_file_from(file, path, lookup)
@@ -45,14 +45,14 @@ pub fn read_env_file_from(
 ) -> Result<Vec<String>, Error> {
     let name = path.display();
     let mut contents = Vec::new();
-    file.take(LARGEST_FILE).read_to_end(&mut contents).map_err(|error| {
-        Error::invalid(format!("the env file {name} can't be read: {}", reason(&error)))
-            .with_docker_text(format!("invalid env file ({name}): read {name}: {}", reason(&error)))
+    file.take(MAX_FILE_SIZE).read_to_end(&mut contents).map_err(|error| {
+        Error::invalid(format!("the env file {name} can't be read: {}", io_reason(&error)))
+            .with_docker_text(format!("invalid env file ({name}): read {name}: {}", io_reason(&error)))
             .with_source(error)
     })?;
-    if contents.len() as u64 == LARGEST_FILE {
+    if contents.len() as u64 == MAX_FILE_SIZE {
         return Err(Error::invalid(format!(
-            "the env file {name} is larger than {LARGEST_FILE} bytes"
+            "the env file {name} is larger than {MAX_FILE_SIZE} bytes"
         )));
     }
     parse(&contents, lookup).map_err(|fault| {
@@ -87,9 +87,9 @@ fn parse(contents: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Vec
 }
 
 fn entry(line: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Option<String>, (String, String)> {
-    if line.len() > LONGEST_LINE {
+    if line.len() > MAX_LINE_LEN {
         return Err((
-            format!("the line is longer than {LONGEST_LINE} bytes"),
+            format!("the line is longer than {MAX_LINE_LEN} bytes"),
             "bufio.Scanner: token too long".to_owned(),
         ));
     }
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_longest_line_is_docker_s() {
-        let longest = format!("A={}", "x".repeat(LONGEST_LINE - 2));
+        let longest = format!("A={}", "x".repeat(MAX_LINE_LEN - 2));
         assert_eq!(entries(format!("{longest}\n").as_bytes()), [longest.as_str()]);
         assert_eq!(
             fault(format!("{longest}x").as_bytes()),

@@ -67,7 +67,7 @@ pub enum ErrorKind {
 
 /// Words from outside as they may stand in a message: on one line, without control characters, at most so many
 /// characters.
-pub(crate) fn shown(words: &str, most: usize) -> String {
+pub(crate) fn sanitize_line(words: &str, most: usize) -> String {
     let mut shown: String = words
         .trim()
         .chars()
@@ -81,7 +81,7 @@ pub(crate) fn shown(words: &str, most: usize) -> String {
 }
 
 /// The system's words as Go prints them: in lower case, without the number.
-pub(crate) fn reason(error: &std::io::Error) -> String {
+pub(crate) fn io_reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     text.to_lowercase()

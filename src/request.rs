@@ -19,7 +19,7 @@ const TOTAL_LIMIT: usize = 4 * 1024 * 1024;
 const KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// Ten years, which stand for ever: a clock can't count as far as a duration can.
-const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A source of standard input.
 pub(crate) type Stdin = Box<dyn AsyncRead + Send + Unpin>;
@@ -33,7 +33,7 @@ pub(crate) type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 /// # Ok::<(), dexec::Error>(())
 /// ```
 pub struct Request {
-    pub(crate) spec: Spec,
+    pub(crate) spec: ExecSpec,
     pub(crate) stdin: Option<Stdin>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) kill_after: Duration,
@@ -41,7 +41,7 @@ pub struct Request {
 
 /// What goes over the wire, and can be sent again.
 #[derive(Clone, Default)]
-pub(crate) struct Spec {
+pub(crate) struct ExecSpec {
     pub(crate) container: ContainerName,
     pub(crate) command: Vec<String>,
     pub(crate) env: Vec<String>,
@@ -64,9 +64,9 @@ impl Request {
     {
         RequestBuilder {
             container: container.into(),
-            spec: Spec {
+            spec: ExecSpec {
                 command: command.into_iter().map(Into::into).collect(),
-                ..Spec::default()
+                ..ExecSpec::default()
             },
             stdin: None,
             timeout: None,
@@ -110,7 +110,7 @@ impl fmt::Debug for Request {
 #[must_use = "a request is made by `build`"]
 pub struct RequestBuilder {
     container: String,
-    spec: Spec,
+    spec: ExecSpec,
     stdin: Option<Stdin>,
     timeout: Option<Duration>,
     kill_after: Duration,
@@ -189,14 +189,14 @@ impl RequestBuilder {
 
     /// Stops the command when it runs for longer than this, counted from the engine's answer to the start.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.timeout = Some(time.min(LONGEST_TIME));
+        self.timeout = Some(time.min(MAX_DURATION));
         self
     }
 
     /// Sets how long a command that is stopped has between SIGTERM and SIGKILL: 2 s by default; see
     /// [`Request::default_kill_after`].
     pub fn kill_after(mut self, grace: Duration) -> Self {
-        self.kill_after = grace.min(LONGEST_TIME);
+        self.kill_after = grace.min(MAX_DURATION);
         self
     }
 

@@ -12,7 +12,7 @@ use crate::output::Captured;
 use crate::text::Cleaner;
 
 /// Standard output that is larger than this is not parsed as JSON: 8 MiB.
-const LARGEST_JSON: usize = 8 * 1024 * 1024;
+const MAX_JSON_SIZE: usize = 8 * 1024 * 1024;
 
 /// How a response shows the output.
 #[derive(Clone, Debug, Default)]
@@ -283,8 +283,10 @@ impl Rendered {
     }
 
     fn parse_json(&self) -> Result<Box<RawValue>, String> {
-        if self.gap.is_some() || self.head.len() > LARGEST_JSON {
-            return Err(format!("stdout is larger than {LARGEST_JSON} bytes, too much to parse"));
+        if self.gap.is_some() || self.head.len() > MAX_JSON_SIZE {
+            return Err(format!(
+                "stdout is larger than {MAX_JSON_SIZE} bytes, too much to parse"
+            ));
         }
         json::parse(&self.head)
     }
@@ -293,8 +295,8 @@ impl Rendered {
     fn bytes_in_json(&self, limit: Option<usize>) -> usize {
         let texts = [Some(&self.head), self.gap.as_ref().map(|(_, tail)| tail)];
         let bytes: usize = texts.into_iter().flatten().map(|text| fit::bytes_in_json(text)).sum();
-        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(fit::LONGEST_CHARACTER));
-        (bytes + fit::LONGEST_MARKER).min(most)
+        let most = limit.map_or(usize::MAX, |limit| limit.saturating_mul(fit::MAX_CHARACTER_LEN));
+        (bytes + fit::MAX_MARKER_LEN).min(most)
     }
 
     /// The limit that keeps it within as many bytes of a JSON string, and within another limit.

@@ -4,10 +4,10 @@ use std::fmt;
 
 use tokio::sync::watch;
 
-use crate::error::{Error, shown};
+use crate::error::{Error, sanitize_line};
 
 /// No key's name is longer; more of a wrong one tells no more.
-const LONGEST_KEY: usize = 40;
+const MAX_KEY_LEN: usize = 40;
 
 const DEL: u8 = 0x7f;
 
@@ -83,7 +83,7 @@ impl DetachKeys {
     pub fn parse(keys: &str) -> Result<Self, Error> {
         let parsed: Result<Vec<u8>, &str> = keys.split(',').map(|key| parse_key(key).ok_or(key)).collect();
         parsed.map(Self).map_err(|key| {
-            let (keys, key) = (shown(keys, LONGEST_KEY), shown(key, LONGEST_KEY));
+            let (keys, key) = (sanitize_line(keys, MAX_KEY_LEN), sanitize_line(key, MAX_KEY_LEN));
             Error::invalid(format!(
                 "invalid detach keys ({keys}): Unknown character: '{key}'. Give characters, `DEL` or `ctrl-` and a small \
                  letter or one of @ [ \\ ] ^ _, separated by commas, such as ctrl-p,ctrl-q"

@@ -1,7 +1,7 @@
 //! Text from bytes that arrive in pieces: UTF-8 is decoded and terminal escapes are recognised across any cut.
 
 /// The longest escape that is recognised, in bytes. What goes on for longer is text.
-const LONGEST_ESCAPE: usize = 64 * 1024;
+const MAX_ESCAPE_LEN: usize = 64 * 1024;
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
 
@@ -149,7 +149,7 @@ impl Escapes {
                     self.close();
                     return &text[next..];
                 }
-                Step::Goes(state) if self.open.len() + next <= LONGEST_ESCAPE => self.state = state,
+                Step::Goes(state) if self.open.len() + next <= MAX_ESCAPE_LEN => self.state = state,
                 Step::Goes(_) | Step::IsText => {
                     self.open.push_str(&text[..at]);
                     // An ESC within a string that does not end it may begin an escape of its own.
@@ -329,9 +329,9 @@ mod tests {
 
     #[test]
     fn an_escape_without_end_does_not_swallow_the_text() {
-        let input = format!("\x1b]{}\x07 end", "x".repeat(LONGEST_ESCAPE));
+        let input = format!("\x1b]{}\x07 end", "x".repeat(MAX_ESCAPE_LEN));
         assert_eq!(clean(&[input.as_bytes()]).0, input);
-        let input = format!("\x1b]{}\x07 end", "x".repeat(LONGEST_ESCAPE - 3));
+        let input = format!("\x1b]{}\x07 end", "x".repeat(MAX_ESCAPE_LEN - 3));
         assert_eq!(clean(&[input.as_bytes()]).0, " end");
     }
 

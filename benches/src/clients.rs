@@ -9,7 +9,7 @@ use wait4::Wait4 as _;
 
 use crate::figures::{Samples, megabytes, milliseconds, table};
 use crate::proxy::Proxy;
-use crate::{CONTAINER, Engine, ROUNDS_TIME, address, built, rounds_in_time};
+use crate::{CONTAINER, Engine, ROUNDS_TIMEOUT, address, built, rounds_in_time};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -96,7 +96,7 @@ struct Run {
 impl Case {
     /// With the time that each has.
     fn new(words: &'static [&'static str], input: Option<u64>, output: u64, rounds: usize) -> Self {
-        let time = ROUNDS_TIME;
+        let time = ROUNDS_TIMEOUT;
         Self {
             words,
             input,
@@ -286,7 +286,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     let out = &["sh", "-c", "dd if=/dev/zero bs=64k count=16384 2>/dev/null"];
     // Its figures differ most from run to run.
     let out = Case {
-        time: 2 * ROUNDS_TIME,
+        time: 2 * ROUNDS_TIMEOUT,
         ..Case::new(out, None, GIB, 9)
     };
     rows.add_usage("1 GiB out", &out.runs(&clients, engine));
@@ -306,7 +306,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     let kept = runs.split_off(clients.len());
     rows.add_usage("10 MiB of text out", &runs);
 
-    let crowds = in_turns(&clients, engine, (3, ROUNDS_TIME), |client| {
+    let crowds = in_turns(&clients, engine, (3, ROUNDS_TIMEOUT), |client| {
         crowd(client, &engine.socket)
     });
     rows.add("50 in parallel: wall, ms", &crowds, |(wall, _)| milliseconds(*wall));

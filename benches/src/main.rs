@@ -24,10 +24,10 @@ use dexec_benches::Api;
 const CONTAINER: &str = "dexec-shell";
 
 /// After this time no new round of anything is begun: all of it is to take less than ten minutes.
-const ROUNDS_TIME: Duration = Duration::from_secs(15);
+const ROUNDS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long an engine cleans up behind a command, which takes from the next client what it takes.
-const CLEANING_TIME: Duration = Duration::from_millis(30);
+const CLEANING_TIMEOUT: Duration = Duration::from_millis(30);
 
 fn main() {
     let mut words = std::env::args().skip(1);
@@ -82,7 +82,7 @@ impl Engine {
         Self {
             name: words[0].clone(),
             socket: words[1].clone().into(),
-            pause: CLEANING_TIME,
+            pause: CLEANING_TIMEOUT,
         }
     }
 

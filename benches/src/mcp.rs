@@ -10,7 +10,7 @@ use dexec_benches::Api;
 use serde_json::{Value, json};
 
 use crate::figures::{Samples, megabytes, milliseconds, number, table};
-use crate::{CONTAINER, Engine, ROUNDS_TIME, address, built, rounds_in_time};
+use crate::{CONTAINER, Engine, ROUNDS_TIMEOUT, address, built, rounds_in_time};
 
 const STARTS: usize = 20;
 
@@ -63,7 +63,7 @@ fn compared(server: &mut Server, engine: &Engine, calls: usize, times: usize) ->
     let mut api = Api::connect(socket.to_owned());
     api.exec_true(CONTAINER);
     let cpu = server.cpu();
-    let runs = rounds_in_time(calls, ROUNDS_TIME).map(|_| {
+    let runs = rounds_in_time(calls, ROUNDS_TIMEOUT).map(|_| {
         let ours = timed(|| server.exec_true());
         std::thread::sleep(engine.pause);
         let floor = timed(|| api.exec_true(CONTAINER));
@@ -88,7 +88,7 @@ fn compared(server: &mut Server, engine: &Engine, calls: usize, times: usize) ->
     rows.push(row("CPU of the server a call, ms", number(cpu)));
     for (in_flight, calls) in LOADS {
         let calls = calls * times;
-        let rounds = rounds_in_time(ROUNDS, ROUNDS_TIME * 2 / 3).map(|round| {
+        let rounds = rounds_in_time(ROUNDS, ROUNDS_TIMEOUT * 2 / 3).map(|round| {
             // Neither has always the other before it.
             if round % 2 == 0 {
                 (server.flood(in_flight, calls), flood(socket, in_flight, calls))

@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/exec/stop/processes.rs"]
 mod processes;
 
-use processes::{Family, INIT, Process, ProcessId, Table};
+use processes::{ProcessTree, INIT, Process, ProcessId, Table};
 
 fn check_line(line: &str) -> Option<Process> {
     let process = Process::parse(line)?;
@@ -73,7 +73,7 @@ fn check_family(begun: u8, agent: u8, rows: &[u8]) {
         processes.push(Process::parse(&format!("{sign} 0 {place} {stat}")).expect("it is a line"));
     }
     let table = Table::new(processes, [agent].into());
-    let mut family = Family::new(begun);
+    let mut family = ProcessTree::new(begun);
     if let Some(first) = table.with_pid(begun as u32) {
         family.set_first(first);
     }

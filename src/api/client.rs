@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::transport::{Connection, Transport, TransportError, Upgraded};
 
 use super::error::ApiError;
-use super::http::{LARGEST_ANSWER, broken, read_body, read_refusal};
+use super::http::{MAX_ANSWER_SIZE, broken, read_body, read_refusal};
 
 /// bollard wants an address; the transport uses only the path of a request.
 const ADDRESS: &str = "http://engine";
@@ -118,7 +118,7 @@ async fn answer(transport: &Transport, request: BollardRequest) -> Result<Respon
         }
         (status, Some(_)) if status.is_success() => Err(ApiError::NoUpgrade),
         (status, None) if status.is_success() => {
-            let mut body = read_body(response, LARGEST_ANSWER).await?;
+            let mut body = read_body(response, MAX_ANSWER_SIZE).await?;
             if let Some(reduce) = options.reduce {
                 body = reduce(&body)
                     .map_err(|error| ApiError::NotAnEngine(error.to_string()))?

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Remedy, shown};
+use crate::error::{Error, ErrorKind, Remedy, sanitize_line};
 use crate::request::ContainerName;
 use crate::transport::{TransportError, WANTS_TLS};
 
@@ -12,7 +12,7 @@ use super::start_failure::{start_failure_kind, tells_container_end, with_advice}
 use super::unreachable::unreachable_error;
 
 /// How many characters of an engine's own words a message has.
-const LONGEST_WORDS: usize = 2000;
+const MAX_WORDS_LEN: usize = 2000;
 
 /// Why a call did not succeed.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ fn refused(
             let said = if message.is_empty() || message.starts_with('<') {
                 format!("HTTP status {status} without a reason")
             } else {
-                shown(message, LONGEST_WORDS)
+                sanitize_line(message, MAX_WORDS_LEN)
             };
             let error = Error::new(kind, format!("the engine at {address} refused to {operation}: {said}"))
                 .with_docker_text(format!("Error response from daemon: {said}"));
@@ -136,7 +136,10 @@ fn refused(
             };
         }
     };
-    Error::new(kind, text).with_docker_text(format!("Error response from daemon: {}", shown(message, LONGEST_WORDS)))
+    Error::new(kind, text).with_docker_text(format!(
+        "Error response from daemon: {}",
+        sanitize_line(message, MAX_WORDS_LEN)
+    ))
 }
 
 pub(super) fn not_running(name: &str) -> String {

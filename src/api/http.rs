@@ -15,21 +15,21 @@ use crate::transport::TransportError;
 use super::error::ApiError;
 
 /// How long one call may take, its answer's body included. Docker was seen to hold an inspect for 2 s.
-const CALL_TIME: Duration = Duration::from_secs(90);
+const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How often a question is asked again over another connection.
-const MOST_RETRIES: u32 = 2;
+const MAX_RETRIES: u32 = 2;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A list of ten thousand containers is smaller.
-pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+pub(super) const MAX_ANSWER_SIZE: usize = 16 * 1024 * 1024;
 
 /// What a piece of an answer costs beyond its bytes: a body in pieces of one byte has an end too.
 const COST_OF_PIECE: usize = 64;
 
 /// No refusal of an engine is longer.
-const LONGEST_REFUSAL: usize = 64 * 1024;
+const MAX_REFUSAL_LEN: usize = 64 * 1024;
 
 /// Asks for something. A connection that breaks is no answer, and asking again changes nothing.
 pub(super) async fn retried<T, E, F>(ask: impl Fn() -> F) -> Result<T, ApiError>
@@ -42,7 +42,7 @@ where
         match within_time(ask()).await {
             Err(ApiError::Transport(
                 TransportError::Http(_) | TransportError::NoResponse(_) | TransportError::BodyRead(_),
-            )) if tries < MOST_RETRIES => {
+            )) if tries < MAX_RETRIES => {
                 tries += 1;
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -58,9 +58,9 @@ where
 {
     // bollard's futures have tens of kilobytes.
     let call = Box::pin(call);
-    match tokio::time::timeout(CALL_TIME, call).await {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(ApiError::Late(CALL_TIME)),
+        Err(_) => Err(ApiError::Late(CALL_TIMEOUT)),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn read_refusal(response: Response<Incoming>) -> ApiError {
     }
 
     let status = response.status().as_u16();
-    match read_body(response, LONGEST_REFUSAL).await {
+    match read_body(response, MAX_REFUSAL_LEN).await {
         Ok(body) => {
             let message = serde_json::from_slice::<Body>(&body)
                 .map_or_else(|_| String::from_utf8_lossy(&body).into_owned(), |body| body.message);

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, sanitize_line};
 
 use crate::transport::EngineKind;
 
 use super::error::ApiError;
 use super::http::{retried, within_time};
 use super::operation::Operation;
-use super::suggest::LONGEST_NAME;
+use super::suggest::MAX_NAME_LEN;
 use super::{Api, models};
 
 /// What an engine tells of itself.
@@ -60,9 +60,9 @@ impl Api {
                 .map_or("", |component| component.name.as_str()),
         };
         Ok(EngineInfo {
-            name: shown(name, LONGEST_NAME),
-            version: shown(&version.version.unwrap_or_default(), LONGEST_NAME),
-            api_version: shown(&version.api_version.unwrap_or_default(), LONGEST_NAME),
+            name: sanitize_line(name, MAX_NAME_LEN),
+            version: sanitize_line(&version.version.unwrap_or_default(), MAX_NAME_LEN),
+            api_version: sanitize_line(&version.api_version.unwrap_or_default(), MAX_NAME_LEN),
             is_rootless: info.as_ref().map(models::Info::is_rootless),
             running_containers: info.map(|info| info.containers_running),
             far_end: self.transport.far_end(),

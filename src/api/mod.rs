@@ -30,9 +30,9 @@ use serde::de::DeserializeOwned;
 
 use crate::container::{Container, ContainerDetails};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, sanitize_line};
 use crate::outcome::Signal;
-use crate::request::{ContainerName, Spec};
+use crate::request::{ContainerName, ExecSpec};
 use crate::terminal::TerminalSize;
 use crate::transport::{EngineKind, Transport, Upgraded};
 
@@ -40,17 +40,17 @@ use client::{CallOptions, UpgradeSlot};
 pub(crate) use container_end::ContainerEnd;
 use error::ApiError;
 pub(crate) use exec_id::ExecId;
-use http::{LARGEST_ANSWER, broken, from_json, read_body, read_refusal, retried, to_json, within_time};
+use http::{MAX_ANSWER_SIZE, broken, from_json, read_body, read_refusal, retried, to_json, within_time};
 pub use info::EngineInfo;
 use operation::Operation;
 pub(crate) use start_failure::{execute_failure, is_docker_start_failure, is_podman_start_failure, start_failure};
-use suggest::{LONGEST_NAME, near_names};
+use suggest::{MAX_NAME_LEN, near_names};
 
 /// Podman waits for no time before it starts a container anew.
-const RESTART_TIME: Duration = Duration::from_millis(500);
+const RESTART_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How many names of containers an error lists.
-const MOST_NAMES: usize = 10;
+const MAX_NAMES: usize = 10;
 
 /// Detach keys for an engine that looks for some in what a terminal's user types, whether it is told to or not. dexec
 /// looks for its own, so that they work alike everywhere; nobody types these. The engine holds back what begins like
@@ -104,7 +104,7 @@ impl Api {
 
     /// Every container of the engine, running or not.
     pub(crate) async fn containers(&self) -> Result<Vec<Container>, Error> {
-        let listed: Result<models::Listing, _> = self.get("/containers/json?all=true").await;
+        let listed: Result<models::ContainerSummaries, _> = self.get("/containers/json?all=true").await;
         listed
             .map(|listing| listing.0)
             .map_err(|refusal| refusal.into_error(Operation::ListContainers, self.endpoint(), None))
@@ -127,7 +127,7 @@ impl Api {
         Ok(self.kind())
     }
 
-    pub(crate) async fn create_exec(&self, spec: &Spec, attach_stdin: bool) -> Result<ExecId, Error> {
+    pub(crate) async fn create_exec(&self, spec: &ExecSpec, attach_stdin: bool) -> Result<ExecId, Error> {
         let attach = !spec.is_detached;
         let attach_stdin = attach && attach_stdin;
         let mut detach_keys = None;
@@ -190,11 +190,11 @@ impl Api {
         };
         let architecture = architecture.map(|image| image.architecture).unwrap_or_default();
         if !architecture.is_empty() {
-            return Ok(shown(&architecture, LONGEST_NAME));
+            return Ok(sanitize_line(&architecture, MAX_NAME_LEN));
         }
         let version = retried(|| self.docker.version()).await;
         let version = self.explain(Operation::Version, version, container).await?;
-        Ok(shown(&version.arch.unwrap_or_default(), LONGEST_NAME))
+        Ok(sanitize_line(&version.arch.unwrap_or_default(), MAX_NAME_LEN))
     }
 
     /// Whether others than its owner can put files of their own in the place of ours in this directory of the container.
@@ -265,7 +265,7 @@ impl Api {
     }
 
     /// Starts a command and gives the connection over which its streams go.
-    pub(crate) async fn start_attached(&self, id: &ExecId, spec: &Spec) -> Result<Upgraded, Error> {
+    pub(crate) async fn start_attached(&self, id: &ExecId, spec: &ExecSpec) -> Result<Upgraded, Error> {
         let slot = UpgradeSlot::default();
         let started = self.start(id, spec, Some(slot.clone())).await;
         // Where the slot has the connection, bollard has failed to find it in the answer.
@@ -277,12 +277,12 @@ impl Api {
         self.explain(Operation::StartExec, attached, &spec.container).await
     }
 
-    pub(crate) async fn start_detached(&self, id: &ExecId, spec: &Spec) -> Result<(), Error> {
+    pub(crate) async fn start_detached(&self, id: &ExecId, spec: &ExecSpec) -> Result<(), Error> {
         let started = self.start(id, spec, None).await;
         self.explain(Operation::StartExec, started, &spec.container).await
     }
 
-    async fn start(&self, id: &ExecId, spec: &Spec, upgrade: Option<UpgradeSlot>) -> Result<(), ApiError> {
+    async fn start(&self, id: &ExecId, spec: &ExecSpec, upgrade: Option<UpgradeSlot>) -> Result<(), ApiError> {
         let config = ExecStartConfig {
             detach: Some(spec.is_detached),
             // Docker goes by what it is told here, not at the create, in how it sends the output.
@@ -347,12 +347,12 @@ impl Api {
         }
     }
 
-    async fn inspect_container(&self, container: &ContainerName) -> Result<models::Inspected, ApiError> {
+    async fn inspect_container(&self, container: &ContainerName) -> Result<models::ContainerInspect, ApiError> {
         self.get(&format!("/containers/{container}/json")).await
     }
 
     /// The same, with the error that users see.
-    async fn inspected(&self, container: &ContainerName) -> Result<models::Inspected, Error> {
+    async fn inspected(&self, container: &ContainerName) -> Result<models::ContainerInspect, Error> {
         let inspected = self.inspect_container(container).await;
         self.explain(Operation::InspectContainer, inspected, container).await
     }
@@ -373,7 +373,7 @@ impl Api {
         if !response.status().is_success() {
             return Err(read_refusal(response).await);
         }
-        read_body(response, LARGEST_ANSWER).await
+        read_body(response, MAX_ANSWER_SIZE).await
     }
 
     /// The error of a call on a container, with what further calls can tell about it.
@@ -412,8 +412,8 @@ impl Api {
             let mut running = containers.iter().filter(|container| container.is_running);
             let names: Vec<String> = running
                 .by_ref()
-                .take(MOST_NAMES)
-                .map(|container| shown(&container.name, LONGEST_NAME))
+                .take(MAX_NAMES)
+                .map(|container| sanitize_line(&container.name, MAX_NAME_LEN))
                 .collect();
             sentences.push(match (names.as_slice(), running.count()) {
                 ([], _) => "No container is running".to_owned(),
@@ -444,7 +444,7 @@ impl Api {
         if self.kind() == EngineKind::Docker || !before.has_restart_policy() {
             return false;
         }
-        tokio::time::sleep(RESTART_TIME).await;
+        tokio::time::sleep(RESTART_TIMEOUT).await;
         let after = self.inspect_container(container).await;
         after.is_ok_and(|after| after.restart_count != before.restart_count || after.state.is_running())
     }

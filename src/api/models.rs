@@ -11,7 +11,7 @@ use crate::container::{Container, ContainerDetails};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Inspected {
+pub(super) struct ContainerInspect {
     #[serde(default)]
     id: String,
     #[serde(default)]
@@ -56,7 +56,7 @@ struct RestartPolicy {
 }
 
 /// More execs are not asked about.
-const MOST_EXECS: usize = 200;
+const MAX_EXECS: usize = 200;
 
 impl State {
     pub(super) fn is_paused(&self) -> bool {
@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-impl Inspected {
+impl ContainerInspect {
     pub(super) fn has_restart_policy(&self) -> bool {
         !matches!(self.host_config.restart_policy.name.as_str(), "" | "no")
     }
@@ -85,7 +85,7 @@ impl Inspected {
     }
 
     pub(super) fn exec_ids(self) -> impl Iterator<Item = String> {
-        self.exec_ids.into_iter().flatten().take(MOST_EXECS)
+        self.exec_ids.into_iter().flatten().take(MAX_EXECS)
     }
 }
 
@@ -144,8 +144,8 @@ impl PathStat {
     }
 }
 
-impl From<Inspected> for ContainerDetails {
-    fn from(inspected: Inspected) -> Self {
+impl From<ContainerInspect> for ContainerDetails {
+    fn from(inspected: ContainerInspect) -> Self {
         Self {
             id: inspected.id,
             name: bare(inspected.name),
@@ -164,34 +164,34 @@ fn bare(name: String) -> String {
 
 /// No engine has more containers. The shortest ones of a list that is as large as an answer may be would take ten times
 /// its memory.
-const MOST_CONTAINERS: usize = 100_000;
+const MAX_CONTAINERS: usize = 100_000;
 
 /// A list of containers.
 #[derive(Debug)]
-pub(super) struct Listing(pub(super) Vec<Container>);
+pub(super) struct ContainerSummaries(pub(super) Vec<Container>);
 
-impl<'de> Deserialize<'de> for Listing {
+impl<'de> Deserialize<'de> for ContainerSummaries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Containers;
 
         impl<'de> Visitor<'de> for Containers {
-            type Value = Listing;
+            type Value = ContainerSummaries;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of containers")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut listed: A) -> Result<Listing, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut listed: A) -> Result<ContainerSummaries, A::Error> {
                 let mut containers = Vec::new();
-                while let Some(container) = listed.next_element::<Listed>()? {
-                    if containers.len() == MOST_CONTAINERS {
+                while let Some(container) = listed.next_element::<ContainerSummary>()? {
+                    if containers.len() == MAX_CONTAINERS {
                         return Err(A::Error::custom(format!(
-                            "there are more than {MOST_CONTAINERS} containers"
+                            "there are more than {MAX_CONTAINERS} containers"
                         )));
                     }
                     containers.push(container.into());
                 }
-                Ok(Listing(containers))
+                Ok(ContainerSummaries(containers))
             }
         }
 
@@ -201,7 +201,7 @@ impl<'de> Deserialize<'de> for Listing {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Listed {
+struct ContainerSummary {
     id: String,
     #[serde(default)]
     names: Vec<String>,
@@ -214,8 +214,8 @@ struct Listed {
     labels: Option<BTreeMap<String, String>>,
 }
 
-impl From<Listed> for Container {
-    fn from(listed: Listed) -> Self {
+impl From<ContainerSummary> for Container {
+    fn from(listed: ContainerSummary) -> Self {
         let mut labels = listed.labels.unwrap_or_default();
         Self {
             id: listed.id,

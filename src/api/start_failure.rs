@@ -1,6 +1,6 @@
 //! The words of the container runtimes (runc, crun) for a command that could not start.
 
-use crate::error::{Error, ErrorKind, Remedy, shown};
+use crate::error::{Error, ErrorKind, Remedy, sanitize_line};
 
 /// The kind of a failed start, from the runtime's words.
 pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
@@ -89,7 +89,7 @@ pub(crate) fn start_failure(command: &str, text: &str) -> Error {
         ErrorKind::UserNotFound => "the user or group is not known in the container".to_owned(),
         _ => format!(
             "the container's runtime could not start `{shown_command}`: {}",
-            shown(text, 2000)
+            sanitize_line(text, 2000)
         ),
     };
     let error = Error::new(kind, cause);
@@ -185,7 +185,7 @@ pub(crate) fn execute_failure(command: &str, stderr: &str) -> Option<Error> {
         format!(
             "`{}` is in the container and can't be executed: {}",
             command.escape_debug(),
-            shown(cause, 2000)
+            sanitize_line(cause, 2000)
         ),
     ))
 }

@@ -1,17 +1,17 @@
 //! Names of containers that may have been meant.
 
 use crate::container::Container;
-use crate::error::shown;
+use crate::error::sanitize_line;
 
 /// No engine takes a longer name for a container.
-pub(super) const LONGEST_NAME: usize = 255;
+pub(super) const MAX_NAME_LEN: usize = 255;
 
 /// Up to three names that are similar to `wanted`, the nearest first.
 pub(super) fn near_names(wanted: &str, containers: &[Container]) -> Vec<String> {
     let wanted = wanted.to_lowercase();
     let mut near: Vec<(f64, &str)> = containers
         .iter()
-        .filter(|container| container.name.len() <= LONGEST_NAME)
+        .filter(|container| container.name.len() <= MAX_NAME_LEN)
         .map(|container| {
             let name = container.name.to_lowercase();
             let contains = name.contains(&wanted) || wanted.contains(&name) && !name.is_empty();
@@ -27,7 +27,7 @@ pub(super) fn near_names(wanted: &str, containers: &[Container]) -> Vec<String> 
     near.sort_by(|one, other| other.0.total_cmp(&one.0));
     near.into_iter()
         .take(3)
-        .map(|(_, name)| format!("`{}`", shown(name, LONGEST_NAME)))
+        .map(|(_, name)| format!("`{}`", sanitize_line(name, MAX_NAME_LEN)))
         .collect()
 }
 

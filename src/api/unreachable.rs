@@ -87,7 +87,7 @@ fn connect_fault(reason: &io::Error, address: &Address) -> Error {
 /// What to do about a name that is no abstract socket's.
 fn no_abstract_socket(name: &str, reason: &io::Error) -> Option<String> {
     /// Beside the NUL before it.
-    const LONGEST_NAME: usize = 107;
+    const MAX_NAME_LEN: usize = 107;
 
     match reason.kind() {
         io::ErrorKind::ConnectionRefused => Some(
@@ -95,8 +95,8 @@ fn no_abstract_socket(name: &str, reason: &io::Error) -> Option<String> {
              engine's; for a file of this name write unix://./@name"
                 .to_owned(),
         ),
-        _ if name.len() > LONGEST_NAME => Some(format!(
-            "the name has {} bytes, and that of an abstract socket at most {LONGEST_NAME}: name the engine's socket",
+        _ if name.len() > MAX_NAME_LEN => Some(format!(
+            "the name has {} bytes, and that of an abstract socket at most {MAX_NAME_LEN}: name the engine's socket",
             name.len()
         )),
         _ => None,
@@ -116,10 +116,10 @@ fn no_zone(host: &str, reason: &io::Error) -> Option<String> {
 /// What to do about a path that can't be a socket's.
 fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
     /// Linux takes 107 bytes, others fewer.
-    const LONGEST_PATH: usize = 103;
+    const MAX_PATH_LEN: usize = 103;
 
     let length = path.as_os_str().len();
-    if reason.kind() == io::ErrorKind::InvalidInput && length > LONGEST_PATH {
+    if reason.kind() == io::ErrorKind::InvalidInput && length > MAX_PATH_LEN {
         return Some(format!(
             "the path has {length} bytes, which is too long for a socket: make a link with a shorter path to its \
              directory (ln -s), and name the socket below that"

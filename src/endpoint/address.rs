@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use hyper::Uri;
 
-use crate::error::{Error, Remedy, shown};
+use crate::error::{Error, Remedy, sanitize_line};
 
 pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const DOCKER_PIPE: &str = "//./pipe/docker_engine";
@@ -15,7 +15,7 @@ const DOCKER_PORT: u16 = 2375;
 const DOCKER_TLS_PORT: u16 = 2376;
 
 /// How many characters of an address an error shows.
-const LONGEST_TEXT: usize = 300;
+const MAX_TEXT_LEN: usize = 300;
 
 const FORMS: &str = "use unix:///path, tcp://host:port or ssh://user@host";
 
@@ -233,7 +233,7 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
 }
 
 fn refused(text: &str, remedy: &str) -> Error {
-    let text = shown(&without_password(text), LONGEST_TEXT);
+    let text = sanitize_line(&without_password(text), MAX_TEXT_LEN);
     Error::invalid(format!("the engine's address `{text}` can't be used: {remedy}"))
 }
 

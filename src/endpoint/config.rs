@@ -3,13 +3,13 @@
 use std::io;
 use std::path::Path;
 
-use crate::error::{reason, shown};
+use crate::error::{io_reason, sanitize_line};
 
 use super::file::read_regular;
 use super::json::{Fault, Object};
 
 /// How many characters of a fault a warning tells.
-const LONGEST_FAULT: usize = 200;
+const MAX_FAULT_LEN: usize = 200;
 
 /// Docker goes on with what it could read of a broken file, and so with nothing of one that is no JSON.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Config {
             Ok(contents) => {
                 let mut config = Self::default();
                 if let Err(fault) = config.parse(&contents) {
-                    let fault = shown(&fault.to_string(), LONGEST_FAULT);
+                    let fault = sanitize_line(&fault.to_string(), MAX_FAULT_LEN);
                     config.warning = Some(format!("Error parsing config file ({}): {fault}", path.display()));
                 }
                 config
@@ -41,7 +41,7 @@ impl Config {
                 warning: Some(format!(
                     "Error loading config file: open {}: {}",
                     path.display(),
-                    reason(&error)
+                    io_reason(&error)
                 )),
                 ..Self::default()
             },

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Remedy, reason, shown};
+use crate::error::{Error, Remedy, io_reason, sanitize_line};
 
 use super::Endpoint;
 use super::file::read_regular;
@@ -16,16 +16,16 @@ use super::origin::Origin;
 use super::tls::Tls;
 
 /// How many contexts an error lists.
-const MOST_NAMES: usize = 10;
+const MAX_NAMES: usize = 10;
 
 /// How many contexts are looked at for that.
-const MOST_READ: usize = 200;
+const MAX_READ: usize = 200;
 
 /// How many characters of a name an error shows.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LEN: usize = 100;
 
 /// How many characters of what is wrong it shows.
-const LONGEST_FAULT: usize = 400;
+const MAX_FAULT_LEN: usize = 400;
 
 /// `contexts` below docker's configuration directory: a directory with the SHA-256 of the context's name holds its
 /// `meta.json`, another its TLS files (docker/cli, `cli/context/store`).
@@ -50,8 +50,8 @@ impl Store {
         let id = id(name);
         let path = self.0.join("meta").join(&id).join("meta.json");
         let at_fault = |fault: &str| {
-            let fault = shown(fault, LONGEST_FAULT);
-            let shown = shown(name, LONGEST_NAME);
+            let fault = sanitize_line(fault, MAX_FAULT_LEN);
+            let shown = sanitize_line(name, MAX_NAME_LEN);
             Error::invalid(format!(
                 "docker's context `{shown}` ({chosen}) can't be used: {}: {fault}. {}",
                 path.display(),
@@ -60,7 +60,7 @@ impl Store {
         };
         let contents = read_regular(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => not_found(name, chosen, &path, &self.others()),
-            _ => at_fault(&reason(&error)),
+            _ => at_fault(&io_reason(&error)),
         })?;
         let meta = Meta::parse(&contents).map_err(|fault| at_fault(&fault.to_string()))?;
         let docker = meta
@@ -70,7 +70,7 @@ impl Store {
         let host: String = docker.field("Host").map_err(field)?.unwrap_or_default();
         let skips_verification = docker.field("SkipTLSVerify").map_err(field)?.unwrap_or(false);
         let origin = Origin::Context {
-            name: shown(name, LONGEST_NAME),
+            name: sanitize_line(name, MAX_NAME_LEN),
             chosen,
         };
         Ok(Endpoint {
@@ -85,19 +85,19 @@ impl Store {
             .into_iter()
             .flatten()
             .flatten()
-            .take(MOST_READ)
+            .take(MAX_READ)
             .filter_map(|directory| {
                 let contents = read_regular(&directory.path().join("meta.json")).ok()?;
                 let name = Meta::parse(&contents).ok()?.name;
-                (!name.is_empty()).then(|| shown(&name, LONGEST_NAME))
+                (!name.is_empty()).then(|| sanitize_line(&name, MAX_NAME_LEN))
             })
             .collect();
         names.sort();
-        let more = match names.len().saturating_sub(MOST_NAMES) {
+        let more = match names.len().saturating_sub(MAX_NAMES) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        names.truncate(MOST_NAMES);
+        names.truncate(MAX_NAMES);
         names.insert(0, "default".to_owned());
         format!("Contexts: {}{more}", names.join(", "))
     }
@@ -124,7 +124,7 @@ fn id(name: &str) -> String {
 }
 
 fn not_found(name: &str, chosen: &str, path: &Path, others: &str) -> Error {
-    let name = shown(name, LONGEST_NAME);
+    let name = sanitize_line(name, MAX_NAME_LEN);
     Error::invalid(format!(
         "docker has no context `{name}` ({chosen}). {others}"
     ))

@@ -5,14 +5,14 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 /// The largest of them, a config.json with many logins or a bundle of every authority, is well below.
-const LARGEST_FILE: u64 = 4 * 1024 * 1024;
+const MAX_FILE_SIZE: u64 = 4 * 1024 * 1024;
 
 /// The whole of a file, or of a pipe that a shell gives as one.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::other(format!("it is larger than {LARGEST_FILE} bytes")));
+    File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(io::Error::other(format!("it is larger than {MAX_FILE_SIZE} bytes")));
     }
     Ok(bytes)
 }

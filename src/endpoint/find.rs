@@ -1,22 +1,22 @@
 //! docker's precedence, and what comes after it.
 
-use crate::error::{Error, Remedy, shown};
+use crate::error::{Error, Remedy, sanitize_line};
 
 use super::address::Address;
 use super::config::Config;
 use super::context::Store;
+use super::environment::Environment;
 use super::options::EndpointOptions;
 use super::origin::Origin;
 use super::places::places;
-use super::surroundings::Surroundings;
 use super::tls::Tls;
-use super::{CONNECT_TIME, Endpoint, headers};
+use super::{CONNECT_TIMEOUT, Endpoint, headers};
 
 /// The context that stands for "none" and is never looked up.
 const DEFAULT_CONTEXT: &str = "default";
 
 /// docker/cli, `cli/command/cli.go`.
-pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -> Result<Endpoint, Error> {
+pub(super) fn find(options: &EndpointOptions, environment: &Environment<'_>) -> Result<Endpoint, Error> {
     let given_context = options.context.as_deref().filter(|context| !context.is_empty());
     if given_context.is_some() && options.host.is_some() {
         let conflict = Error::invalid("both the engine's address and a context are given")
@@ -28,29 +28,29 @@ pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -
         .config_dir
         .clone()
         .filter(|directory| !directory.as_os_str().is_empty());
-    let config_dir = config_dir.or_else(|| surroundings.config_dir());
+    let config_dir = config_dir.or_else(|| environment.config_dir());
     let config = config_dir.as_deref().map(Config::load).unwrap_or_default();
 
     let docker_host = match options.host {
         Some(_) => None,
-        None => surroundings.text("DOCKER_HOST")?,
+        None => environment.text("DOCKER_HOST")?,
     };
     let (context, chosen) = if let Some(context) = given_context {
         (context.to_owned(), "as given")
     } else if options.host.is_some() || docker_host.is_some() {
         (String::new(), "")
-    } else if let Some(context) = surroundings.text("DOCKER_CONTEXT")? {
+    } else if let Some(context) = environment.text("DOCKER_CONTEXT")? {
         (context, "from DOCKER_CONTEXT")
     } else {
         (config.current_context, "from config.json")
     };
     let mut endpoint = match context.as_str() {
-        "" | DEFAULT_CONTEXT => without_context(options, docker_host, surroundings)?,
+        "" | DEFAULT_CONTEXT => without_context(options, docker_host, environment)?,
         name => {
             let Some(config_dir) = config_dir else {
                 return Err(Error::invalid(format!(
                     "docker's context `{}` ({chosen}) can't be looked up without HOME or DOCKER_CONFIG",
-                    shown(name, 100)
+                    sanitize_line(name, 100)
                 ))
                 .with_remedies([Remedy::NameConfigDirectory]));
             };
@@ -60,16 +60,16 @@ pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -
     if !matches!(endpoint.address, Address::Tcp { .. }) {
         endpoint.tls = None;
     }
-    endpoint.headers = match surroundings.text("DOCKER_CUSTOM_HEADERS")? {
+    endpoint.headers = match environment.text("DOCKER_CUSTOM_HEADERS")? {
         Some(text) => headers::checked(headers::from_variable(&text)?, "DOCKER_CUSTOM_HEADERS")?,
         None => headers::checked(config.headers, "docker's config.json")?,
     };
-    endpoint.api_version = surroundings
+    endpoint.api_version = environment
         .text("DOCKER_API_VERSION")?
         .as_deref()
         .map(api_version)
         .transpose()?;
-    endpoint.connect_time = options.connect_timeout.unwrap_or(CONNECT_TIME);
+    endpoint.connect_time = options.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
     endpoint.detach_keys = config.detach_keys;
     endpoint.warnings.extend(config.warning);
     Ok(endpoint)
@@ -78,9 +78,9 @@ pub(super) fn find(options: &EndpointOptions, surroundings: &Surroundings<'_>) -
 fn without_context(
     options: &EndpointOptions,
     docker_host: Option<String>,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
 ) -> Result<Endpoint, Error> {
-    let tls = Tls::from_options(options, surroundings)?;
+    let tls = Tls::from_options(options, environment)?;
     let (host, origin) = match (&options.host, docker_host) {
         (Some(host), _) => (host.clone(), Origin::Given),
         (None, Some(host)) => (host, Origin::DockerHost),
@@ -91,7 +91,7 @@ fn without_context(
     } else if tls.is_some() {
         Endpoint::new(Address::default_tls_place(), origin)
     } else if origin == Origin::Default {
-        anywhere(surroundings)?
+        anywhere(environment)?
     } else {
         Endpoint::new(Address::default_place(), origin)
     };
@@ -100,8 +100,8 @@ fn without_context(
 }
 
 /// The first place that exists, and Docker's own where none does.
-fn anywhere(surroundings: &Surroundings<'_>) -> Result<Endpoint, Error> {
-    let places = places(surroundings)?;
+fn anywhere(environment: &Environment<'_>) -> Result<Endpoint, Error> {
+    let places = places(environment)?;
     let chosen = places.iter().find(|place| place.exists).or(places.first());
     let (address, origin, base_path) = match chosen {
         Some(place) => (place.address.clone(), place.origin.clone(), place.base_path.clone()),
@@ -122,7 +122,7 @@ fn api_version(text: &str) -> Result<String, Error> {
         Some((major, minor)) if is_number(major) && is_number(minor) => Ok(version.to_owned()),
         _ => Err(Error::invalid(format!(
             "DOCKER_API_VERSION is `{}`, which is no version: write it as 1.41, or unset it to let the engine choose",
-            shown(text, 100)
+            sanitize_line(text, 100)
         ))),
     }
 }

@@ -4,7 +4,7 @@ use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 
-use crate::error::{Error, shown};
+use crate::error::{Error, sanitize_line};
 
 /// What says how a message is framed or who sends it can't be changed, as with docker.
 const OURS: [HeaderName; 7] = [
@@ -18,7 +18,7 @@ const OURS: [HeaderName; 7] = [
 ];
 
 /// How many characters of a header's name an error shows.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LEN: usize = 100;
 
 /// The headers that are sent of these; `source` is where they stand.
 pub(super) fn checked(headers: Vec<(String, String)>, source: &str) -> Result<Vec<(String, String)>, Error> {
@@ -27,7 +27,7 @@ pub(super) fn checked(headers: Vec<(String, String)>, source: &str) -> Result<Ve
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
             return Err(refused(
                 source,
-                &format!("`{}` is no name of a header", shown(&name, LONGEST_NAME)),
+                &format!("`{}` is no name of a header", sanitize_line(&name, MAX_NAME_LEN)),
             ));
         };
         if HeaderValue::from_str(&value).is_err() {

@@ -3,6 +3,7 @@
 mod address;
 mod config;
 mod context;
+mod environment;
 mod file;
 mod find;
 mod headers;
@@ -10,7 +11,6 @@ mod json;
 mod options;
 mod origin;
 mod places;
-mod surroundings;
 mod tls;
 
 use std::fmt;
@@ -27,10 +27,10 @@ pub use tls::Tls;
 use crate::error::{Error, Remedy};
 use crate::terminal::DetachKeys;
 
-use surroundings::Surroundings;
+use environment::Environment;
 
 /// How long making a connection may take, unless said.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One place where an engine is expected, how it is spoken to, and the reason for which it was chosen.
 ///
@@ -90,7 +90,7 @@ impl Endpoint {
     /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when a file for TLS can't be read. No file's contents and no header's
     /// value is in the message.
     pub fn find(options: &EndpointOptions) -> Result<Self, Error> {
-        find::find(options, &Surroundings::here())
+        find::find(options, &Environment::from_process())
     }
 
     /// The endpoint of these options alone: no environment variable has a say, and no file but those that are named.
@@ -99,7 +99,7 @@ impl Endpoint {
     ///
     /// As [`find`](Self::find).
     pub fn from_options(options: &EndpointOptions) -> Result<Self, Error> {
-        find::find(options, &Surroundings::NONE)
+        find::find(options, &Environment::EMPTY)
     }
 
     /// The endpoint that the text of a host names.
@@ -119,7 +119,7 @@ impl Endpoint {
             tls: None,
             headers: Vec::new(),
             api_version: None,
-            connect_time: CONNECT_TIME,
+            connect_time: CONNECT_TIMEOUT,
             places: Vec::new(),
             detach_keys: String::new(),
             warnings: Vec::new(),
@@ -175,7 +175,7 @@ impl Endpoint {
 
     /// Whether others can read on the way what is sent: it is TCP without TLS, and not to this machine.
     #[must_use]
-    pub fn is_exposed(&self) -> bool {
+    pub fn is_plaintext_remote(&self) -> bool {
         match &self.address {
             Address::Tcp { host, .. } if self.tls.is_none() => {
                 let without_zone = host.split_once('%').map_or(host.as_str(), |(address, _)| address);

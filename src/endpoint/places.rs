@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 use super::address::Address;
+use super::environment::Environment;
 use super::origin::Origin;
-use super::surroundings::Surroundings;
 
 const SYSTEM_PODMAN: &str = "/run/podman/podman.sock";
 const MACHINE: &str = "podman/podman-machine-default-api.sock";
@@ -28,10 +28,10 @@ pub struct Place {
 
 /// Every place in the order in which they count. Docker's own comes first, then what the user has set for Podman, then
 /// the sockets that each engine makes for its user, then that of the system's Podman.
-pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Error> {
+pub(super) fn places(environment: &Environment<'_>) -> Result<Vec<Place>, Error> {
     let place = |address: Address, origin: Origin| Place {
         exists: match &address {
-            Address::Unix(socket) => (surroundings.exists)(socket),
+            Address::Unix(socket) => (environment.exists)(socket),
             _ => true,
         },
         address,
@@ -39,7 +39,7 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
         base_path: String::new(),
     };
     let mut places = vec![place(Address::default_place(), Origin::Default)];
-    if let Some(host) = surroundings.text("CONTAINER_HOST")? {
+    if let Some(host) = environment.text("CONTAINER_HOST")? {
         // Whoever set it wants no other, whether it exists or not; and where docker has its own engine, it is no
         // concern of ours.
         match Address::parse_on_this_system(&host) {
@@ -53,7 +53,7 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
         }
     }
     if cfg!(unix) {
-        for (socket, engine) in sockets(surroundings) {
+        for (socket, engine) in sockets(environment) {
             let place = place(Address::Unix(socket), Origin::WellKnown(engine));
             if !places.iter().any(|other| other.address == place.address) {
                 places.push(place);
@@ -63,13 +63,13 @@ pub(super) fn places(surroundings: &Surroundings<'_>) -> Result<Vec<Place>, Erro
     Ok(places)
 }
 
-fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
+fn sockets(environment: &Environment<'_>) -> Vec<(PathBuf, &'static str)> {
     let below = |directory: &Option<PathBuf>, path: &str| directory.as_deref().map(|above: &Path| above.join(path));
-    let (runtime, home) = (surroundings.runtime_dir(), surroundings.home.clone());
-    let config = surroundings.path("XDG_CONFIG_HOME").or_else(|| below(&home, ".config"));
-    let colima = surroundings.path("COLIMA_HOME");
-    let lima = surroundings.path("LIMA_HOME").or_else(|| below(&home, ".lima"));
-    let data = surroundings
+    let (runtime, home) = (environment.runtime_dir(), environment.home.clone());
+    let config = environment.path("XDG_CONFIG_HOME").or_else(|| below(&home, ".config"));
+    let colima = environment.path("COLIMA_HOME");
+    let lima = environment.path("LIMA_HOME").or_else(|| below(&home, ".lima"));
+    let data = environment
         .path("XDG_DATA_HOME")
         .or_else(|| below(&home, ".local/share"));
     let machine = below(&data, "containers/podman/machine");
@@ -83,7 +83,7 @@ fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
         (below(&home, ".rd/docker.sock"), "Rancher Desktop's socket"),
         (below(&home, ".orbstack/run/docker.sock"), "OrbStack's socket"),
     ];
-    let instances = lima.map(|lima| (surroundings.entries)(&lima)).unwrap_or_default();
+    let instances = lima.map(|lima| (environment.entries)(&lima)).unwrap_or_default();
     // Lima's own directories begin with `_`, which no instance's name does.
     let is_instance = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -97,7 +97,7 @@ fn sockets(surroundings: &Surroundings<'_>) -> Vec<(PathBuf, &'static str)> {
         (below(&runtime, "podman/podman.sock"), "Podman's rootless socket"),
         // On Linux and on macOS since Podman 5; the others are of earlier releases.
         (below(&runtime, MACHINE), "podman machine's socket"),
-        (below(&surroundings.path("TMPDIR"), MACHINE), "podman machine's socket"),
+        (below(&environment.path("TMPDIR"), MACHINE), "podman machine's socket"),
         (below(&machine, "podman.sock"), "podman machine's socket"),
         (below(&machine, "qemu/podman.sock"), "podman machine's socket"),
         (

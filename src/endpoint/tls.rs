@@ -4,11 +4,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Remedy, reason};
+use crate::error::{Error, ErrorKind, Remedy, io_reason};
 
+use super::environment::Environment;
 use super::file::read;
 use super::options::EndpointOptions;
-use super::surroundings::Surroundings;
 
 /// What a TLS connection is made with. The files are read, and not looked into yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +41,20 @@ impl Tls {
     /// for TLS.
     pub(super) fn from_options(
         options: &EndpointOptions,
-        surroundings: &Surroundings<'_>,
+        environment: &Environment<'_>,
     ) -> Result<Option<Self>, Error> {
         let verify = options
             .tls_verify
-            .unwrap_or_else(|| surroundings.is_set("DOCKER_TLS_VERIFY"));
+            .unwrap_or_else(|| environment.is_set("DOCKER_TLS_VERIFY"));
         let is_used =
-            verify || options.tls_verify.is_some() || options.tls.unwrap_or_else(|| surroundings.is_set("DOCKER_TLS"));
+            verify || options.tls_verify.is_some() || options.tls.unwrap_or_else(|| environment.is_set("DOCKER_TLS"));
         if !is_used {
             return Ok(None);
         }
         // docker's --config does not change this directory.
-        let directory = surroundings
+        let directory = environment
             .path("DOCKER_CERT_PATH")
-            .or_else(|| surroundings.config_dir());
+            .or_else(|| environment.config_dir());
         let file = |given: &Option<PathBuf>, usual: &str| -> Result<Option<Pem>, Error> {
             match (given, &directory) {
                 (Some(path), _) if path.as_os_str().is_empty() => Ok(None),
@@ -127,7 +127,7 @@ impl Pem {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {
-    let (path, reason) = (path.display(), reason(error));
+    let (path, reason) = (path.display(), io_reason(error));
     Error::new(ErrorKind::Tls, format!("the TLS file {path} can't be read: {reason}")).with_docker_text(format!(
         "Failed to initialize: unable to resolve docker endpoint: open {path}: {reason}"
     ))

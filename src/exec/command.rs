@@ -13,33 +13,33 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{End, StopCause};
 use crate::output::{Output, Stream};
-use crate::request::{Spec, Stdin};
+use crate::request::{ExecSpec, Stdin};
 use crate::transport::Upgraded;
 
 use super::context::Context;
-use super::end::{conclude, lost};
-use super::pump::{Break, Finish, Seen, pump};
+use super::end::{lost, resolve_exit};
+use super::pump::{OutputPrefix, StreamEnd, StreamError, pump};
 use super::stop::{Stopped, Target};
 
 /// How long a cancelled command's start is waited for.
-const STARTING_TIME: Duration = Duration::from_secs(5);
+const STARTING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long, beyond the grace, an engine that failed to answer a start may take to end the command all the same.
-const STOPPING_TIME: Duration = Duration::from_secs(30);
+const STOPPING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long after the end of the grace a stopped command's answer comes, whatever happens.
-const ANSWERING_TIME: Duration = Duration::from_secs(10);
+const ANSWERING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the rest of a stopped command's output is waited for.
-const DRAINING_TIME: Duration = Duration::from_secs(5);
+const DRAINING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same when the caller is in a hurry, or when a process may be left, which holds the output open.
-const SHORT_DRAINING_TIME: Duration = Duration::from_millis(500);
+const SHORT_DRAINING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A command that is created. Dropped before its end, it is stopped all the same.
 pub(super) struct Command<'a> {
     context: &'a Context,
-    spec: Spec,
+    spec: ExecSpec,
     target: Target,
     /// Nothing of it is to be stopped any more.
     has_ended: bool,
@@ -53,7 +53,7 @@ enum Started {
 }
 
 impl<'a> Command<'a> {
-    pub(super) fn new(context: &'a Context, spec: Spec, target: Target) -> Self {
+    pub(super) fn new(context: &'a Context, spec: ExecSpec, target: Target) -> Self {
         Self {
             context,
             spec,
@@ -71,7 +71,7 @@ impl<'a> Command<'a> {
         cancel: &CancellationToken,
     ) -> Result<End, Error> {
         let end = match self.start(cancel).await {
-            Ok(Started::Attached(attached)) => Ok(self.attend(attached, stdin, time, output, cancel).await),
+            Ok(Started::Attached(attached)) => Ok(self.stream(attached, stdin, time, output, cancel).await),
             Ok(Started::Ended(end)) => Ok(end),
             Err(error) => Err(error),
         };
@@ -86,7 +86,7 @@ impl<'a> Command<'a> {
             tokio::select! {
                 biased;
                 started = &mut starting => Some(started),
-                () = cancel.cancelled() => timeout(STARTING_TIME, starting).await.ok(),
+                () = cancel.cancelled() => timeout(STARTING_TIMEOUT, starting).await.ok(),
             }
         };
         self.target.is_answered = matches!(started, Some(Ok(_)));
@@ -95,7 +95,7 @@ impl<'a> Command<'a> {
             Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
                 // Nobody will have its output or its exit code, so it had better not run.
                 // An engine that fails may also fail to end it, and is not waited for as long as one that works.
-                let time = self.target.kill_after.saturating_add(STOPPING_TIME);
+                let time = self.target.kill_after.saturating_add(STOPPING_TIMEOUT);
                 let stopped = timeout(time, Box::pin(self.context.stopper.stop(&self.target))).await;
                 let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
                 Ok(Started::Ended(lost(error.cause(), !has_ended)))
@@ -123,7 +123,7 @@ impl<'a> Command<'a> {
     }
 
     /// Moves the command's bytes until it has ended, or has to.
-    async fn attend<O: Output>(
+    async fn stream<O: Output>(
         &self,
         attached: Upgraded,
         stdin: Option<Stdin>,
@@ -132,11 +132,11 @@ impl<'a> Command<'a> {
         cancel: &CancellationToken,
     ) -> End {
         let deadline = time.map(|time| Instant::now() + time);
-        let mut seen = Seen::default();
+        let mut seen = OutputPrefix::default();
         let is_writing = AtomicBool::new(false);
         let stopped;
         let streamed = {
-            let mut output = Watched {
+            let mut output = ObservedOutput {
                 output,
                 is_writing: &is_writing,
             };
@@ -162,7 +162,7 @@ impl<'a> Command<'a> {
             }
         };
         match (stopped, streamed) {
-            (Some((cause, stopped)), Some(Err(Break::Output(error)))) => ended_by(cause, stopped, Some(error)),
+            (Some((cause, stopped)), Some(Err(StreamError::Output(error)))) => ended_by(cause, stopped, Some(error)),
             (Some((cause, stopped)), Some(_)) if !stopped.is_needless() => ended_by(cause, stopped, None),
             (Some((cause, stopped)), None) if stopped.orphaned.is_some() => ended_by(cause, stopped, None),
             (Some((cause, stopped)), None) if !stopped.is_needless() => {
@@ -170,14 +170,14 @@ impl<'a> Command<'a> {
                 let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
                 ended_by(cause, stopped, is_stuck.then(stuck))
             }
-            (None, Some(Ok(Finish::Left))) => End::LeftRunning {
+            (None, Some(Ok(StreamEnd::Left))) => End::LeftRunning {
                 exec_id: self.target.exec.clone().into_string(),
             },
             (stopped, streamed) => {
                 let streamed = streamed.map_or(Ok(()), |streamed| streamed.map(drop));
                 let (spec, target) = (&self.spec, &self.target);
                 let id = &target.exec;
-                let end = conclude(
+                let end = resolve_exit(
                     &self.context.api,
                     spec,
                     Some((&self.context.stopper, target)),
@@ -202,10 +202,10 @@ impl<'a> Command<'a> {
     async fn stop(
         &self,
         cause: StopCause,
-        mut pumping: Pin<&mut impl Future<Output = Result<Finish, Break>>>,
-        mut streamed: Option<Result<Finish, Break>>,
-    ) -> (Stopped, Option<Result<Finish, Break>>) {
-        let latest = Instant::now() + self.target.kill_after.saturating_add(ANSWERING_TIME);
+        mut pumping: Pin<&mut impl Future<Output = Result<StreamEnd, StreamError>>>,
+        mut streamed: Option<Result<StreamEnd, StreamError>>,
+    ) -> (Stopped, Option<Result<StreamEnd, StreamError>>) {
+        let latest = Instant::now() + self.target.kill_after.saturating_add(ANSWERING_TIMEOUT);
         // On the heap: few commands are stopped.
         let mut stopping = Box::pin(self.context.stopper.stop(&self.target));
         let stopped = loop {
@@ -216,7 +216,11 @@ impl<'a> Command<'a> {
         };
         if streamed.is_none() {
             let is_short = stopped.orphaned.is_some() || cause == StopCause::Cancelled;
-            let time = if is_short { SHORT_DRAINING_TIME } else { DRAINING_TIME };
+            let time = if is_short {
+                SHORT_DRAINING_TIMEOUT
+            } else {
+                DRAINING_TIMEOUT
+            };
             streamed = timeout_at(latest.min(Instant::now() + time), pumping).await.ok();
         }
         (stopped, streamed)
@@ -224,12 +228,12 @@ impl<'a> Command<'a> {
 }
 
 /// An output of which can be told whether it is being waited for.
-struct Watched<'a, O> {
+struct ObservedOutput<'a, O> {
     output: &'a mut O,
     is_writing: &'a AtomicBool,
 }
 
-impl<O: Output> Output for Watched<'_, O> {
+impl<O: Output> Output for ObservedOutput<'_, O> {
     fn started(&mut self) -> io::Result<()> {
         self.output.started()
     }
@@ -264,10 +268,10 @@ impl Drop for Command<'_> {
 }
 
 /// Why a command has to be stopped whose output was moved to this end.
-fn output_cause(streamed: &Result<Finish, Break>) -> Option<StopCause> {
+fn output_cause(streamed: &Result<StreamEnd, StreamError>) -> Option<StopCause> {
     match streamed {
-        Err(Break::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Some(StopCause::ReaderGone),
-        Err(Break::Output(_)) => Some(StopCause::OutputFailed),
+        Err(StreamError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Some(StopCause::ReaderGone),
+        Err(StreamError::Output(_)) => Some(StopCause::OutputFailed),
         _ => None,
     }
 }

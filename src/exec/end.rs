@@ -11,28 +11,28 @@ use crate::api::{
 use crate::error::{Error, ErrorKind};
 use crate::exit_code;
 use crate::outcome::End;
-use crate::request::{ContainerName, Spec};
+use crate::request::{ContainerName, ExecSpec};
 use crate::transport::EngineKind;
 
 use super::helper;
-use super::pump::{Break, Seen};
+use super::pump::{OutputPrefix, StreamError};
 use super::stop::{Stopper, Target};
 
 /// How long a command may still be called running after its output has ended.
-const SETTLING_TIME: Duration = Duration::from_secs(5);
+const SETTLING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The end of a command whose output has ended, or broke.
-pub(super) async fn conclude(
+pub(super) async fn resolve_exit(
     api: &Api,
-    spec: &Spec,
+    spec: &ExecSpec,
     target: Option<(&Stopper, &Target)>,
     id: &ExecId,
-    streamed: Result<(), Break>,
-    seen: &Seen,
+    streamed: Result<(), StreamError>,
+    seen: &OutputPrefix,
 ) -> End {
-    let state = match settled(api, id).await {
+    let state = match wait_until_exited(api, id).await {
         Ok(Some(state)) => state,
-        Ok(None) => return forgotten(api, &spec.container, target).await,
+        Ok(None) => return exec_gone(api, &spec.container, target).await,
         Err(error) => return lost(error.cause(), true),
     };
     if state.is_running {
@@ -45,7 +45,7 @@ pub(super) async fn conclude(
     let container = state.container.as_ref().unwrap_or(&spec.container);
     match (state.exit_code, streamed) {
         (Some(code), Ok(())) => ended(api, spec, container, (code, state.pid.is_some()), seen).await,
-        (Some(code), Err(fault @ Break::Unsealed(_))) => {
+        (Some(code), Err(fault @ StreamError::Unsealed(_))) => {
             match ended(api, spec, container, (code, state.pid.is_some()), seen).await {
                 End::Exited { code } => End::ExitedUnsealed {
                     code,
@@ -63,7 +63,7 @@ pub(super) async fn conclude(
 }
 
 /// The end of a command that the engine knows no more: its container has ended or begun anew, or the engine has.
-async fn forgotten(api: &Api, container: &ContainerName, target: Option<(&Stopper, &Target)>) -> End {
+async fn exec_gone(api: &Api, container: &ContainerName, target: Option<(&Stopper, &Target)>) -> End {
     match (api.container_end(container).await, target) {
         (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, exit_code::UNKNOWN),
         (Some(ContainerEnd::Runs), Some((stopper, target))) if !Box::pin(stopper.may_be_running(target)).await => {
@@ -76,8 +76,8 @@ async fn forgotten(api: &Api, container: &ContainerName, target: Option<(&Stoppe
     }
 }
 
-async fn settled(api: &Api, id: &ExecId) -> Result<Option<ExecState>, Error> {
-    let deadline = Instant::now() + SETTLING_TIME;
+async fn wait_until_exited(api: &Api, id: &ExecId) -> Result<Option<ExecState>, Error> {
+    let deadline = Instant::now() + SETTLING_TIMEOUT;
     let mut pause = Duration::from_millis(10);
     loop {
         let state = api.inspect_exec(id).await?;
@@ -91,7 +91,13 @@ async fn settled(api: &Api, id: &ExecId) -> Result<Option<ExecState>, Error> {
 }
 
 /// The end of a command of which the engine says that it has ended with `code`, in `container`.
-async fn ended(api: &Api, spec: &Spec, container: &ContainerName, (code, has_pid): (i64, bool), seen: &Seen) -> End {
+async fn ended(
+    api: &Api,
+    spec: &ExecSpec,
+    container: &ContainerName,
+    (code, has_pid): (i64, bool),
+    seen: &OutputPrefix,
+) -> End {
     let program = spec.command.first().map_or("", String::as_str);
     let has_terminal = spec.terminal.is_some();
     let stderr = if has_terminal { &seen.stdout } else { &seen.stderr };

@@ -7,7 +7,7 @@ use crate::output::Stream;
 const HEADER: usize = 8;
 
 /// What is kept of a message from the engine itself.
-const LONGEST_MESSAGE: usize = 4 * 1024;
+const MAX_MESSAGE_LEN: usize = 4 * 1024;
 
 /// Takes the stream apart. A frame is handed on as its bytes come, never gathered: what its header claims costs nothing.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Frames {
                 Target::Output(_) if piece.is_empty() => {}
                 Target::Output(stream) => return Ok(Some((stream, piece.freeze()))),
                 Target::Message => {
-                    let room = LONGEST_MESSAGE - self.message.len();
+                    let room = MAX_MESSAGE_LEN - self.message.len();
                     self.message.extend_from_slice(&piece[..piece.len().min(room)]);
                     if left == 0 {
                         let message = String::from_utf8_lossy(&self.message).trim().to_owned();
@@ -138,7 +138,7 @@ mod tests {
             decode(&[&frame(1, b"a"), &frame(3, b"it broke\n")]),
             Err(FrameError::Message("it broke".to_owned()))
         );
-        let long = "x".repeat(LONGEST_MESSAGE + 1);
+        let long = "x".repeat(MAX_MESSAGE_LEN + 1);
         assert_eq!(
             decode(&[&frame(3, long.as_bytes())]),
             Err(FrameError::Message(long[1..].to_owned()))

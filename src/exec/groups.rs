@@ -11,13 +11,13 @@ use crate::api::Api;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::End;
 use crate::output::Capture;
-use crate::request::Spec;
+use crate::request::ExecSpec;
 
 use super::helper::Helper;
 use super::own;
 
 /// More than any identity is long.
-const LONGEST_IDENTITY: usize = 256 * 1024;
+const MAX_IDENTITY_LEN: usize = 256 * 1024;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Identity {
@@ -29,7 +29,7 @@ struct Identity {
 
 /// The same command with the added groups; and the helper that was put into the container for it, which removes itself
 /// when the command is started.
-pub(super) async fn with_groups(api: &Api, spec: Spec) -> Result<(Spec, Helper), Error> {
+pub(super) async fn with_groups(api: &Api, spec: ExecSpec) -> Result<(ExecSpec, Helper), Error> {
     let helper = match Helper::put(api, &spec.container).await {
         Ok(helper) => helper,
         Err(error) if is_of_the_place(error.kind()) => return Err(unsupported(&spec, error.cause())),
@@ -50,13 +50,13 @@ fn is_of_the_place(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::EngineError | ErrorKind::UnsupportedInContainer)
 }
 
-async fn by_helper(api: &Api, spec: Spec, helper: &str) -> Result<Spec, Error> {
+async fn by_helper(api: &Api, spec: ExecSpec, helper: &str) -> Result<ExecSpec, Error> {
     let asked = ask(api, &spec, &[helper, "identity"]).await?;
     let identity = Identity::parse(&asked)
         .ok_or_else(|| unsupported(&spec, &format!("the helper answered `{}`", first_line(&asked))))?;
     let groups = identity.and(&spec.groups);
     let prefix = [helper, "groups", &identity.uid, &identity.gid, &groups];
-    let mut spec = Spec {
+    let mut spec = ExecSpec {
         user: Some("0:0".to_owned()),
         ..spec
     };
@@ -68,8 +68,8 @@ async fn by_helper(api: &Api, spec: Spec, helper: &str) -> Result<Spec, Error> {
 }
 
 /// What a command prints in the container of `spec`, as its user and in its environment.
-async fn ask(api: &Api, spec: &Spec, command: &[&str]) -> Result<String, Error> {
-    let question = Spec {
+async fn ask(api: &Api, spec: &ExecSpec, command: &[&str]) -> Result<String, Error> {
+    let question = ExecSpec {
         command: command.iter().map(|&word| word.to_owned()).collect(),
         groups: Vec::new(),
         workdir: Some("/".to_owned()),
@@ -77,7 +77,7 @@ async fn ask(api: &Api, spec: &Spec, command: &[&str]) -> Result<String, Error> 
         terminal: None,
         ..spec.clone()
     };
-    let mut capture = Capture::with_limit(LONGEST_IDENTITY);
+    let mut capture = Capture::with_limit(MAX_IDENTITY_LEN);
     let end = own::run(api, &question, &mut capture).await?;
     let (stdout, stderr) = capture.finish();
     match end {
@@ -109,7 +109,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-fn unsupported(spec: &Spec, reason: &str) -> Error {
+fn unsupported(spec: &ExecSpec, reason: &str) -> Error {
     Error::new(
         ErrorKind::UnsupportedInContainer,
         format!(

@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use crate::api::Api;
 use crate::error::{Error, ErrorKind};
-use crate::request::{ContainerName, Spec};
+use crate::request::{ContainerName, ExecSpec};
 use crate::transport::EngineKind;
 
 use crate::marker::Marker;
 
-const REMOVING_TIME: Duration = Duration::from_secs(10);
+const REMOVING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The program, by the names that engines have for architectures; empty where it could not be built.
 const PROGRAMS: [(&[&str], &[u8]); 2] = [
@@ -92,19 +92,19 @@ impl Helper {
 
     /// Removes the helper, which only root may do in the root directory.
     pub(super) async fn remove(self, api: &Api) -> Result<(), Error> {
-        let spec = Spec {
+        let spec = ExecSpec {
             container: self.container,
             command: vec![self.path, "remove".to_owned()],
             user: Some("0:0".to_owned()),
             workdir: Some("/".to_owned()),
-            ..Spec::default()
+            ..ExecSpec::default()
         };
         let id = api.create_exec(&spec, false).await?;
         let mut socket = api.start_attached(&id, &spec).await?.connection;
         // It ends in a moment; its output is empty.
         let mut output = tokio::io::sink();
         let ended = tokio::io::copy(&mut socket, &mut output);
-        let _ = tokio::time::timeout(REMOVING_TIME, ended).await;
+        let _ = tokio::time::timeout(REMOVING_TIMEOUT, ended).await;
         Ok(())
     }
 }

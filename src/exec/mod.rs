@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::marker::Marker;
 use crate::outcome::End;
 use crate::output::Output;
-use crate::request::{Request, Spec};
+use crate::request::{ExecSpec, Request};
 
 use command::{Command, interrupted_early};
 use context::Context;
@@ -95,10 +95,10 @@ impl Executor {
 
     async fn create(
         &self,
-        mut spec: Spec,
+        mut spec: ExecSpec,
         marker: &Marker,
         has_stdin: bool,
-    ) -> Result<(Spec, Option<Helper>, ExecId), Error> {
+    ) -> Result<(ExecSpec, Option<Helper>, ExecId), Error> {
         let mut helper = None;
         if !spec.groups.is_empty() {
             let (with_groups, put) = Box::pin(groups::with_groups(self.api(), spec)).await?;

@@ -4,16 +4,16 @@ use crate::api::Api;
 use crate::error::Error;
 use crate::outcome::End;
 use crate::output::Capture;
-use crate::request::Spec;
+use crate::request::ExecSpec;
 
-use super::end::conclude;
-use super::pump::{Seen, pump};
+use super::end::resolve_exit;
+use super::pump::{OutputPrefix, pump};
 
 /// Runs a command to its end. An error means that nothing was started.
-pub(super) async fn run(api: &Api, spec: &Spec, output: &mut Capture) -> Result<End, Error> {
+pub(super) async fn run(api: &Api, spec: &ExecSpec, output: &mut Capture) -> Result<End, Error> {
     let id = api.create_exec(spec, false).await?;
     let attached = api.start_attached(&id, spec).await?;
-    let mut seen = Seen::default();
+    let mut seen = OutputPrefix::default();
     let streamed = pump(attached, (None, None), output, &mut seen, (api, &id)).await;
-    Ok(conclude(api, spec, None, &id, streamed.map(drop), &seen).await)
+    Ok(resolve_exit(api, spec, None, &id, streamed.map(drop), &seen).await)
 }

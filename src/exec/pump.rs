@@ -27,7 +27,7 @@ const BUFFER: usize = 64 * 1024;
 const REST: usize = 64;
 
 /// How many buffers are kept, beside the one that is read into. A command's output holds those that are not written yet.
-const MOST_BUFFERS: usize = 3;
+const MAX_BUFFERS: usize = 3;
 
 /// More than is typed at once, and less than what is pasted.
 const TYPED: usize = 4 * 1024;
@@ -39,19 +39,19 @@ const SEEN: usize = 4 * 1024;
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// How far the pauses between two questions grow.
-const LONGEST_SILENCE: Duration = Duration::from_secs(60);
+const MAX_SILENCE: Duration = Duration::from_secs(60);
 
 /// How often the engine is told a terminal's size that it does not take: Podman 5 answers a start before there is a
 /// terminal. With pauses that grow from 10 ms to 500 ms these are some 8 s; a command that takes none has mostly ended.
-const MOST_RESIZES: u32 = 20;
-const LONGEST_RESIZE_PAUSE: Duration = Duration::from_millis(500);
+const MAX_RESIZES: u32 = 20;
+const MAX_RESIZE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Ctrl-D, by which a terminal's user tells the end of what is typed.
 const END_OF_TRANSMISSION: u8 = 0x04;
 
 /// Why nothing more is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finish {
+pub(crate) enum StreamEnd {
     /// The output has ended.
     Ended,
     /// The terminal's detach keys were typed.
@@ -60,7 +60,7 @@ pub(crate) enum Finish {
 
 /// Why the output did not come to its proper end.
 #[derive(Debug, Error)]
-pub(crate) enum Break {
+pub(crate) enum StreamError {
     #[error("{0}")]
     Read(#[source] io::Error),
     /// TLS, behind a whole frame: nobody can tell the end that the engine meant from one that was made on the way.
@@ -77,12 +77,12 @@ pub(crate) enum Break {
 
 /// The beginning of each stream, by which a failed start is known.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct OutputPrefix {
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
 }
 
-impl Seen {
+impl OutputPrefix {
     fn note(&mut self, stream: Stream, bytes: &Bytes) {
         let seen = match stream {
             Stream::Stdout => &mut self.stdout,
@@ -100,10 +100,10 @@ pub(crate) async fn pump<O: Output>(
     attached: Upgraded,
     (stdin, terminal): (Option<Stdin>, Option<&Terminal>),
     output: &mut O,
-    seen: &mut Seen,
+    seen: &mut OutputPrefix,
     (api, id): (&Api, &ExecId),
-) -> Result<Finish, Break> {
-    output.started().map_err(Break::Output)?;
+) -> Result<StreamEnd, StreamError> {
+    output.started().map_err(StreamError::Output)?;
     let takes_input = stdin.is_some();
     let (mut reader, writer) = tokio::io::split(attached.connection);
     let mut buffers = Buffers::default();
@@ -119,32 +119,32 @@ pub(crate) async fn pump<O: Output>(
         loop {
             while let Some((stream, piece)) = decoder.next(&mut bytes)? {
                 seen.note(stream, &piece);
-                output.write(stream, piece).await.map_err(Break::Output)?;
+                output.write(stream, piece).await.map_err(StreamError::Output)?;
             }
-            output.flush().await.map_err(Break::Output)?;
+            output.flush().await.map_err(StreamError::Output)?;
             bytes = buffers.next(bytes);
             let read = tokio::select! {
                 biased;
                 read = reader.read_buf(&mut bytes) => read,
-                error = output.closed() => return Err(Break::Output(error)),
+                error = output.closed() => return Err(StreamError::Output(error)),
                 () = proven_end(alarm.as_mut(), api, id) => Ok(0),
             };
             match read {
-                Ok(0) if decoder.is_whole(&bytes) => return Ok(Finish::Ended),
-                Ok(0) => return Err(Break::CutFrame),
+                Ok(0) if decoder.is_whole(&bytes) => return Ok(StreamEnd::Ended),
+                Ok(0) => return Err(StreamError::CutFrame),
                 Ok(_) => {}
                 // An engine that closes the connection before it has read all of our input resets it.
                 Err(error) if takes_input && is_reset(&error) && decoder.is_whole(&bytes) => {
-                    return Ok(Finish::Ended);
+                    return Ok(StreamEnd::Ended);
                 }
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(if decoder.is_whole(&bytes) {
-                        Break::Unsealed(error)
+                        StreamError::Unsealed(error)
                     } else {
-                        Break::CutFrame
+                        StreamError::CutFrame
                     });
                 }
-                Err(error) => return Err(Break::Read(error)),
+                Err(error) => return Err(StreamError::Read(error)),
             }
         }
     };
@@ -177,7 +177,7 @@ impl Buffers {
             None => BytesMut::with_capacity(BUFFER + REST),
         };
         next.extend_from_slice(&bytes);
-        if self.0.len() < MOST_BUFFERS {
+        if self.0.len() < MAX_BUFFERS {
             bytes.clear();
             self.0.push(bytes);
         }
@@ -240,7 +240,7 @@ async fn proven_end(mut alarm: Pin<&mut Sleep>, api: &Api, id: &ExecId) {
             // An engine that does not answer proves nothing.
             Err(_) => pause * 2,
         };
-        pause = pause.min(LONGEST_SILENCE);
+        pause = pause.min(MAX_SILENCE);
         question = Instant::now() + pause;
     }
 }
@@ -254,12 +254,12 @@ fn is_reset(error: &io::Error) -> bool {
 
 /// Sends the input and then its end. It comes when the input asks to leave the command, and never otherwise: the
 /// output's end is the only other end.
-async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: impl AsyncWrite + Unpin) -> Finish {
+async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: impl AsyncWrite + Unpin) -> StreamEnd {
     // A command that has stopped reading is no fault: what it does next is told by its output and exit code.
     // Input that can't be read has come to its end.
     match (stdin, terminal) {
         (Some(stdin), Some(terminal)) => match Box::pin(type_in(stdin, terminal, &mut writer)).await {
-            Ok(true) => Finish::Left,
+            Ok(true) => StreamEnd::Left,
             _ => pending().await,
         },
         (Some(stdin), None) => {
@@ -311,11 +311,11 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
 async fn follow_size(terminal: &Terminal, api: &Api, id: &ExecId) -> Infallible {
     let mut sizes = terminal.sizes.clone();
     loop {
-        for count in 0..MOST_RESIZES {
+        for count in 0..MAX_RESIZES {
             let size = *sizes.borrow_and_update();
             match size {
                 Some(size) if !api.resize_exec(id, size).await => {
-                    sleep(Duration::from_millis(10 << count).min(LONGEST_RESIZE_PAUSE)).await;
+                    sleep(Duration::from_millis(10 << count).min(MAX_RESIZE_PAUSE)).await;
                 }
                 _ => break,
             }

@@ -4,10 +4,10 @@
 const SMALLEST_WITH_MARKER: usize = 200;
 
 /// The most bytes that a character has within a JSON string: a control character is written as `\u0000`.
-pub(super) const LONGEST_CHARACTER: usize = 6;
+pub(super) const MAX_CHARACTER_LEN: usize = 6;
 
 /// The most bytes that a marker has within a JSON string.
-pub(super) const LONGEST_MARKER: usize = 64;
+pub(super) const MAX_MARKER_LEN: usize = 64;
 
 fn marker(left_out: u64) -> String {
     format!("\n[… {left_out} characters left out …]\n")
@@ -70,7 +70,7 @@ pub(super) fn bytes_in_json(text: &str) -> usize {
 fn character_in_json(character: char) -> usize {
     match character {
         '"' | '\\' | '\u{8}' | '\t' | '\n' | '\u{c}' | '\r' => 2,
-        '\0'..' ' => LONGEST_CHARACTER,
+        '\0'..' ' => MAX_CHARACTER_LEN,
         _ => character.len_utf8(),
     }
 }
@@ -80,7 +80,7 @@ fn character_in_json(character: char) -> usize {
 pub(super) fn limit_within(front: &str, back: Option<&str>, room: usize) -> usize {
     // The marker is taken to be long where bytes are counted and short where characters are: what a limit leaves room
     // for is then never more than what was counted here.
-    let mut left = room.saturating_sub(LONGEST_MARKER);
+    let mut left = room.saturating_sub(MAX_MARKER_LEN);
     let mut limit = marker(0).chars().count();
     let (mut from_front, mut from_back) = (front.chars(), back.unwrap_or(front).chars().rev());
     loop {
@@ -190,7 +190,7 @@ mod tests {
             let json = serde_json::to_string(text).expect("text is JSON");
             assert_eq!(bytes_in_json(text), json.len() - 2, "{text:?}");
         }
-        assert!(bytes_in_json(&marker(u64::MAX)) <= LONGEST_MARKER);
+        assert!(bytes_in_json(&marker(u64::MAX)) <= MAX_MARKER_LEN);
     }
 
     proptest! {

@@ -220,7 +220,7 @@ fn what_is_no_json_is_told() {
         response.parse_json_error.as_deref(),
         Some("stdout is not JSON: expected value at line 1 column 1")
     );
-    let large = format!("[{}0]", "0,".repeat(LARGEST_JSON / 2));
+    let large = format!("[{}0]", "0,".repeat(MAX_JSON_SIZE / 2));
     let response = Response::new(exited(0, &large, ""), &parse_json());
     assert!(response.parse_json_error.unwrap().contains("too much to parse"));
     // A failure says what it is; its text was never meant to be JSON.

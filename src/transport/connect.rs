@@ -28,7 +28,7 @@ use super::tls;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long one address of a host is waited for before the next is tried too.
-const NEXT_ADDRESS_TIME: Duration = Duration::from_millis(250);
+const NEXT_ADDRESS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// As often as docker asks for it.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -218,7 +218,7 @@ async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
                 Ok(Err(error)) => failure = failure.or(Some(error)),
                 Err(_) => {}
             },
-            () = tokio::time::sleep(NEXT_ADDRESS_TIME), if untried.len() > 0 => {}
+            () = tokio::time::sleep(NEXT_ADDRESS_TIMEOUT), if untried.len() > 0 => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::error::Error as Diagnosed;
 
 /// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
-pub(super) const ANSWER_TIME: Duration = Duration::from_secs(60);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What to say of a port at which TLS is spoken, and that was asked without.
 pub(crate) const WANTS_TLS: &str = "speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to \
@@ -28,7 +28,7 @@ pub(crate) enum TransportError {
     NoResponse(#[source] Diagnosed),
     #[error("no connection was made within {} s", .0.as_secs_f64())]
     ConnectTimeout(Duration),
-    #[error("no answer came within {} s: it hangs, or it is none", ANSWER_TIME.as_secs())]
+    #[error("no answer came within {} s: it hangs, or it is none", ANSWER_TIMEOUT.as_secs())]
     AnswerTimeout,
     #[error("{0}")]
     Http(#[source] hyper::Error),

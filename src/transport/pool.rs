@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use crate::endpoint::{Address, Endpoint};
 
 use super::connect::Dialer;
-use super::error::{ANSWER_TIME, TransportError};
+use super::error::{ANSWER_TIMEOUT, TransportError};
 
 /// The body of a request.
 type Body = Full<Bytes>;
@@ -124,7 +124,7 @@ impl Transport {
         mut sender: SendRequest<Body>,
         request: Request<Body>,
     ) -> Result<Result<Response<Incoming>, Unsent>, TransportError> {
-        match within(ANSWER_TIME, sender.try_send_request(request)).await {
+        match within(ANSWER_TIMEOUT, sender.try_send_request(request)).await {
             None => Err(TransportError::AnswerTimeout),
             Some(Ok(response)) => {
                 if let Some(kind) = kind(&response) {

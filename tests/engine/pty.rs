@@ -13,7 +13,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_p
 use test_support::Run;
 
 /// No test waits longer for what a program shows, or for its end.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
+const MAX_WAIT: Duration = Duration::from_secs(180);
 
 /// The lines and columns of a terminal, unlike those of any that is there by default.
 pub const SIZE: (u16, u16) = (33, 77);
@@ -114,7 +114,7 @@ impl Session {
     #[track_caller]
     pub fn wait_for(&mut self, expected: impl AsRef<[u8]>) {
         let expected = expected.as_ref();
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + MAX_WAIT;
         let mut shown = self.screen.shown.lock().expect("nobody panics");
         loop {
             let new = &shown[self.seen..];
@@ -136,7 +136,7 @@ impl Session {
     /// Waits until the screen, as a terminal draws it, is as it should be.
     #[track_caller]
     pub fn wait_for_screen(&self, is_right: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + MAX_WAIT;
         loop {
             let screen = self.screen();
             if is_right(&screen) {
@@ -202,7 +202,7 @@ impl Session {
 
     #[track_caller]
     pub fn wait_until(&self, is_so: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + MAX_WAIT;
         while !is_so(self) {
             assert!(Instant::now() < deadline, "it does not come about");
             thread::sleep(Duration::from_millis(10));
@@ -216,7 +216,7 @@ impl Session {
     /// Waits for the program's end: its exit code, and all that was shown. The terminal must be as it was found.
     #[track_caller]
     pub fn end(mut self) -> (u32, Vec<u8>) {
-        let deadline = Instant::now() + LONGEST_WAIT;
+        let deadline = Instant::now() + MAX_WAIT;
         while !self.has_ended() {
             if Instant::now() > deadline {
                 let _ = self.child.kill();

@@ -14,7 +14,7 @@ use crate::fake::{Answer, EXEC_ID, Fake, Script, frame, json, stream};
 use test_support::{Done, code};
 
 /// No call keeps more than 16 MiB of an answer, and no agent may say more than 32 MiB.
-const MOST_MEMORY: u64 = 64 * 1024;
+const MAX_MEMORY: u64 = 64 * 1024;
 
 /// What is killed before it takes the machine's memory.
 const KILLED_MEMORY: u64 = 1024 * 1024;
@@ -23,10 +23,10 @@ const KILLED_MEMORY: u64 = 1024 * 1024;
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// A refusal may be as long as this; what dexec says beside is short.
-const LONGEST_MESSAGE: usize = 68 * 1024;
+const MAX_MESSAGE_LEN: usize = 68 * 1024;
 
 /// How many engines are asked at a time.
-const AT_A_TIME: usize = 12;
+const AT_A_TIMEOUT: usize = 12;
 
 const RUNNING: &str = "{\"Running\":true,\"ExitCode\":0,\"Pid\":7}";
 
@@ -103,7 +103,7 @@ impl Ran {
 
     #[track_caller]
     fn is_small(&self) {
-        assert!(self.peak < MOST_MEMORY, "{} KiB", self.peak);
+        assert!(self.peak < MAX_MEMORY, "{} KiB", self.peak);
     }
 }
 
@@ -128,7 +128,7 @@ fn run_with(script: Script, options: &[&str]) -> Ran {
     let response = watched.done.response();
     for field in ["message", "stderr"] {
         let length = response[field].as_str().unwrap_or_default().len();
-        assert!(length < LONGEST_MESSAGE, "{field} has {length} bytes");
+        assert!(length < MAX_MESSAGE_LEN, "{field} has {length} bytes");
     }
     Ran {
         response,
@@ -181,7 +181,7 @@ type Cases = Vec<(&'static str, Answer)>;
 /// Tries every case, a few at a time, and names those that fail.
 #[track_caller]
 fn each(cases: Cases, test: impl Fn(Answer) -> Ran + Sync) {
-    each_of(AT_A_TIME, cases, test);
+    each_of(AT_A_TIMEOUT, cases, test);
 }
 
 #[track_caller]
@@ -1065,7 +1065,7 @@ mod streams {
         assert_eq!((ran.code(), &ran.response["isTruncated"]), (124, &true.into()));
         println!("{} KiB, {:?}", ran.peak, ran.time);
         // The stream as it came, and the text of it.
-        assert!(ran.peak < 4 * MOST_MEMORY, "{} KiB", ran.peak);
+        assert!(ran.peak < 4 * MAX_MEMORY, "{} KiB", ran.peak);
     }
 
     #[test]
@@ -1087,7 +1087,7 @@ mod streams {
             "{:?}",
             watched.done
         );
-        assert!(watched.peak < MOST_MEMORY);
+        assert!(watched.peak < MAX_MEMORY);
     }
 }
 
@@ -1393,7 +1393,7 @@ mod agents {
             ),
         ];
         let cases = cases.into_iter().map(|(name, answer, why)| (name, (answer, why)));
-        each_of(AT_A_TIME, cases.collect(), |(answer, why)| {
+        each_of(AT_A_TIMEOUT, cases.collect(), |(answer, why)| {
             let ran = with_agent(answer);
             is_left_soon(&ran, why);
             ran

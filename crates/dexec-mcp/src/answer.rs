@@ -5,21 +5,21 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
 
 /// The official TypeScript client closes the connection on a larger message: 10 MiB.
-pub(crate) const LARGEST_MESSAGE: usize = 10 * 1024 * 1024;
+pub(crate) const MAX_MESSAGE_SIZE: usize = 10 * 1024 * 1024;
 
 /// What a message has beside the structured part and the text, of which the request's id is the largest; and what that
 /// client counts to it: it reads 64 KiB at a time, and the next message may begin in the last of them.
 const ENVELOPE: usize = 128 * 1024;
 
 /// The most bytes that the text takes of a message.
-const LARGEST_TEXT: usize = LARGEST_MESSAGE / 2;
+const MAX_TEXT_SIZE: usize = MAX_MESSAGE_SIZE / 2;
 
 /// JSON that is larger stays text: as the protocol's library takes it, it is fifty times as large in memory.
-const LARGEST_JSON: usize = 1024 * 1024;
+const MAX_JSON_SIZE: usize = 1024 * 1024;
 
 /// What a call asks of its answer.
 #[derive(Debug)]
-pub(crate) struct Shape {
+pub(crate) struct AnswerOptions {
     pub(crate) compact: bool,
     pub(crate) limit: Option<usize>,
     /// The limit of the text where the call has none.
@@ -31,13 +31,13 @@ pub(crate) struct Shape {
     pub(crate) id_size: usize,
 }
 
-impl Shape {
+impl AnswerOptions {
     /// The answer to a command that came to this end.
     pub(crate) fn answer(&self, outcome: Outcome) -> CallToolResult {
         let shown = Response::new(outcome.clone(), &self.for_text());
         let (stdout, stderr) = (shown.stdout.unwrap_or_default(), shown.stderr.unwrap_or_default());
         let taken = ENVELOPE + self.id_size + bytes_in_json(&stdout) + bytes_in_json(&stderr);
-        let room = LARGEST_MESSAGE.saturating_sub(taken);
+        let room = MAX_MESSAGE_SIZE.saturating_sub(taken);
         let mut response = Response::new(outcome, &self.for_structure(room));
         let mut is_text_truncated = shown.is_truncated;
         if response.stdout.is_none() {
@@ -56,7 +56,7 @@ impl Shape {
     fn for_text(&self) -> ResponseOptions {
         let mut options = self.options();
         options.limit = Some(self.limit.unwrap_or(self.default_limit));
-        options.largest = Some(LARGEST_TEXT);
+        options.largest = Some(MAX_TEXT_SIZE);
         options
     }
 
@@ -82,7 +82,7 @@ fn structure(response: &mut Response, room: usize) -> Value {
     if let Some(json) = &response.json {
         // Numbers may be longer as they are understood.
         let fits = |value: &Value| serde_json::to_vec(value).is_ok_and(|json| json.len() <= room);
-        let value = (json.get().len() <= LARGEST_JSON).then(|| serde_json::to_value(&*response));
+        let value = (json.get().len() <= MAX_JSON_SIZE).then(|| serde_json::to_value(&*response));
         match value {
             Some(Ok(value)) if fits(&value) => return value,
             _ => {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::calls::HeldRoom;
 
 /// As many characters of a client's own name are kept.
-const LONGEST_CLIENT: usize = 200;
+const MAX_CLIENT_LEN: usize = 200;
 
 /// The HTTP connection over which a request came.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ impl Caller {
         Self {
             client: cx.client_info().map(|client| {
                 let client = format!("{} {}", client.name, client.version);
-                client.chars().take(LONGEST_CLIENT).collect()
+                client.chars().take(MAX_CLIENT_LEN).collect()
             }),
             address: connection.map(|connection| connection.address),
         }

@@ -20,7 +20,7 @@ const LONGEST: usize = 255;
 #[derive(Default, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Listing {
+pub(crate) struct ContainerList {
     containers: Vec<Row>,
     /// Containers were left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -51,8 +51,8 @@ pub(crate) async fn list(server: &Server) -> CallToolResult {
     // The semaphore is never closed.
     let _place = server.listings.acquire().await;
     let listing = match server.engine.containers().await {
-        Ok(containers) => Listing::of(containers, server),
-        Err(error) => Listing::failed(&error.reworded(remedy::words)),
+        Ok(containers) => ContainerList::of(containers, server),
+        Err(error) => ContainerList::failed(&error.reworded(remedy::words)),
     };
     let mut result = CallToolResult::success(vec![ContentBlock::text(listing.text())]);
     result.is_error = Some(listing.error_kind.is_some());
@@ -61,7 +61,7 @@ pub(crate) async fn list(server: &Server) -> CallToolResult {
     result
 }
 
-impl Listing {
+impl ContainerList {
     fn of(mut containers: Vec<Container>, server: &Server) -> Self {
         let policy = &server.settings.policy;
         containers.retain(|container| {

@@ -10,7 +10,7 @@ use dexec::{Error, ErrorKind, read_env_file_from};
 use crate::policy::{Policy, refused};
 
 /// No longer name is repeated in an error: a line without `=` may be the rest of a secret of several lines.
-const LONGEST_NAME: usize = 40;
+const MAX_NAME_LEN: usize = 40;
 
 /// The directory below which env files lie.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
 fn passed_on(name: &str, from: &str, policy: &Policy) -> Result<Option<String>, Error> {
     if !policy.pass_env.iter().any(|passed| passed == name) {
         let is_name =
-            name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            name.len() <= MAX_NAME_LEN && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         let shown = if is_name {
             format!("`{name}`")
         } else {

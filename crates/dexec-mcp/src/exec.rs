@@ -12,7 +12,7 @@ use dexec::{
 use rmcp::model::{CallToolResult, JsonObject};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::{LARGEST_MESSAGE, Shape};
+use crate::answer::{AnswerOptions, MAX_MESSAGE_SIZE};
 use crate::audit::Entry;
 use crate::caller::Caller;
 use crate::environment::environment;
@@ -37,12 +37,12 @@ pub(crate) struct Call {
     pub(crate) cancel: CancellationToken,
     /// How many bytes the request's id has.
     pub(crate) id_size: usize,
-    pub(crate) progress: Arc<Seen>,
+    pub(crate) progress: Arc<CallProgress>,
 }
 
 /// What can be told of a call that is under way.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct CallProgress {
     /// It has its turn.
     pub(crate) has_begun: AtomicBool,
     /// How many bytes of output have come.
@@ -102,7 +102,7 @@ impl Call {
 struct Run<'a> {
     server: &'a Server,
     cancel: &'a CancellationToken,
-    seen: &'a Seen,
+    seen: &'a CallProgress,
 }
 
 impl Run<'_> {
@@ -132,7 +132,7 @@ impl Run<'_> {
         let reference = container.as_ref().map_or(&input.container, |container| &container.id);
         let request = request(reference)?;
         let mut output = Counted {
-            capture: Capture::with_limit(LARGEST_MESSAGE),
+            capture: Capture::with_limit(MAX_MESSAGE_SIZE),
             written: &self.seen.written,
         };
         let end = self.server.engine.exec_to(request, &mut output, self.cancel).await;
@@ -239,8 +239,8 @@ fn without_output(end: End) -> Outcome {
 }
 
 /// The answer that a call gets where it asks for nothing else.
-fn shape(settings: &Settings, id_size: usize) -> Shape {
-    Shape {
+fn shape(settings: &Settings, id_size: usize) -> AnswerOptions {
+    AnswerOptions {
         compact: settings.default_compact,
         limit: None,
         default_limit: settings.default_limit,

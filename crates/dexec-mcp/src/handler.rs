@@ -14,8 +14,8 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::caller::{Caller, Connection};
-use crate::containers::{self, Listing};
-use crate::exec::{Call, Seen};
+use crate::containers::{self, ContainerList};
+use crate::exec::{Call, CallProgress};
 use crate::input::ExecInput;
 use crate::schema;
 use crate::server::{Server, Settings};
@@ -175,7 +175,7 @@ fn containers_tool() -> Tool {
         Arc::new(schema::of_input::<NoParameters>()),
     )
     .with_title("Running containers")
-    .with_raw_output_schema(Arc::new(schema::of_output::<Listing>()))
+    .with_raw_output_schema(Arc::new(schema::of_output::<ContainerList>()))
     .with_annotations(annotations)
 }
 
@@ -185,11 +185,11 @@ struct Progress {
     to: Option<(Peer<RoleServer>, ProgressToken)>,
     begun: Instant,
     ticks: Interval,
-    seen: Arc<Seen>,
+    seen: Arc<CallProgress>,
 }
 
 impl Progress {
-    fn new(cx: &RequestContext<RoleServer>, seen: Arc<Seen>) -> Self {
+    fn new(cx: &RequestContext<RoleServer>, seen: Arc<CallProgress>) -> Self {
         let begun = Instant::now();
         let mut ticks = interval_at(begun + PROGRESS, PROGRESS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -55,16 +55,16 @@ const SHORTEST_TOKEN: usize = 16;
 const SESSION: &str = "mcp-session-id";
 
 /// The most connections, where the system gives as many descriptors and half of them more: calls need some too.
-const MOST_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 512;
 
 /// How long a client may take for the head of a request.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most bytes of a request's head, and of what is read at once.
-const LARGEST_HEAD: usize = 16 * 1024;
+const MAX_HEAD_SIZE: usize = 16 * 1024;
 
 /// How often a stream that carries nothing is tried: a client that has gone is seen then, if not before.
-const TRY_TIME: Duration = Duration::from_secs(5);
+const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long answers that are on their way are waited for at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -159,7 +159,7 @@ impl Http {
             .with_allowed_origins(origins)
             .enforce_origin_validation()
             .with_max_request_body_bytes(message::LARGEST)
-            .with_sse_keep_alive(Some(TRY_TIME))
+            .with_sse_keep_alive(Some(TRY_TIMEOUT))
     }
 }
 
@@ -182,7 +182,7 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     all.session_config.keep_alive = None;
     let sessions = Sessions::new(all, http.most_sessions);
     let handler = Handler::new(Arc::clone(server));
-    let front = Arc::new(Front {
+    let front = Arc::new(HttpFrontend {
         token: http.token,
         server: Arc::clone(server),
         bodies: Arc::default(),
@@ -243,16 +243,16 @@ fn most_connections() -> usize {
     #[cfg(unix)]
     if let Some(descriptors) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
         let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
-        return half.clamp(1, MOST_CONNECTIONS);
+        return half.clamp(1, MAX_CONNECTIONS);
     }
-    MOST_CONNECTIONS
+    MAX_CONNECTIONS
 }
 
 fn connection(
     stream: TcpStream,
     address: SocketAddr,
     place: Arc<Place>,
-    front: Arc<Front>,
+    front: Arc<HttpFrontend>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
     // Answers are small, and each is waited for.
     let _ = stream.set_nodelay(true);
@@ -262,13 +262,13 @@ fn connection(
     });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(LARGEST_HEAD)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_SIZE)
         .serve_connection(TokioIo::new(stream), service)
 }
 
 /// What stands before the protocol.
-struct Front {
+struct HttpFrontend {
     token: Option<String>,
     server: Arc<Server>,
     bodies: Arc<Bodies>,
@@ -278,9 +278,9 @@ struct Front {
     service: StreamableHttpService<Handler, Sessions>,
 }
 
-type Answer = Response<Watched>;
+type Answer = Response<TrackedBody>;
 
-impl Front {
+impl HttpFrontend {
     async fn answer(&self, request: Request<Incoming>, address: SocketAddr, place: Arc<Place>) -> Answer {
         let gone = CancellationToken::new();
         // While this future or the answer's body is there, somebody waits for it.
@@ -316,7 +316,7 @@ impl Front {
             let answer = self.service.handle(request).await;
             fate.refused.get().map_or(answer, refusal_of_body)
         };
-        answer.map(|body| Watched {
+        answer.map(|body| TrackedBody {
             body,
             _guard: guard,
             _call: call,
@@ -356,7 +356,7 @@ fn refusal_of_body(refused: &Refused) -> Response<BoxBody<Bytes, Infallible>> {
 }
 
 /// An answer's body, which tells when it is not waited for any more.
-struct Watched {
+struct TrackedBody {
     body: BoxBody<Bytes, Infallible>,
     _guard: DropGuard,
     _call: Option<TaskTrackerToken>,
@@ -365,7 +365,7 @@ struct Watched {
     _fate: Arc<Fate>,
 }
 
-impl Body for Watched {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Infallible;
 

@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::answer::Shape;
+use crate::answer::AnswerOptions;
 use crate::schema;
 
 /// The times that a call can give, in milliseconds.
 const SHORTEST_TIMEOUT: u64 = 1000;
-const LONGEST_TIMEOUT: u64 = 600_000;
+const MAX_TIMEOUT: u64 = 600_000;
 
 /// What a call of `exec` says. Its schema is all that is written here, and arguments are checked against it.
 // The environment and the standard input may be secret: there is no way to show it.
@@ -51,7 +51,7 @@ pub(crate) struct ExecInput {
 
     /// Stop the command and all its processes after this time, in milliseconds
     #[serde(default, deserialize_with = "whole_number")]
-    #[schemars(range(min = SHORTEST_TIMEOUT, max = LONGEST_TIMEOUT))]
+    #[schemars(range(min = SHORTEST_TIMEOUT, max = MAX_TIMEOUT))]
     timeout: Option<u64>,
 
     /// Parse stdout as JSON and return it in `json` when valid; compact answers leave it out
@@ -104,7 +104,7 @@ impl ExecInput {
         set_default("compact", default_compact.into());
         let time = default_timeout.map(|time| u64::try_from(time.as_millis()));
         // The operator may have set one that no call could give.
-        if let Some(Ok(time @ SHORTEST_TIMEOUT..=LONGEST_TIMEOUT)) = time {
+        if let Some(Ok(time @ SHORTEST_TIMEOUT..=MAX_TIMEOUT)) = time {
             set_default("timeout", time.into());
         }
         schema
@@ -154,7 +154,7 @@ impl ExecInput {
     }
 
     /// What the call asks of its answer.
-    pub(crate) fn ask(&self, shape: &mut Shape) {
+    pub(crate) fn ask(&self, shape: &mut AnswerOptions) {
         shape.compact = self.compact.unwrap_or(shape.compact);
         shape.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         shape.parse_json = self.parse_json;

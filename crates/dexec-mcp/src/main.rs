@@ -41,7 +41,7 @@ use args::Args;
 use server::Server;
 
 /// A server waits for the engine most of the time.
-const MOST_WORKERS: usize = 8;
+const MAX_WORKERS: usize = 8;
 
 /// Standard input and output each may need a thread that waits for them, and a long answer one that takes a worker's place.
 const WAITING_THREADS: usize = 3;
@@ -51,7 +51,7 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
+    let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_WORKERS));
     // One more is for the watch of the client, and as many that have just ended may still count.
     if let Err(error) = threads::ask_for(2 * (workers + WAITING_THREADS) + 1) {
         log!("{}", threads::missing(&error));

@@ -8,10 +8,10 @@ use rmcp::model::{ErrorCode, RequestId};
 pub(crate) const LARGEST: usize = 8 * 1024 * 1024;
 
 /// The most values in a message. A call has 2,100 and some at most.
-pub(crate) const MOST_VALUES: usize = 10_000;
+pub(crate) const MAX_VALUES: usize = 10_000;
 
 /// A longer id is not told in an error.
-const LONGEST_ID: usize = 1024;
+const MAX_ID_LEN: usize = 1024;
 
 /// Looks at the bytes of a message as they come.
 #[derive(Debug, Default)]
@@ -46,8 +46,8 @@ impl Scan {
         if self.length > LARGEST {
             return Err(too_large());
         }
-        if self.values > MOST_VALUES {
-            let message = format!("the message has more than {MOST_VALUES} values: no call needs so many");
+        if self.values > MAX_VALUES {
+            let message = format!("the message has more than {MAX_VALUES} values: no call needs so many");
             return Err(ErrorData::new(ErrorCode::INVALID_REQUEST, message, None));
         }
         Ok(())
@@ -64,7 +64,7 @@ impl Scan {
 
     /// The message's id, if it is one.
     pub(crate) fn id(&self) -> Option<RequestId> {
-        let id = self.id.as_ref().filter(|id| id.len() <= LONGEST_ID)?;
+        let id = self.id.as_ref().filter(|id| id.len() <= MAX_ID_LEN)?;
         serde_json::from_slice(id).ok()
     }
 
@@ -125,7 +125,7 @@ impl Scan {
     fn keep(&mut self, bytes: &[u8]) {
         if self.depth == 1 {
             // One byte more tells that it is too long.
-            let room = (LONGEST_ID + 1).saturating_sub(self.token.len());
+            let room = (MAX_ID_LEN + 1).saturating_sub(self.token.len());
             self.token.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }

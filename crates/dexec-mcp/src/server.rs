@@ -12,7 +12,7 @@ use crate::calls::Room;
 use crate::policy::Policy;
 
 /// A listing can be large, and is soon made.
-const MOST_LISTINGS: usize = 4;
+const MAX_LISTINGS: usize = 4;
 
 /// What the operator has set.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Server {
         Arc::new(Self {
             engine: Engine::connect(&settings.endpoint),
             places: Arc::new(Semaphore::new(settings.max_concurrent)),
-            listings: Semaphore::new(MOST_LISTINGS),
+            listings: Semaphore::new(MAX_LISTINGS),
             room: Room::new(settings.max_concurrent),
             settings,
             end: interrupted.child_token(),

@@ -16,10 +16,10 @@ use test_support::api::Container;
 use test_support::limited::{Limited, open_to_all};
 
 /// No server may have had more memory, in KiB.
-const MOST_MEMORY: u64 = 100 * 1024;
+const MAX_MEMORY: u64 = 100 * 1024;
 
 /// No test waits longer for an answer.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
 const MIB: usize = 1024 * 1024;
 
@@ -81,7 +81,7 @@ impl Rude {
     }
 
     fn answer(&self) -> Value {
-        self.lines.recv_timeout(LONGEST_WAIT).expect("there is an answer")
+        self.lines.recv_timeout(MAX_WAIT).expect("there is an answer")
     }
 }
 
@@ -133,7 +133,7 @@ fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
     assert_eq!(answer["id"], call["id"]);
     assert_eq!(answer["result"]["content"][0]["text"], "ran");
     let peak = peak(&client.child);
-    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
 /// As long as the schema allows, in characters that take most room.
@@ -146,7 +146,7 @@ fn the_largest_input_is_taken() {
     let answer = client.answer();
     assert_eq!(answer["result"]["content"][0]["text"], (8 * MIB - 4096).to_string());
     let peak = peak(&client.child);
-    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn answers_that_nobody_reads_are_bounded() {
         assert!(peak < 64 * 1024, "{peak} KiB after {last} requests");
         let mut answered: Vec<usize> = (0..count)
             .map(|_| {
-                let answer = lines.recv_timeout(LONGEST_WAIT).expect("there is an answer");
+                let answer = lines.recv_timeout(MAX_WAIT).expect("there is an answer");
                 let number = answer["id"].as_str().and_then(|id| id.split(' ').next()?.parse().ok());
                 number.expect("it is one of ours")
             })
@@ -347,7 +347,7 @@ fn a_body_that_is_too_much_is_answered() {
     let call = server.call("POST", &session, &exec("dexec-shell", "echo ran"));
     assert_eq!(call.message()["result"]["content"][0]["text"], "ran");
     let peak = peak(&server.child);
-    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
 /// What a client says of itself is kept as long as its session.
@@ -372,7 +372,7 @@ fn sessions_keep_little() {
     }
     assert_eq!(initialize(60_000).status, 200);
     let peak = peak(&server.child);
-    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
 /// Who may not call, and what can't be a call, is answered before a body is read.
@@ -426,7 +426,7 @@ fn unfinished_bodies_keep_no_call_waiting() {
     let call = server.call("POST", &session, &exec("dexec-shell", "echo ran"));
     assert_eq!(call.message()["result"]["content"][0]["text"], "ran");
     let peak = peak(&server.child);
-    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(peak < MAX_MEMORY, "{peak} KiB");
     drop((unfinished, declared));
 }
 
@@ -454,7 +454,7 @@ fn idle_connections_keep_no_call_waiting() {
     let message = Answer::read(begun).message();
     assert_eq!(message["result"]["content"][0]["text"], "lives", "a call makes no room");
     let peak = peak(&server.child);
-    assert!(peak < MOST_MEMORY, "{peak} KiB");
+    assert!(peak < MAX_MEMORY, "{peak} KiB");
     // The newest are still open, so that the call has waited for none of them.
     let newest = idle.last_mut().expect("there are some");
     newest.set_nonblocking(true).expect("it can be set");

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 /// No server takes longer to end.
-const LONGEST_END: Duration = Duration::from_secs(180);
+const MAX_END_LEN: Duration = Duration::from_secs(180);
 
 pub struct Client {
     pub service: RunningService<RoleClient, Listener>,
@@ -141,7 +141,7 @@ impl Client {
 }
 
 pub async fn ended(child: Child) -> (Option<i32>, String) {
-    let output = tokio::time::timeout(LONGEST_END, child.wait_with_output()).await;
+    let output = tokio::time::timeout(MAX_END_LEN, child.wait_with_output()).await;
     let output = output.expect("the server ends").expect("its output can be read");
     (
         output.status.code(),

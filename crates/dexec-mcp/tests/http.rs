@@ -14,7 +14,7 @@ use test_support::api::Container;
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// No test waits longer for something to happen.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
+const MAX_WAIT: Duration = Duration::from_secs(180);
 
 pub struct Server {
     pub child: Child,
@@ -59,7 +59,7 @@ impl Server {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("it can be connected to");
-        stream.set_read_timeout(Some(LONGEST_WAIT)).expect("it can be set");
+        stream.set_read_timeout(Some(MAX_WAIT)).expect("it can be set");
         stream
     }
 
@@ -125,7 +125,7 @@ impl Server {
 
     fn wait(mut self) -> i32 {
         let begun = Instant::now();
-        while begun.elapsed() < LONGEST_WAIT {
+        while begun.elapsed() < MAX_WAIT {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
                 return test_support::code(status);
             }
@@ -183,7 +183,7 @@ pub fn exec(container: &str, script: &str) -> Value {
 pub fn until(is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < LONGEST_WAIT, "it does not come to be so");
+        assert!(begun.elapsed() < MAX_WAIT, "it does not come to be so");
         thread::sleep(Duration::from_millis(50));
     }
 }

@@ -13,7 +13,7 @@ use test_support::code;
 const FAMILY: &str = "echo started; (trap '' TERM; exec sleep 601) & (setsid sleep 602 &); sleep 603";
 
 /// No test waits longer for something to happen in a container.
-const LONGEST_WAIT: Duration = Duration::from_secs(180);
+const MAX_WAIT: Duration = Duration::from_secs(180);
 
 fn family(container: &Container) -> usize {
     container
@@ -29,7 +29,7 @@ async fn until(is_so: impl Fn() -> bool) {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(LONGEST_WAIT, waiting).await.expect("it comes to be so");
+    timeout(MAX_WAIT, waiting).await.expect("it comes to be so");
 }
 
 fn arguments(container: &Container) -> Value {
@@ -101,7 +101,7 @@ async fn a_client_that_dies_leaves_nothing() {
     // Both pipes break at once.
     let Client { service, mut child, .. } = client;
     drop(service);
-    let end = timeout(LONGEST_WAIT, child.wait()).await.expect("the server ends");
+    let end = timeout(MAX_WAIT, child.wait()).await.expect("the server ends");
     assert_eq!(end.expect("it can be waited for").code(), Some(0));
     assert_eq!(family(&container), 0);
 }
@@ -149,7 +149,7 @@ async fn requests_before_the_end_of_input_are_answered() {
             .expect("it can be written");
     }
     drop(stdin);
-    let output = timeout(LONGEST_WAIT, child.wait_with_output())
+    let output = timeout(MAX_WAIT, child.wait_with_output())
         .await
         .expect("it ends")
         .expect("it can be read");
@@ -242,7 +242,7 @@ async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
         } else {
             drop(stdin);
         }
-        let end = timeout(LONGEST_WAIT, child.wait()).await.expect("the server ends");
+        let end = timeout(MAX_WAIT, child.wait()).await.expect("the server ends");
         end.expect("it can be waited for");
         assert_eq!(family(&container), 0, "{way}");
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// No test waits longer for one run of dexec.
-const LONGEST_RUN: Duration = Duration::from_secs(300);
+const MAX_RUN: Duration = Duration::from_secs(300);
 
 /// A run of dexec that is being put together.
 #[must_use]
@@ -167,9 +167,9 @@ impl Run {
         let pid = child.id();
         let (done, waiter) = std::sync::mpsc::channel();
         thread::spawn(move || drop(done.send(child.wait_with_output())));
-        let Ok(output) = waiter.recv_timeout(LONGEST_RUN) else {
+        let Ok(output) = waiter.recv_timeout(MAX_RUN) else {
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            panic!("no end within {LONGEST_RUN:?}: {shown}");
+            panic!("no end within {MAX_RUN:?}: {shown}");
         };
         let output = output.expect("its output can be read");
         if let Some(feeder) = feeder {

@@ -61,7 +61,7 @@ Exit codes:
 
 dexec runs arbitrary commands in the container: use it on trusted containers only."
 )]
-struct Grammar {
+struct Cli {
     /// Keep standard input open and send it to the command
     #[arg(short, long, help_heading = COMMAND)]
     interactive: bool,
@@ -187,21 +187,21 @@ struct Grammar {
 
 /// The help, in which switches have no value: docker's help does not show it either.
 fn help(is_long: bool) -> String {
-    let mut grammar = Grammar::command().mut_args(|arg| match arg.get_num_args() {
+    let mut cli = Cli::command().mut_args(|arg| match arg.get_num_args() {
         Some(number) if number.min_values() == 0 => arg.require_equals(false).num_args(0),
         _ => arg,
     });
     let help = if is_long {
-        grammar.render_long_help()
+        cli.render_long_help()
     } else {
-        grammar.render_help()
+        cli.render_help()
     };
     help.to_string()
 }
 
 /// docker's switches take a value only behind `=`; and as every option, the last of several counts.
 fn command() -> clap::Command {
-    Grammar::command().mut_args(|arg| match arg.get_action() {
+    Cli::command().mut_args(|arg| match arg.get_action() {
         ArgAction::SetTrue => arg
             .action(ArgAction::Set)
             .num_args(0..=1)
@@ -224,7 +224,7 @@ fn env_entry(entry: OsString) -> Result<OsString, String> {
 
 /// What a command line asks for.
 #[derive(Debug)]
-pub(crate) enum Wish {
+pub(crate) enum Action {
     /// To run a command.
     Run(Box<Args>),
     /// To be told about the engine.
@@ -235,29 +235,29 @@ pub(crate) enum Wish {
 #[derive(Debug)]
 pub(crate) struct Args {
     pub(crate) mode: Mode,
-    grammar: Grammar,
+    cli: Cli,
     container: OsString,
     command: Vec<OsString>,
 }
 
-impl Wish {
+impl Action {
     pub(crate) fn from_command_line(line: impl IntoIterator<Item = OsString>) -> Result<Self, Stop> {
         let line: Vec<OsString> = line.into_iter().collect();
-        let mut grammar = command()
+        let mut cli = command()
             .try_get_matches_from(&line)
-            .and_then(|mut matches| Grammar::from_arg_matches_mut(&mut matches))
+            .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
             .map_err(|error| Stop::from_clap(&error, &line, &command(), help))?;
-        if grammar.info {
-            if !grammar.words.is_empty() {
+        if cli.info {
+            if !cli.words.is_empty() {
                 return Err(Stop::flag_error("--info takes no CONTAINER and no COMMAND"));
             }
-            let is_json = grammar.chosen_mode()? == Some(Mode::Json);
+            let is_json = cli.chosen_mode()? == Some(Mode::Json);
             return Ok(Self::Info {
-                endpoint: grammar.endpoint,
+                endpoint: cli.endpoint,
                 is_json,
             });
         }
-        let mut words = std::mem::take(&mut grammar.words).into_iter();
+        let mut words = std::mem::take(&mut cli.words).into_iter();
         let (Some(container), Some(first)) = (words.next(), words.next()) else {
             return Err(Stop::too_few_arguments());
         };
@@ -267,11 +267,11 @@ impl Wish {
         if command.is_empty() {
             return Err(Stop::too_few_arguments());
         }
-        let mode = grammar.chosen_mode()?.unwrap_or(Mode::Json);
+        let mode = cli.chosen_mode()?.unwrap_or(Mode::Json);
         if mode != Mode::Json
-            && let Some(option) = grammar.json_only_option()
+            && let Some(option) = cli.json_only_option()
         {
-            let reason = if mode == Mode::Raw && grammar.tty {
+            let reason = if mode == Mode::Raw && cli.tty {
                 format!("{option} does not go with -t, --tty, which gives the answer raw")
             } else {
                 format!("{option} goes with --output json only")
@@ -280,7 +280,7 @@ impl Wish {
         }
         Ok(Self::Run(Box::new(Args {
             mode,
-            grammar,
+            cli,
             container,
             command,
         })))
@@ -290,32 +290,32 @@ impl Wish {
 impl Args {
     pub(crate) fn response_options(&self) -> ResponseOptions {
         let mut options = ResponseOptions::default();
-        options.compact = self.grammar.compact;
-        options.limit = self.grammar.limit;
-        options.parse_json = self.grammar.parse_json;
-        options.keep_newline = self.grammar.keep_newline;
-        options.keep_ansi = self.grammar.keep_ansi;
+        options.compact = self.cli.compact;
+        options.limit = self.cli.limit;
+        options.parse_json = self.cli.parse_json;
+        options.keep_newline = self.cli.keep_newline;
+        options.keep_ansi = self.cli.keep_ansi;
         options
     }
 
     /// Whether the command gets a terminal.
     pub(crate) fn has_terminal(&self) -> bool {
-        self.grammar.tty
+        self.cli.tty
     }
 
     /// Whether standard input is the command's.
     pub(crate) fn takes_input(&self) -> bool {
-        self.grammar.interactive && !self.grammar.detach
+        self.cli.interactive && !self.cli.detach
     }
 
     /// Whether the user's own terminal becomes the command's.
     pub(crate) fn takes_terminal(&self) -> bool {
-        self.grammar.tty && self.takes_input()
+        self.cli.tty && self.takes_input()
     }
 
     /// The keys that were given; docker takes empty ones for none.
     pub(crate) fn detach_keys(&self) -> Result<Option<DetachKeys>, Error> {
-        let Some(keys) = self.grammar.detach_keys.as_ref().filter(|keys| !keys.is_empty()) else {
+        let Some(keys) = self.cli.detach_keys.as_ref().filter(|keys| !keys.is_empty()) else {
             return Ok(None);
         };
         DetachKeys::parse(&keys.to_string_lossy()).map(Some)
@@ -325,13 +325,13 @@ impl Args {
     pub(crate) fn into_request(self) -> Result<(RequestBuilder, EndpointOptions), Error> {
         let takes_input = self.takes_input();
         let Self {
-            grammar,
+            cli,
             container,
             command,
             ..
         } = self;
         let mut env = Vec::new();
-        for file in &grammar.env_file {
+        for file in &cli.env_file {
             let unreadable = Cell::new(None);
             let lookup = |name: &str| {
                 let value = host_variable(name)?;
@@ -344,7 +344,7 @@ impl Args {
                 return Err(error);
             }
         }
-        for entry in grammar.env {
+        for entry in cli.env {
             let entry = text(entry, || "a value of --env".to_owned())?;
             // docker sends the bare name of a variable that is not set here, and the engine takes it away.
             env.push(match host_variable(&entry) {
@@ -365,7 +365,7 @@ impl Args {
                 })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let groups = grammar
+        let groups = cli
             .group_add
             .into_iter()
             .map(|group| text(group, || "a value of --group-add".to_owned()))
@@ -373,28 +373,28 @@ impl Args {
         let mut request = Request::new(text(container, || "the container's name".to_owned())?, command)
             .envs(env)
             .groups(groups)
-            .privileged(grammar.privileged)
-            .detach(grammar.detach);
-        if let Some(time) = grammar.timeout.filter(|time| !time.is_zero()) {
+            .privileged(cli.privileged)
+            .detach(cli.detach);
+        if let Some(time) = cli.timeout.filter(|time| !time.is_zero()) {
             request = request.timeout(time);
         }
         let outer = std::env::var("DEXEC_ID").ok();
-        let grace = grammar.kill_after;
+        let grace = cli.kill_after;
         request = request.kill_after(grace.unwrap_or_else(|| Request::default_kill_after(outer.as_deref())));
-        if let Some(workdir) = grammar.workdir {
+        if let Some(workdir) = cli.workdir {
             request = request.workdir(text(workdir, || "the working directory".to_owned())?);
         }
-        if let Some(user) = grammar.user {
+        if let Some(user) = cli.user {
             request = request.user(text(user, || "the user".to_owned())?);
         }
         if takes_input {
             request = request.stdin(Input::new());
         }
-        Ok((request, endpoint::options(grammar.endpoint)?))
+        Ok((request, endpoint::options(cli.endpoint)?))
     }
 }
 
-impl Grammar {
+impl Cli {
     /// The mode that an option or `DEXEC_OUTPUT` names.
     fn chosen_mode(&self) -> Result<Option<Mode>, Stop> {
         // A terminal of a command that is left at once shows nothing to anybody.

@@ -28,7 +28,7 @@ pub(crate) fn options(args: EndpointArgs) -> Result<EndpointOptions, Error> {
 /// Says on standard error what is not as it should be about an endpoint.
 pub(crate) fn warn(endpoint: &Endpoint) {
     let address: &dyn Display = endpoint.address();
-    for warning in endpoint_args::warnings(endpoint.warnings(), endpoint.is_exposed().then_some(address)) {
+    for warning in endpoint_args::warnings(endpoint.warnings(), endpoint.is_plaintext_remote().then_some(address)) {
         eprint_line(&warning);
     }
 }

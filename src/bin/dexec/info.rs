@@ -12,10 +12,10 @@ use crate::endpoint::{options, warn};
 use crate::{remedy, render, stdio};
 
 /// How long the engine may take, with a login by ssh.
-const ENGINE_TIME: Duration = Duration::from_secs(20);
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a place that was not chosen is asked.
-const OTHERS_TIME: Duration = Duration::from_secs(3);
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
 
 const START_DOCKER: &str = if cfg!(target_os = "linux") {
     "`sudo systemctl start docker`"
@@ -37,14 +37,14 @@ struct Report {
     #[serde(flatten)]
     endpoint: Option<Place>,
     #[serde(flatten)]
-    engine: Option<Told>,
+    engine: Option<EngineReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_kind: Option<ErrorKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     /// The other places that were looked at, and what each of them said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    others: Vec<Other>,
+    others: Vec<CandidateReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
@@ -58,7 +58,7 @@ struct Place {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+struct EngineReport {
     engine: String,
     version: String,
     api_version: String,
@@ -72,7 +72,7 @@ struct Told {
 }
 
 #[derive(Debug, Serialize)]
-struct Other {
+struct CandidateReport {
     endpoint: String,
     origin: String,
     /// `None` where it was not asked.
@@ -105,17 +105,17 @@ impl Report {
             origin: endpoint.origin().to_string(),
             transport: transport(endpoint),
         };
-        match asked(endpoint).await {
+        match query(endpoint).await {
             Ok(info) => Self {
                 reachable: true,
                 endpoint: Some(place),
                 engine: Some(info.into()),
-                others: others_there(endpoint),
+                others: other_candidates(endpoint),
                 ..Self::default()
             },
             Err(error) => Self {
                 endpoint: Some(place),
-                others: asked_others(endpoint).await,
+                others: query_other_candidates(endpoint).await,
                 fix: fix(endpoint, &error),
                 ..Self::failure(error)
             },
@@ -166,7 +166,7 @@ impl Report {
         }
         let text = lines.join("\n");
         if self.reachable {
-            writeln!(stdio::Patient(stdio::stdout()?), "{text}")
+            writeln!(stdio::BlockingIo(stdio::stdout()?), "{text}")
         } else {
             render::eprint_line(&text);
             Ok(())
@@ -174,7 +174,7 @@ impl Report {
     }
 }
 
-impl From<EngineInfo> for Told {
+impl From<EngineInfo> for EngineReport {
     fn from(info: EngineInfo) -> Self {
         Self {
             engine: info.name,
@@ -208,9 +208,9 @@ fn told(error: Error) -> String {
 }
 
 /// What the engine tells of itself, if it does so soon.
-async fn asked(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
+async fn query(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
     let engine = Engine::connect(endpoint);
-    match tokio::time::timeout(ENGINE_TIME, engine.info()).await {
+    match tokio::time::timeout(ENGINE_TIMEOUT, engine.info()).await {
         Ok(told) => told,
         Err(_) => Err(Error::new(
             ErrorKind::EngineUnreachable,
@@ -218,22 +218,22 @@ async fn asked(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
                 "what listens at {} ({}) gave no answer within {} s: the engine hangs, or it is none",
                 endpoint.address(),
                 endpoint.origin(),
-                ENGINE_TIME.as_secs()
+                ENGINE_TIMEOUT.as_secs()
             ),
         )),
     }
 }
 
 /// The places that exist and were not chosen.
-fn others_there(endpoint: &Endpoint) -> Vec<Other> {
+fn other_candidates(endpoint: &Endpoint) -> Vec<CandidateReport> {
     others(endpoint)
         .filter(|place| place.exists)
-        .map(|place| Other::new(place, None))
+        .map(|place| CandidateReport::new(place, None))
         .collect()
 }
 
 /// What every place that was not chosen says.
-async fn asked_others(endpoint: &Endpoint) -> Vec<Other> {
+async fn query_other_candidates(endpoint: &Endpoint) -> Vec<CandidateReport> {
     // All at the same time: none of them is what was asked for.
     let asking: Vec<_> = others(endpoint)
         .map(|place| (place, tokio::spawn(ask(place.clone()))))
@@ -241,7 +241,7 @@ async fn asked_others(endpoint: &Endpoint) -> Vec<Other> {
     let mut asked = Vec::new();
     for (place, said) in asking {
         // There is nothing in it that could fail by itself.
-        asked.push(Other::new(place, said.await.ok()));
+        asked.push(CandidateReport::new(place, said.await.ok()));
     }
     asked
 }
@@ -258,10 +258,10 @@ async fn ask(place: dexec::Place) -> String {
         Err(error) => return told(error),
     };
     let engine = Engine::connect(&endpoint);
-    match tokio::time::timeout(OTHERS_TIME, engine.info()).await {
+    match tokio::time::timeout(OTHERS_TIMEOUT, engine.info()).await {
         Ok(Ok(info)) => format!("{} {} answers; use it with -H", info.name, info.version),
         Ok(Err(error)) => told(error),
-        Err(_) => format!("no answer within {} s", OTHERS_TIME.as_secs()),
+        Err(_) => format!("no answer within {} s", OTHERS_TIMEOUT.as_secs()),
     }
 }
 
@@ -270,7 +270,7 @@ fn others(endpoint: &Endpoint) -> impl Iterator<Item = &dexec::Place> {
     places.filter(|place| place.address != *endpoint.address())
 }
 
-impl Other {
+impl CandidateReport {
     fn new(place: &dexec::Place, said: Option<String>) -> Self {
         Self {
             endpoint: place.address.to_string(),

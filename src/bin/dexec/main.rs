@@ -16,20 +16,20 @@ mod writer;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
-use args::{Args, Mode, Wish};
+use args::{Action, Args, Mode};
 use dexec::{End, Endpoint, Engine, Error, ErrorKind, Output, Request, Response, exit_code};
 use dexec_common::signals::Signals;
 use dexec_common::threads;
 use endpoint::warn;
-use render::Last;
+use render::FinalWrite;
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    let wish = match Wish::from_command_line(std::env::args_os()) {
-        Ok(wish) => wish,
+    let action = match Action::from_command_line(std::env::args_os()) {
+        Ok(action) => action,
         Err(stop) => return ExitCode::from(process_code(stop.report())),
     };
     if let Err(error) = spare::make() {
@@ -43,9 +43,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match wish {
-        Wish::Run(args) => runtime.block_on(run(*args)),
-        Wish::Info { endpoint, is_json } => runtime.block_on(info::run(endpoint, is_json)),
+    let code = match action {
+        Action::Run(args) => runtime.block_on(run(*args)),
+        Action::Info { endpoint, is_json } => runtime.block_on(info::run(endpoint, is_json)),
     };
     // A read of standard input that is under way would be waited for otherwise.
     runtime.shutdown_background();
@@ -74,27 +74,33 @@ fn process_code(code: i64) -> u8 {
 }
 
 async fn run(args: Args) -> i64 {
-    let signals = Signals::listen(terminal::give_back, exit_code::signal);
+    let signals = Signals::listen(terminal::restore, exit_code::signal);
     match args.mode {
         Mode::Json => {
             let options = args.response_options();
-            let mut output = stdio::Kept::new();
+            let mut output = stdio::JsonOutput::new();
             let end = execute(args, &mut output, &signals).await;
-            let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
-            let response = render::noted(Response::new(output.into_outcome(end), &options), &signals);
+            let last = FinalWrite::of(
+                &end,
+                &render::with_signal_code(Response::without_output(&end), &signals),
+            );
+            let response = render::with_signal_code(Response::new(output.into_outcome(end), &options), &signals);
             last.write(render::json(response), &signals).await
         }
         Mode::Events => {
             let mut output = events::Events::new();
             let end = execute(args, &mut output, &signals).await;
-            let response = render::noted(Response::without_output(&end), &signals);
-            let last = Last::of(&end, &response);
+            let response = render::with_signal_code(Response::without_output(&end), &signals);
+            let last = FinalWrite::of(&end, &response);
             last.write(output.finish(&end, response), &signals).await
         }
         Mode::Raw => {
             let mut output = writer::Writer::new(args.takes_terminal());
             let end = execute(args, &mut output, &signals).await;
-            let last = Last::of(&end, &render::noted(Response::without_output(&end), &signals));
+            let last = FinalWrite::of(
+                &end,
+                &render::with_signal_code(Response::without_output(&end), &signals),
+            );
             last.write(render::raw(output, &end), &signals).await
         }
     }

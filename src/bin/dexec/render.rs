@@ -21,13 +21,13 @@ const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// How dexec is going to end, as far as the last write does not change it.
 #[derive(Debug)]
-pub(crate) struct Last {
+pub(crate) struct FinalWrite {
     code: i64,
     output_failure: Option<String>,
 }
 
 /// The response to a command that a signal has interrupted has the exit code that names the signal.
-pub(crate) fn noted(mut response: Response, signals: &Signals) -> Response {
+pub(crate) fn with_signal_code(mut response: Response, signals: &Signals) -> Response {
     if response.error_kind == Some(ErrorKind::Interrupted)
         && let Some(code) = signals.exit_code()
     {
@@ -36,7 +36,7 @@ pub(crate) fn noted(mut response: Response, signals: &Signals) -> Response {
     response
 }
 
-impl Last {
+impl FinalWrite {
     pub(crate) fn of(end: &End, response: &Response) -> Self {
         let output_failure = match end {
             End::Stopped {
@@ -92,7 +92,7 @@ pub(crate) async fn json<T: Serialize + Send + 'static>(value: T) -> io::Result<
     let write = move || {
         let stdout = stdio::stdout()?;
         let is_terminal = stdout.is_terminal();
-        let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::Patient(stdout));
+        let mut stdout = BufWriter::with_capacity(64 * 1024, stdio::BlockingIo(stdout));
         if is_terminal {
             serde_json::to_writer_pretty(&mut stdout, &value)?;
         } else {
@@ -112,7 +112,7 @@ pub(crate) async fn json<T: Serialize + Send + 'static>(value: T) -> io::Result<
 pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
     if let End::LeftRunning { .. } | End::Stopped { .. } = end {
         // Whoever reads the rest may keep us waiting, and Ctrl-C is no key of the command's any more.
-        terminal::give_back();
+        terminal::restore();
     }
     if let End::Stopped { orphaned: Some(_), .. } = end {
         // Before all that may have to be waited for.
@@ -121,7 +121,7 @@ pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
     let is_session = output.takes_terminal();
     let ends_line = output.ends_line();
     let written = output.finish().await;
-    terminal::give_back();
+    terminal::restore();
     if is_session && let Some(words) = last_words(end) {
         let separator = if ends_line { "" } else { "\n" };
         eprint_line(&format!("{separator}dexec: {words}"));

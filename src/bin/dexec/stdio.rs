@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 /// How long a silent command runs before the reader of our output is watched.
-const UNWATCHED_TIME: Duration = Duration::from_millis(100);
+const UNWATCHED_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Standard input, which waits for more where whoever shares it has set it not to wait.
 #[derive(Debug)]
@@ -53,16 +53,16 @@ impl AsyncRead for Input {
 
 /// Keeps the output for a response, while there is somebody to give it to.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct JsonOutput {
     capture: Capture,
-    reader: Reader,
+    reader: ReaderWatch,
 }
 
-impl Kept {
+impl JsonOutput {
     pub(crate) fn new() -> Self {
         Self {
             capture: Capture::default(),
-            reader: Reader::new(),
+            reader: ReaderWatch::new(),
         }
     }
 
@@ -72,7 +72,7 @@ impl Kept {
     }
 }
 
-impl Output for Kept {
+impl Output for JsonOutput {
     async fn write(&mut self, stream: Stream, bytes: Bytes) -> io::Result<()> {
         self.capture.write(stream, bytes).await
     }
@@ -88,12 +88,12 @@ impl Output for Kept {
 
 /// Watches for the reader of our standard output to go.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct ReaderWatch {
     begun: Instant,
     gone: Option<CancellationToken>,
 }
 
-impl Reader {
+impl ReaderWatch {
     pub(crate) fn new() -> Self {
         Self {
             begun: Instant::now(),
@@ -105,7 +105,7 @@ impl Reader {
     pub(crate) async fn gone(&mut self) -> io::Error {
         if self.gone.is_none() {
             // Most commands have ended by then, and need no watch.
-            tokio::time::sleep_until(self.begun + UNWATCHED_TIME).await;
+            tokio::time::sleep_until(self.begun + UNWATCHED_TIMEOUT).await;
         }
         self.watch().cancelled().await;
         io::ErrorKind::BrokenPipe.into()
@@ -113,7 +113,7 @@ impl Reader {
 
     /// The same for a command that never leaves time to wait.
     pub(crate) fn check(&mut self) -> io::Result<()> {
-        if self.begun.elapsed() > UNWATCHED_TIME && self.watch().is_cancelled() {
+        if self.begun.elapsed() > UNWATCHED_TIMEOUT && self.watch().is_cancelled() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         Ok(())
@@ -175,9 +175,9 @@ pub(crate) fn wait_for(_: &File, _: Wait) -> io::Result<()> {
 
 /// Waits for room where whoever shares the stream has set it not to wait.
 #[derive(Debug)]
-pub(crate) struct Patient<F>(pub(crate) F);
+pub(crate) struct BlockingIo<F>(pub(crate) F);
 
-impl<F: Borrow<File>> io::Write for Patient<F> {
+impl<F: Borrow<File>> io::Write for BlockingIo<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }

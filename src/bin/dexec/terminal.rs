@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use dexec::{DetachKeys, Error, ErrorKind, Terminal};
 #[cfg(unix)]
-pub(crate) use unix::{give_back, take};
+pub(crate) use unix::{restore, take};
 
 /// docker's refusal of `-it` where nobody types.
 const NO_TERMINAL: &str = "the input device is not a TTY";
@@ -44,7 +44,7 @@ fn sized() -> Terminal {
 
 /// Nothing was taken that could be given back.
 #[cfg(not(unix))]
-pub(crate) fn give_back() {}
+pub(crate) fn restore() {}
 
 #[cfg(not(unix))]
 pub(crate) fn take() -> io::Result<()> {
@@ -96,14 +96,14 @@ mod unix {
         drop(taken);
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            give_back();
+            restore();
             usual(panic);
         }));
         Ok(())
     }
 
     /// Leaves the terminal as it was found. It is not taken any more.
-    pub(crate) fn give_back() {
+    pub(crate) fn restore() {
         let mut taken = lock();
         if let Taken::Raw { terminal, found } = std::mem::replace(&mut *taken, Taken::Over) {
             set(&terminal, &found);

@@ -10,7 +10,7 @@ use dexec::{Output, Stream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::spare;
-use crate::stdio::{self, Patient, Reader};
+use crate::stdio::{self, BlockingIo, ReaderWatch};
 use crate::terminal;
 
 /// What is to be written, in its order.
@@ -21,14 +21,14 @@ type Batch = VecDeque<(Stream, Bytes)>;
 pub(crate) struct Writer {
     batch: Batch,
     /// Chosen with the first output, which many commands have none of.
-    way: Option<Way>,
-    reader: Reader,
+    way: Option<WriteStrategy>,
+    reader: ReaderWatch,
     takes_terminal: bool,
     ends_line: bool,
 }
 
 #[derive(Debug)]
-enum Way {
+enum WriteStrategy {
     #[cfg(target_os = "linux")]
     Direct(direct::Direct),
     Thread(Thread),
@@ -39,7 +39,7 @@ impl Writer {
         Self {
             batch: Batch::new(),
             way: None,
-            reader: Reader::new(),
+            reader: ReaderWatch::new(),
             takes_terminal,
             ends_line: true,
         }
@@ -59,7 +59,7 @@ impl Writer {
     pub(crate) async fn finish(mut self) -> io::Result<()> {
         self.write_batch().await?;
         match self.way {
-            Some(Way::Thread(Thread { queue, end })) => {
+            Some(WriteStrategy::Thread(Thread { queue, end })) => {
                 drop(queue);
                 told(end).await
             }
@@ -72,16 +72,18 @@ impl Writer {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let way = self.way.get_or_insert_with(Way::choose);
+        let way = self.way.get_or_insert_with(WriteStrategy::choose);
         #[cfg(target_os = "linux")]
-        if let Way::Direct(direct) = way {
+        if let WriteStrategy::Direct(direct) = way {
             match direct.write(&mut self.batch).await {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => *way = Way::Thread(Thread::begin()),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    *way = WriteStrategy::Thread(Thread::begin());
+                }
                 written => return written,
             }
         }
         #[cfg_attr(not(target_os = "linux"), expect(irrefutable_let_patterns))]
-        if let Way::Thread(thread) = way {
+        if let WriteStrategy::Thread(thread) = way {
             // A batch is given away only when there is room for it.
             let Ok(place) = thread.queue.reserve().await else {
                 return told(thread.end.take()).await;
@@ -113,7 +115,7 @@ impl Output for Writer {
 
     async fn closed(&mut self) -> io::Error {
         let failed = async {
-            if let Some(Way::Thread(thread)) = &mut self.way
+            if let Some(WriteStrategy::Thread(thread)) = &mut self.way
                 && let Some(end) = &mut thread.end
                 && let Ok(Err(error)) = end.await
             {
@@ -129,7 +131,7 @@ impl Output for Writer {
     }
 }
 
-impl Way {
+impl WriteStrategy {
     fn choose() -> Self {
         #[cfg(target_os = "linux")]
         if let Ok(direct) = direct::Direct::new() {
@@ -180,7 +182,7 @@ fn write_batches(mut batches: mpsc::Receiver<Batch>) -> io::Result<()> {
 
 fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !slices.is_empty() {
-        match Patient(&*file).write_vectored(slices) {
+        match BlockingIo(&*file).write_vectored(slices) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut slices, written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -208,7 +210,7 @@ mod direct {
     use crate::stdio::{self, Wait, wait_for};
 
     /// More than one read brings.
-    const MOST_PIECES: usize = 64;
+    const MAX_PIECES: usize = 64;
 
     /// Where there is no position in a file.
     const AS_IT_COMES: u64 = u64::MAX;
@@ -240,7 +242,7 @@ mod direct {
                     Stream::Stdout => &self.stdout,
                     Stream::Stderr => self.stderr.as_ref().ok_or(io::ErrorKind::Unsupported)?,
                 };
-                let run = batch.iter().take_while(|(of, _)| *of == stream).take(MOST_PIECES);
+                let run = batch.iter().take_while(|(of, _)| *of == stream).take(MAX_PIECES);
                 let slices: Vec<IoSlice<'_>> = run.map(|(_, bytes)| IoSlice::new(bytes)).collect();
                 match write_now(file, &slices) {
                     Ok(written) => advance(batch, written),

@@ -69,7 +69,7 @@ impl World {
     }
 
     fn find(&self) -> Result<Endpoint, Error> {
-        let surroundings = Surroundings {
+        let environment = Environment {
             variable: &|name| {
                 let found = self.variables.iter().find(|(key, _)| *key == name);
                 found.map(|(_, value)| value.clone())
@@ -87,7 +87,7 @@ impl World {
             },
             exists: &|path| self.sockets.iter().any(|socket| Path::new(socket) == path),
         };
-        find(&self.options, &surroundings)
+        find(&self.options, &environment)
     }
 
     /// Where it is and why.
@@ -373,7 +373,11 @@ fn plain_tcp_is_exposed_unless_it_stays_here() {
         ("ssh://box", false),
         ("unix:///x", false),
     ] {
-        assert_eq!(Endpoint::parse(host).unwrap().is_exposed(), is_exposed, "{host}");
+        assert_eq!(
+            Endpoint::parse(host).unwrap().is_plaintext_remote(),
+            is_exposed,
+            "{host}"
+        );
     }
 }
 
@@ -383,11 +387,11 @@ fn options_alone_have_no_surroundings() {
         context: Some("one".to_owned()),
         ..EndpointOptions::default()
     };
-    let message = find(&options, &Surroundings::NONE).unwrap_err().to_string();
+    let message = find(&options, &Environment::EMPTY).unwrap_err().to_string();
     assert!(message.contains("without HOME or DOCKER_CONFIG"), "{message}");
     let world = World::new().stored("one", "{\"Host\":\"ssh://box\"}");
     options.config_dir = Some(world.home.path().join(".docker"));
-    let endpoint = find(&options, &Surroundings::NONE).unwrap();
+    let endpoint = find(&options, &Environment::EMPTY).unwrap();
     assert_eq!(endpoint.address().to_string(), "ssh://box");
 
     let options = EndpointOptions {
@@ -395,7 +399,7 @@ fn options_alone_have_no_surroundings() {
         tls_verify: Some(true),
         ..EndpointOptions::default()
     };
-    let tls = find(&options, &Surroundings::NONE).unwrap().tls.unwrap();
+    let tls = find(&options, &Environment::EMPTY).unwrap().tls.unwrap();
     assert!(tls.verify && tls.ca.is_none());
 }
 

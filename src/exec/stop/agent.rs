@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exec::frames::Frames;
 use crate::marker::Marker;
 use crate::output::Stream;
-use crate::request::{ContainerName, Spec};
+use crate::request::{ContainerName, ExecSpec};
 use crate::transport::Connection;
 
 use super::clock::{EngineClock, Moment};
@@ -29,12 +29,12 @@ const LOADER: &str = "s=;while IFS= read -r l&&[ \"$l\" != . ];do s=\"$s$l\n\";d
 const SHELL_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How long the agent may take to end after its input has.
-const LEAVING_TIME: Duration = Duration::from_secs(1);
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A table of a hundred thousand processes is smaller.
-const LARGEST_REPLY: usize = 32 * 1024 * 1024;
+const MAX_REPLY_SIZE: usize = 32 * 1024 * 1024;
 
-const LONGEST_COMPLAINT: usize = 4 * 1024;
+const MAX_COMPLAINT_LEN: usize = 4 * 1024;
 
 /// How many processes one line names: the agent's lines have an end.
 const BATCH: usize = 1000;
@@ -87,7 +87,7 @@ pub(super) struct Place<'a> {
 
 /// What can be told of a process that has no sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Attribution {
     /// It is not the command's: it is another command's, or has what the container's first process has.
     Cleared,
     /// It has turned out to be the command's.
@@ -125,7 +125,7 @@ impl Agent {
             user,
             is_privileged,
         } = place;
-        let spec = Spec {
+        let spec = ExecSpec {
             container: container.clone(),
             command,
             env,
@@ -133,7 +133,7 @@ impl Agent {
             is_privileged,
             // The image's own may be gone.
             workdir: Some("/".to_owned()),
-            ..Spec::default()
+            ..ExecSpec::default()
         };
         let exec = api.create_exec(&spec, true).await.map_err(Unstarted::Failed)?;
         let attached = api.start_attached(&exec, &spec).await.map_err(Unstarted::Failed)?;
@@ -159,7 +159,7 @@ impl Agent {
     }
 
     /// Why the agent did not say that it is ready. A runtime's words for that come as output.
-    fn unstarted(&self, spec: &Spec, hello: &str) -> Unstarted {
+    fn unstarted(&self, spec: &ExecSpec, hello: &str) -> Unstarted {
         let complaint = String::from_utf8_lossy(&self.complaint);
         let words = if hello.trim().is_empty() { &complaint } else { hello }.trim();
         let program = spec.command.first().map_or("", String::as_str);
@@ -196,7 +196,12 @@ impl Agent {
     }
 
     /// What can be told of these processes beside the container's first one; of those that have gone, nothing.
-    pub(super) async fn look(&mut self, marker: &Marker, first: u32, pids: &[u32]) -> Result<Vec<(u32, Look)>, Error> {
+    pub(super) async fn look(
+        &mut self,
+        marker: &Marker,
+        first: u32,
+        pids: &[u32],
+    ) -> Result<Vec<(u32, Attribution)>, Error> {
         let marker = marker.entry();
         let mut looks = Vec::new();
         for batch in pids.chunks(BATCH) {
@@ -235,7 +240,7 @@ impl Agent {
             }
         };
         // It leaves by itself all the same.
-        let _ = tokio::time::timeout(LEAVING_TIME, left).await;
+        let _ = tokio::time::timeout(LEAVING_TIMEOUT, left).await;
     }
 
     /// Sends a line, and gives the answer without its last line.
@@ -256,7 +261,7 @@ impl Agent {
     async fn read_until(&mut self, is_whole: impl Fn(&[u8]) -> bool) -> Result<String, Error> {
         let mut text = Vec::new();
         while !is_whole(&text) && self.read(&mut text).await? {
-            if text.len() > LARGEST_REPLY {
+            if text.len() > MAX_REPLY_SIZE {
                 return Err(failed("its answer has no end"));
             }
         }
@@ -275,7 +280,7 @@ impl Agent {
                 match stream {
                     Stream::Stdout => text.extend_from_slice(&piece),
                     Stream::Stderr => {
-                        let room = LONGEST_COMPLAINT.saturating_sub(self.complaint.len());
+                        let room = MAX_COMPLAINT_LEN.saturating_sub(self.complaint.len());
                         self.complaint.extend_from_slice(&piece[..piece.len().min(room)]);
                     }
                 }
@@ -313,12 +318,12 @@ impl Hello {
 }
 
 /// Reads a line `PID SIGN`.
-fn parse_look(line: &str) -> Option<(u32, Look)> {
+fn parse_look(line: &str) -> Option<(u32, Attribution)> {
     let (pid, sign) = line.split_once(' ')?;
     let look = match (sign, Sign::parse(sign)) {
-        ("own", _) | (_, Sign::Foreign) => Look::Cleared,
-        (_, Sign::Marked) => Look::Marked,
-        _ => Look::Unknown,
+        ("own", _) | (_, Sign::Foreign) => Attribution::Cleared,
+        (_, Sign::Marked) => Attribution::Marked,
+        _ => Attribution::Unknown,
     };
     Some((pid.parse().ok()?, look))
 }
@@ -330,11 +335,11 @@ mod tests {
     #[test]
     fn a_look_is_read() {
         for (line, look) in [
-            ("12 own", Look::Cleared),
-            ("12 foreign", Look::Cleared),
-            ("12 marked", Look::Marked),
-            ("12 unreadable", Look::Unknown),
-            ("12 none", Look::Unknown),
+            ("12 own", Attribution::Cleared),
+            ("12 foreign", Attribution::Cleared),
+            ("12 marked", Attribution::Marked),
+            ("12 unreadable", Attribution::Unknown),
+            ("12 none", Attribution::Unknown),
         ] {
             assert_eq!(parse_look(line), Some((12, look)));
         }

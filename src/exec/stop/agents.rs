@@ -11,19 +11,19 @@ use crate::marker::Marker;
 use crate::request::ContainerName;
 use crate::transport::EngineKind;
 
-use super::agent::{Agent, Look, NOT_PERMITTED, Place, Unstarted};
+use super::agent::{Agent, Attribution, NOT_PERMITTED, Place, Unstarted};
 use super::clock::{EngineClock, Moment};
 use super::error::{Step, StopError};
 use super::first::{self, First};
 use super::processes::{Process, ProcessId, Sign, Table};
 
 /// How long an engine under load may refuse to start the agent.
-const STARTING_TIME: std::time::Duration = std::time::Duration::from_secs(4);
+const STARTING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(4);
 
 const STARTING_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// As how many users processes are looked at.
-const MOST_USERS: usize = 8;
+const MAX_USERS: usize = 8;
 
 const ROOT: &str = "0:0";
 
@@ -62,7 +62,7 @@ impl Agents {
             ContainerState::Paused => return Err(StopError::Paused),
             ContainerState::NotRunning | ContainerState::Gone => return Err(StopError::ContainerEnded),
         }
-        let deadline = Instant::now() + STARTING_TIME;
+        let deadline = Instant::now() + STARTING_TIMEOUT;
         let (main, is_helper) = loop {
             match start_main(api, whose, step).await {
                 Err(StopError::Api(error)) if error.kind() == ErrorKind::EngineError && Instant::now() < deadline => {
@@ -82,7 +82,7 @@ impl Agents {
             is_in_engine_namespace: None,
             by_host_pid: HashMap::new(),
         };
-        *step = Step::Look;
+        *step = Step::Attribution;
         agents.main.read_clock(&mut agents.clock).await?;
         if agents.takes_more {
             agents.add(whose.user.clone()).await?;
@@ -108,7 +108,7 @@ impl Agents {
 
     async fn add_users(&mut self, users: HashSet<u32>) -> Result<(), StopError> {
         for user in users {
-            if self.takes_more && self.users.len() < MOST_USERS && self.users.insert(user) {
+            if self.takes_more && self.users.len() < MAX_USERS && self.users.insert(user) {
                 self.add(Some(user.to_string())).await?;
             }
         }
@@ -178,11 +178,11 @@ impl Agents {
         marker: &Marker,
         first: u32,
         pids: &[u32],
-    ) -> Result<HashMap<u32, Look>, StopError> {
-        let mut looks: HashMap<u32, Look> = self.main.look(marker, first, pids).await?.into_iter().collect();
+    ) -> Result<HashMap<u32, Attribution>, StopError> {
+        let mut looks: HashMap<u32, Attribution> = self.main.look(marker, first, pids).await?.into_iter().collect();
         for agent in &mut self.others {
             let known = agent.look(marker, first, pids).await?.into_iter();
-            looks.extend(known.filter(|(_, look)| *look != Look::Unknown));
+            looks.extend(known.filter(|(_, look)| *look != Attribution::Unknown));
         }
         Ok(looks)
     }

@@ -50,7 +50,7 @@ pub(super) enum Step {
     PutHelper,
     StartHelper,
     StartShell,
-    Look,
+    Attribution,
 }
 
 impl fmt::Display for Step {
@@ -60,7 +60,7 @@ impl fmt::Display for Step {
             Self::PutHelper => "put dexec's helper into the container",
             Self::StartHelper => "start dexec's helper in the container",
             Self::StartShell => "start the container's shell",
-            Self::Look => "look at the container's processes",
+            Self::Attribution => "look at the container's processes",
         })
     }
 }

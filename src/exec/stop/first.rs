@@ -19,7 +19,7 @@ pub(super) const DOCKER_COLUMNS: &str = "-eo%20pid,ppid,sid,etimes,comm";
 const AGE_DIFFERENCE: u64 = 2;
 
 /// In how many seconds of age the numbers of processes tell their order: kernels don't give half of all numbers in less.
-const NUMBERS_TIME: u64 = 2;
+const NUMBERS_TIMEOUT: u64 = 2;
 
 /// The last number that a kernel gives before it begins anew, where it was not told to use more.
 const USUAL_LAST_PID: u32 = 32_768;
@@ -138,7 +138,7 @@ fn sort<T: Copy>(processes: &mut [T], number_and_age: impl Fn(T) -> (u32, u64)) 
 
 /// Whether one process got its number before another.
 fn is_before((pid, age): (u32, u64), (other_pid, other_age): (u32, u64)) -> bool {
-    if age.abs_diff(other_age) >= NUMBERS_TIME {
+    if age.abs_diff(other_age) >= NUMBERS_TIMEOUT {
         return age > other_age;
     }
     let last = if pid.max(other_pid) <= USUAL_LAST_PID {

@@ -25,13 +25,13 @@ use crate::outcome::Signal;
 use agents::Agents;
 pub(super) use clock::Moment;
 use error::{Step, StopError};
-use processes::Family;
-use search::{LONGEST_PAUSE, Progress, Search};
+use processes::ProcessTree;
+use search::{MAX_PAUSE, Progress, Search};
 use shared::{Share, SharedAgents};
 pub(super) use target::Target;
 
 /// How long a stop may take beyond the grace. What is left of ten seconds is for the answer.
-const WHOLE_TIME: Duration = Duration::from_secs(8);
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What became of it.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Stopper {
 
     /// Ends all processes of a command: TERM, a time of grace, KILL, and a look that nothing is left.
     pub(super) async fn stop(&self, target: &Target) -> Stopped {
-        let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIME);
+        let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIMEOUT);
         let mut progress = Progress::default();
         let searched = timeout_at(deadline, Search::run((&self.api, &self.agents), target, &mut progress)).await;
         let Progress {
@@ -95,7 +95,7 @@ impl Stopper {
         let looked = async {
             let mut share = Share::of(&self.api, &self.agents, target.whose(target.container.clone()));
             let look = async |agents: &mut Agents| {
-                let mut family = Family::new(agents.clock.earliest(target.since, Moment::now()));
+                let mut family = ProcessTree::new(agents.clock.earliest(target.since, Moment::now()));
                 let table = agents.list(&target.marker, family.begun()).await?;
                 Ok(!family.living(&table).is_empty())
             };
@@ -103,7 +103,7 @@ impl Stopper {
             share.leave().await;
             may_live
         };
-        match timeout(WHOLE_TIME, looked).await {
+        match timeout(WHOLE_TIMEOUT, looked).await {
             Ok(Err(StopError::ContainerEnded)) => false,
             Ok(Ok(may_live)) => may_live,
             _ => true,
@@ -121,7 +121,7 @@ async fn kill_by_engine(api: &Api, target: &Target, signal: &mut Option<Signal>)
     let grace_ends = Instant::now() + target.kill_after;
     while Instant::now() < grace_ends {
         match api.inspect_exec(&target.exec).await {
-            Ok(Some(ExecState { is_running: true, .. })) => sleep(LONGEST_PAUSE).await,
+            Ok(Some(ExecState { is_running: true, .. })) => sleep(MAX_PAUSE).await,
             _ => return,
         }
     }

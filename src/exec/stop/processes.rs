@@ -61,7 +61,7 @@ pub(super) struct Table {
 
 /// What is known of a command's processes, over all looks at the container.
 #[derive(Debug)]
-pub(super) struct Family {
+pub(super) struct ProcessTree {
     /// No process of the command began before.
     begun: u64,
     /// The process that the engine started.
@@ -187,7 +187,7 @@ impl<'a> Index<'a> {
     }
 }
 
-impl Family {
+impl ProcessTree {
     /// The family of a command that began at this tick or later.
     pub(super) fn new(begun: u64) -> Self {
         Self {

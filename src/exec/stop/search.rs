@@ -6,49 +6,49 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::api::{Api, ExecState};
-use crate::error::{ErrorKind, shown};
+use crate::error::{ErrorKind, sanitize_line};
 use crate::outcome::Signal;
 
-use super::agent::{CONT, KILL, Look, STOP, TERM};
+use super::agent::{Attribution, CONT, KILL, STOP, TERM};
 use super::agents::Agents;
 use super::clock::{EngineClock, Moment};
 use super::error::{Step, StopError};
 use super::first::First;
-use super::processes::{Family, INIT, Process, ProcessId, Table};
+use super::processes::{INIT, Process, ProcessId, ProcessTree, Table};
 use super::shared::{Share, SharedAgents};
 use super::target::Target;
 
 /// How long a command may be called running while no process of it can be found: Docker and Podman answer a start
 /// before there is one.
-const APPEARING_TIME: Duration = Duration::from_secs(6);
+const APPEARING_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a start without an answer is thought to be under way.
-const UNANSWERED_TIME: Duration = Duration::from_secs(1);
+const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the runtime may take to become the command in the process that it made.
-const BECOMING_TIME: Duration = Duration::from_secs(2);
+const BECOMING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long killed processes may take to end. One that waits for a disk or a network file system can't be killed.
-const KILLING_TIME: Duration = Duration::from_secs(6);
+const KILLING_TIMEOUT: Duration = Duration::from_secs(6);
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often new processes are stopped before all are killed: those that multiply faster are killed as they are.
-const MOST_FREEZES: u32 = 50;
+const MAX_FREEZES: u32 = 50;
 
 /// How often agents are started again after they were ended.
-const MOST_RESTARTS: u32 = 3;
+const MAX_RESTARTS: u32 = 3;
 
 /// How often a process without a sign is looked at: one in the middle of an execve has none for a moment.
 const SUSPECT_LOOKS: u32 = 4;
 const SUSPECT_PAUSE: Duration = Duration::from_millis(30);
 
 /// The kernel keeps fewer characters of a process's name.
-const LONGEST_NAME: usize = 64;
+const MAX_NAME_LEN: usize = 64;
 
 /// How many processes a message names.
-const MOST_NAMES: usize = 5;
+const MAX_NAMES: usize = 5;
 
 /// How far a stop has come, also where its time was over.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub(super) struct Search<'a> {
     target: &'a Target,
     share: Share<'a>,
     clock: EngineClock,
-    family: Family,
+    family: ProcessTree,
     progress: &'a mut Progress,
     begun: Instant,
     /// Once the engine did not list the command's first process.
@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
         let clock = share
             .with(&mut progress.step, async |agents: &mut Agents| Ok(agents.clock))
             .await?;
-        let family = Family::new(clock.earliest(target.since, Moment::now()));
+        let family = ProcessTree::new(clock.earliest(target.since, Moment::now()));
         let mut search = Self {
             api,
             target,
@@ -142,7 +142,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Look>, StopError> {
+    async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Attribution>, StopError> {
         let marker = &self.target.marker;
         let look = async |agents: &mut Agents| agents.look(marker, first, pids).await;
         self.share.with(&mut self.progress.step, look).await
@@ -192,7 +192,7 @@ impl<'a> Search<'a> {
                 // They are ending.
             } else {
                 let new: Vec<ProcessId> = living.iter().copied().filter(|id| frozen.insert(*id)).collect();
-                if !new.is_empty() && freezes < MOST_FREEZES {
+                if !new.is_empty() && freezes < MAX_FREEZES {
                     freezes += 1;
                     // A process that is stopped has no more children, and stays the parent of those it has.
                     self.kill(STOP, &new, &table).await?;
@@ -202,10 +202,10 @@ impl<'a> Search<'a> {
                 self.progress.killed = Some(named(&table, &living));
                 refused = self.kill(KILL, &living, &table).await?;
             }
-            if grace_ends.is_some_and(|end| now > end + KILLING_TIME) || refused.len() == living.len() {
+            if grace_ends.is_some_and(|end| now > end + KILLING_TIMEOUT) || refused.len() == living.len() {
                 return Err(left(&table, &living, &refused));
             }
-            let rest = grace_ends.map_or(LONGEST_PAUSE, |end| end.saturating_duration_since(Instant::now()));
+            let rest = grace_ends.map_or(MAX_PAUSE, |end| end.saturating_duration_since(Instant::now()));
             sleep(pauses.next().min(rest.max(SHORTEST_PAUSE))).await;
         }
     }
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
     fn is_becoming(&self, table: &Table) -> bool {
         let first = self.family.first().and_then(|first| table.find(first));
         first.is_some_and(|first| first.name.starts_with("runc:[") || first.name == "crun")
-            && self.begun.elapsed() < BECOMING_TIME
+            && self.begun.elapsed() < BECOMING_TIMEOUT
     }
 
     /// Whether a process of the command may come to be, or be found, after a look that found none.
@@ -225,7 +225,7 @@ impl<'a> Search<'a> {
         let host_pid = match self.api.inspect_exec(&self.target.exec).await? {
             None => return Ok(false),
             Some(ExecState { is_running: false, .. }) => {
-                return Ok(!self.target.is_answered && self.begun.elapsed() < UNANSWERED_TIME);
+                return Ok(!self.target.is_answered && self.begun.elapsed() < UNANSWERED_TIMEOUT);
             }
             Some(ExecState { pid, .. }) => pid,
         };
@@ -243,7 +243,7 @@ impl<'a> Search<'a> {
             First::Ended => self.is_unlisted = true,
             First::Unclear => {}
         }
-        if self.begun.elapsed() < APPEARING_TIME {
+        if self.begun.elapsed() < APPEARING_TIMEOUT {
             return Ok(true);
         }
         Err(StopError::Unseen)
@@ -304,7 +304,12 @@ impl<'a> Search<'a> {
             }
             let looks = self.look(container_first, &pids).await?;
             // One with the command's marker shows as its own in the next list.
-            suspects.retain(|suspect| matches!(looks.get(&suspect.id.pid), Some(Look::Unknown | Look::Marked)));
+            suspects.retain(|suspect| {
+                matches!(
+                    looks.get(&suspect.id.pid),
+                    Some(Attribution::Unknown | Attribution::Marked)
+                )
+            });
             if look >= SUSPECT_LOOKS && !suspects.is_empty() {
                 return Ok(Doubt::Of(format!(
                     "{} began while the command ran and can't be told from the container's own, so it was left alone",
@@ -330,7 +335,7 @@ impl Default for Pauses {
 impl Pauses {
     fn next(&mut self) -> Duration {
         let pause = self.0;
-        self.0 = (pause * 2).min(LONGEST_PAUSE);
+        self.0 = (pause * 2).min(MAX_PAUSE);
         pause
     }
 }
@@ -340,7 +345,7 @@ impl Pauses {
 fn is_restarted<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
     let is_lost = matches!(done, Err(StopError::Api(error)) if error.kind() == ErrorKind::ConnectionLost);
     *restarts += u32::from(is_lost);
-    is_lost && *restarts <= MOST_RESTARTS
+    is_lost && *restarts <= MAX_RESTARTS
 }
 
 /// What a look at what is left has shown.
@@ -369,11 +374,11 @@ fn named(table: &Table, ids: &[ProcessId]) -> String {
 fn names(processes: &[&Process]) -> String {
     let shown: Vec<String> = processes
         .iter()
-        .take(MOST_NAMES)
-        .map(|process| format!("{} ({})", process.id.pid, shown(&process.name, LONGEST_NAME)))
+        .take(MAX_NAMES)
+        .map(|process| format!("{} ({})", process.id.pid, sanitize_line(&process.name, MAX_NAME_LEN)))
         .collect();
     let noun = if processes.len() == 1 { "process" } else { "processes" };
-    match processes.len().saturating_sub(MOST_NAMES) {
+    match processes.len().saturating_sub(MAX_NAMES) {
         0 => format!("{noun} {}", shown.join(", ")),
         more => format!("{noun} {} and {more} more", shown.join(", ")),
     }

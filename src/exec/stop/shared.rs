@@ -61,7 +61,7 @@ impl<'a> Share<'a> {
             Some(agents) => agents,
             None => Agents::start(self.api, &self.whose, step).await?,
         };
-        *step = Step::Look;
+        *step = Step::Attribution;
         let done = act(&mut agents).await?;
         *slot = Some(agents);
         Ok(done)

@@ -12,13 +12,13 @@ use tokio::task::JoinHandle;
 
 use super::destination::{SshDestination, ssh};
 use super::process::piped;
-use super::stderr::{LONGEST_LINE, LastStderrLine, listen};
+use super::stderr::{LastStderrLine, MAX_LINE_LEN, listen};
 
 /// How long a login may take, with the time in which somebody types a passphrase.
-const LOGIN_TIME: Duration = Duration::from_secs(60);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// ssh counts milliseconds in 31 bits.
-const MOST_SECONDS: u128 = 86_400;
+const MAX_SECONDS: u128 = 86_400;
 
 const READY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -59,7 +59,7 @@ impl ControlMaster {
         let mut command = Command::new("sh");
         command.args(["-c", LOGIN, "sh", "-N", "-T"]);
         // ssh takes whole seconds, and 0 for none; it spends none of them on a question for a passphrase.
-        let seconds = connect_time.as_millis().div_ceil(1000).clamp(1, MOST_SECONDS);
+        let seconds = connect_time.as_millis().div_ceil(1000).clamp(1, MAX_SECONDS);
         let connect = format!("ConnectTimeout={seconds}");
         // As over tcp: a host that has vanished sends no sign.
         for option in SETTLED
@@ -73,7 +73,8 @@ impl ControlMaster {
         // The child is left to itself: it ends when its input does.
         let (_, hold, stdout, stderr) = piped(&mut command)?;
         let mut errors = tokio::spawn(listen(stderr, words.clone()));
-        let (directory, knows_session_options) = tokio::time::timeout(LOGIN_TIME, ready(stdout, &mut errors)).await??;
+        let (directory, knows_session_options) =
+            tokio::time::timeout(LOGIN_TIMEOUT, ready(stdout, &mut errors)).await??;
         Ok(Self {
             directory,
             knows_session_options,
@@ -144,7 +145,7 @@ impl ControlMaster {
 
 /// Waits until other ssh programs can use the login: its socket is there when the far end has let us in.
 async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> io::Result<(PathBuf, bool)> {
-    let mut lines = BufReader::new(stdout.take(LONGEST_LINE)).lines();
+    let mut lines = BufReader::new(stdout.take(MAX_LINE_LEN)).lines();
     let line = lines.next_line().await?.unwrap_or_default();
     let Some((directory, knows)) = line.split_once(' ') else {
         return Err(io::Error::other("no directory for it can be made in /tmp"));

@@ -17,13 +17,13 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex as Turn;
 
-use crate::error::{Error, ErrorKind, shown};
+use crate::error::{Error, ErrorKind, sanitize_line};
 
 use super::connection::Connection;
 pub(super) use destination::SshDestination;
 use login::ControlMaster;
 use process::SshStream;
-use stderr::{LONGEST_WORDS, LastStderrLine};
+use stderr::{LastStderrLine, MAX_WORDS_LEN};
 
 /// What a session says of the far end before anything else.
 const MARK: &str = "dexec-far-end: ";
@@ -36,7 +36,7 @@ const DOCKER: &str = "docker system dial-stdio";
 
 /// How long a far end may say nothing before plain docker is tried beside. A forced command never says anything, and each
 /// dexec waits as long for it.
-const MARK_TIME: Duration = Duration::from_secs(1);
+const MARK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Its answer has no body.
 const PING: &[u8] = b"HEAD /_ping HTTP/1.1\r\nHost: api.moby.localhost\r\n\r\n";
@@ -106,7 +106,7 @@ impl Ssh {
                 ErrorKind::PermissionDenied,
                 format!(
                     "this user may not use the socket {} there: log in as another, or add the user to its group",
-                    shown(socket, LONGEST_WORDS)
+                    sanitize_line(socket, MAX_WORDS_LEN)
                 ),
             )),
             _ => Err(Error::new(
@@ -152,7 +152,7 @@ impl Ssh {
             }
         };
         tokio::pin!(asking, trying);
-        let early = tokio::time::timeout(MARK_TIME.min(self.connect_time / 2), &mut asking).await;
+        let early = tokio::time::timeout(MARK_TIMEOUT.min(self.connect_time / 2), &mut asking).await;
         let is_over = match early {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(_)) => true,
@@ -202,7 +202,7 @@ impl Ssh {
         }
         Some(match self.engine()? {
             RemoteEngine::Docker | RemoteEngine::OnlyDocker => "docker".to_owned(),
-            RemoteEngine::Socket(socket) => shown(&socket, LONGEST_WORDS),
+            RemoteEngine::Socket(socket) => sanitize_line(&socket, MAX_WORDS_LEN),
         })
     }
 
@@ -211,7 +211,7 @@ impl Ssh {
         // Elsewhere such a character would divide the words or be expanded by ssh.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@,=".contains(&byte);
         if !socket.starts_with('/') || !socket.bytes().all(is_plain) {
-            let socket = shown(socket, LONGEST_WORDS);
+            let socket = sanitize_line(socket, MAX_WORDS_LEN);
             return Err(Error::invalid(format!(
                 "ssh can't forward to a socket of this name: {socket}"
             )));

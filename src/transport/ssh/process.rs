@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use super::stderr::{LastStderrLine, listen};
 
 /// How much a far end's shell may print of its own before it runs a command.
-const MOST_NOISE: u64 = 64 * 1024;
+const MAX_NOISE: u64 = 64 * 1024;
 
 /// Starts a program, with a pipe for each of its streams.
 pub(super) fn piped(command: &mut Command) -> io::Result<(Child, ChildStdin, ChildStdout, ChildStderr)> {
@@ -49,7 +49,7 @@ impl SshStream {
 
     /// What stands behind the mark on the first line that has it.
     pub(super) async fn mark(&mut self, mark: &str) -> io::Result<String> {
-        let mut reader = (&mut self.stdout).take(MOST_NOISE);
+        let mut reader = (&mut self.stdout).take(MAX_NOISE);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).await? > 0 {
             let text = String::from_utf8_lossy(&line);
@@ -64,7 +64,7 @@ impl SshStream {
     /// Sends a request whose answer has no body, and reads the answer.
     pub(super) async fn speaks_http(&mut self, request: &[u8]) -> io::Result<()> {
         self.stdin()?.write_all(request).await?;
-        let mut reader = (&mut self.stdout).take(MOST_NOISE);
+        let mut reader = (&mut self.stdout).take(MAX_NOISE);
         let mut line = Vec::new();
         reader.read_until(b'\n', &mut line).await?;
         if !line.starts_with(b"HTTP/") {

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-use crate::error::shown;
+use crate::error::sanitize_line;
 
 /// How much of what ssh says a message has.
-pub(super) const LONGEST_WORDS: usize = 300;
+pub(super) const MAX_WORDS_LEN: usize = 300;
 
 /// How long what ssh says is waited for after its connection has ended.
-const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(50);
 
 /// No line that is of use is longer.
-pub(super) const LONGEST_LINE: u64 = 4096;
+pub(super) const MAX_LINE_LEN: u64 = 4096;
 
 /// The last line that ssh, or what it runs, has said of a fault.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +28,7 @@ impl LastStderrLine {
     }
 
     pub(super) fn get(&self) -> String {
-        shown(&self.0.lock().unwrap_or_else(PoisonError::into_inner), LONGEST_WORDS)
+        sanitize_line(&self.0.lock().unwrap_or_else(PoisonError::into_inner), MAX_WORDS_LEN)
     }
 
     /// The words, which come by another way than the end of the connection that they explain.
@@ -41,7 +41,7 @@ impl LastStderrLine {
             }
         };
         // Where there are none, nothing can be said.
-        let _ = tokio::time::timeout(LAST_WORDS_TIME, wait).await;
+        let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, wait).await;
         self.get()
     }
 }
@@ -52,7 +52,7 @@ pub(super) async fn listen(stderr: impl AsyncRead + Unpin, words: LastStderrLine
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+        match (&mut reader).take(MAX_LINE_LEN).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {
                 let text = String::from_utf8_lossy(&line);

@@ -6,13 +6,13 @@ use std::io;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as Rustls, InconsistentKeys, InvalidMessage};
 
 use crate::endpoint::{Pem, Tls};
-use crate::error::{Error, ErrorKind, Remedy, shown};
+use crate::error::{Error, ErrorKind, Remedy, sanitize_line};
 
 const OTHER_PORT: &str = "it does not speak TLS there: use its port for TLS (2376 as a rule), or ask for no TLS (unset \
                           DOCKER_TLS_VERIFY and DOCKER_TLS)";
 
 /// How much of the names in a certificate a message has.
-const LONGEST_NAMES: usize = 300;
+const MAX_NAMES_LEN: usize = 300;
 
 pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
     let fault = match inner(&error) {
@@ -101,7 +101,7 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error 
             let names = if presented.is_empty() {
                 "has no names (subjectAltName)".to_owned()
             } else {
-                format!("is for {}", shown(&plain(presented).join(", "), LONGEST_NAMES))
+                format!("is for {}", sanitize_line(&plain(presented).join(", "), MAX_NAMES_LEN))
             };
             format!(
                 "its certificate {names}, not for `{host}`: use a name that it has, or make one whose subjectAltName has \

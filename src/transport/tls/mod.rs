@@ -22,7 +22,7 @@ use crate::error::{Error, Remedy};
 pub(super) use fault::fault_of_answer;
 use fault::{inner, refused};
 use provider::provider;
-use verifier::{Pinning, Unchecked};
+use verifier::{NoVerification, PinOrChainVerifier};
 
 /// Makes the TLS connection over an open one.
 pub(super) async fn handshake(
@@ -79,7 +79,7 @@ pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, Error> {
 
 fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     if !tls.verify {
-        return Ok(Arc::new(Unchecked::new(provider)));
+        return Ok(Arc::new(NoVerification::new(provider)));
     }
     let mut roots = RootCertStore::empty();
     let trusted = if let Some(ca) = &tls.ca {
@@ -99,7 +99,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     let by_chain = by_chain.map_err(|_| {
         refused("this system has no list of trusted CAs, and none is given").with_remedies([Remedy::NameCa])
     })?;
-    Ok(Arc::new(Pinning::new(by_chain, trusted)))
+    Ok(Arc::new(PinOrChainVerifier::new(by_chain, trusted)))
 }
 
 fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {

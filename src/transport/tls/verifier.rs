@@ -21,18 +21,18 @@ use x509_cert::ext::pkix::ExtendedKeyUsage;
 /// does this: byte for byte the same, valid now, meant for servers, and for the name. The server proves in the
 /// handshake, as ever, that it has the key.
 #[derive(Debug)]
-pub(super) struct Pinning {
+pub(super) struct PinOrChainVerifier {
     by_chain: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
-impl Pinning {
+impl PinOrChainVerifier {
     pub(super) fn new(by_chain: Arc<WebPkiServerVerifier>, trusted: Vec<CertificateDer<'static>>) -> Self {
         Self { by_chain, trusted }
     }
 }
 
-impl ServerCertVerifier for Pinning {
+impl ServerCertVerifier for PinOrChainVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -99,11 +99,11 @@ fn check_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Erro
 
 /// Trusts every server, as docker does with `--tls` alone and for a context that skips the check.
 #[derive(Debug)]
-pub(super) struct Unchecked {
+pub(super) struct NoVerification {
     schemes: Vec<SignatureScheme>,
 }
 
-impl Unchecked {
+impl NoVerification {
     pub(super) fn new(provider: &CryptoProvider) -> Self {
         Self {
             schemes: provider.signature_verification_algorithms.supported_schemes(),
@@ -113,7 +113,7 @@ impl Unchecked {
 
 /// A signature by a key that anybody may have made proves nothing, and looking at it would only refuse the old forms of
 /// certificates that are in use where nobody checks.
-impl ServerCertVerifier for Unchecked {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

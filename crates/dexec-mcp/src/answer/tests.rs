@@ -4,8 +4,8 @@ use super::*;
 use dexec::{End, Error, Signal, StopCause};
 use serde_json::json;
 
-fn shape() -> Shape {
-    Shape {
+fn shape() -> AnswerOptions {
+    AnswerOptions {
         compact: true,
         limit: None,
         default_limit: 1000,
@@ -61,7 +61,7 @@ fn no_answer_is_larger_than_a_message_may_be() {
         let output = vec![byte; 6_000_000];
         let end = End::Exited { code: 0 };
         let outcome = Outcome::new(end, output.clone().into(), output.into());
-        let greedy = Shape {
+        let greedy = AnswerOptions {
             compact: false,
             limit: Some(usize::MAX),
             keep_ansi: true,
@@ -71,7 +71,7 @@ fn no_answer_is_larger_than_a_message_may_be() {
         let result = greedy.answer(outcome);
         let size = serde_json::to_vec(&result).unwrap().len();
         assert!(
-            size < LARGEST_MESSAGE && size > LARGEST_MESSAGE * 8 / 10,
+            size < MAX_MESSAGE_SIZE && size > MAX_MESSAGE_SIZE * 8 / 10,
             "{byte}: {size}"
         );
         let structure = result.structured_content.unwrap();
@@ -82,7 +82,7 @@ fn no_answer_is_larger_than_a_message_may_be() {
 #[test]
 fn a_structured_part_is_whole_though_the_text_is_short() {
     let outcome = Outcome::new(End::Exited { code: 0 }, vec![b'x'; 4_000_000].into(), Vec::new().into());
-    let full = Shape {
+    let full = AnswerOptions {
         compact: false,
         ..shape()
     };

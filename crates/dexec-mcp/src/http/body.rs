@@ -21,10 +21,10 @@ use crate::server::Server;
 use super::connections::{Place, Use, Used};
 
 /// How long a client may take for the body of a request.
-const BODY_TIME: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most bytes of bodies that have not come whole. The one that has come for longest makes room.
-const MOST_COMING: usize = 2 * LARGEST;
+const MAX_COMING: usize = 2 * LARGEST;
 
 /// Why a body was refused, and whose it is.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Bounded {
             scan: Scan::default(),
             fault: None,
             coming: Bodies::begin(bodies),
-            late: Box::pin(tokio::time::sleep(BODY_TIME)),
+            late: Box::pin(tokio::time::sleep(BODY_TIMEOUT)),
             place,
             server,
             fate,
@@ -230,7 +230,7 @@ impl Coming {
             one.size += size;
             all.size += size;
         }
-        while all.size > MOST_COMING
+        while all.size > MAX_COMING
             && let Some(first) = all.coming.first_key_value().map(|(number, _)| *number)
         {
             all.remove(first);
@@ -253,14 +253,14 @@ mod tests {
         let bodies = Arc::default();
         let cx = Context::from_waker(Waker::noop());
         let [first, second] = [Bodies::begin(&bodies), Bodies::begin(&bodies)];
-        first.add(MOST_COMING - 10);
+        first.add(MAX_COMING - 10);
         second.add(10);
         assert!(first.is_wanted(&cx) && second.is_wanted(&cx));
         second.add(1);
         assert!(!first.is_wanted(&cx) && second.is_wanted(&cx));
         assert_eq!(bodies.lock().size, 11);
         let third = Bodies::begin(&bodies);
-        third.add(MOST_COMING - 11);
+        third.add(MAX_COMING - 11);
         assert!(second.is_wanted(&cx));
         drop(second);
         third.add(11);

@@ -17,7 +17,7 @@ use tokio_stream::Stream;
 use crate::calls::{self, Ids, Numbered};
 
 /// The most bytes of a message that begins a session.
-const LARGEST_BEGINNING: usize = 64 * 1024;
+const MAX_BEGINNING_SIZE: usize = 64 * 1024;
 
 /// The library's sessions, as many as there may be.
 pub(super) struct Sessions {
@@ -46,7 +46,7 @@ pub(super) struct InUse {
 pub(super) enum SessionsError {
     #[error("each of the {0} sessions is in use: try again later")]
     Full(usize),
-    #[error("what the client says of itself is larger than {} KiB", LARGEST_BEGINNING / 1024)]
+    #[error("what the client says of itself is larger than {} KiB", MAX_BEGINNING_SIZE / 1024)]
     LargeBeginning,
     #[error(transparent)]
     Session(#[from] LocalSessionManagerError),
@@ -129,7 +129,7 @@ impl SessionManager for Sessions {
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, SessionsError> {
         // The library keeps what a client says of itself, as long as its session lives.
-        if serde_json::to_vec(&message).map_or(usize::MAX, |message| message.len()) > LARGEST_BEGINNING {
+        if serde_json::to_vec(&message).map_or(usize::MAX, |message| message.len()) > MAX_BEGINNING_SIZE {
             self.all.close_session(id).await?;
             return Err(SessionsError::LargeBeginning);
         }

@@ -27,15 +27,15 @@ fn the_id_is_found_wherever_it_stands() {
     ] {
         assert_eq!(id(text), expected, "{text}");
     }
-    let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(LONGEST_ID));
+    let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(MAX_ID_LEN));
     assert!(scan(&long).has_id() && scan(&long).id().is_none());
-    let spaced = format!(r#"{{"id":{}12345}}"#, " ".repeat(2 * LONGEST_ID));
+    let spaced = format!(r#"{{"id":{}12345}}"#, " ".repeat(2 * MAX_ID_LEN));
     assert_eq!(scan(&spaced).id(), Some(RequestId::Number(12345)));
 }
 
 #[test]
 fn what_is_too_much_is_told_and_its_id_found() {
-    for (values, is_too_much) in [(MOST_VALUES / 2 - 10, false), (MOST_VALUES + 1, true)] {
+    for (values, is_too_much) in [(MAX_VALUES / 2 - 10, false), (MAX_VALUES + 1, true)] {
         for value in ["0,", r#""","#, "[],", "{},", r#""[,{\",","#] {
             let text = format!(r#"{{"a":[{}0],"id":9}}"#, value.repeat(values));
             let mut scan = Scan::default();
@@ -84,7 +84,7 @@ proptest! {
         scan.feed(one).unwrap();
         scan.feed(other).unwrap();
         let id = value.get("id").filter(|_| value.is_object());
-        let is_id = |id: &&Value| id.is_i64() || id.as_str().is_some_and(|id| serde_json::to_string(id).unwrap().len() <= LONGEST_ID);
+        let is_id = |id: &&Value| id.is_i64() || id.as_str().is_some_and(|id| serde_json::to_string(id).unwrap().len() <= MAX_ID_LEN);
         prop_assert_eq!(scan.has_id(), id.is_some());
         let found = scan.id().map(|id| serde_json::to_value(id).unwrap());
         prop_assert_eq!(found.as_ref(), id.filter(is_id));

@@ -18,7 +18,7 @@ use crate::message::Scan;
 use crate::server::Server;
 
 /// With so many bytes of answers that the client does not read, no more of its messages are read.
-const MOST_UNREAD: usize = 16 * 1024 * 1024;
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
 /// The room for a line that is kept for the next one.
 const USUAL_LINE: usize = 64 * 1024;
@@ -167,7 +167,7 @@ impl Output {
     }
 
     async fn wait_for_reader(&self) {
-        while self.unread.load(Ordering::Relaxed) > MOST_UNREAD {
+        while self.unread.load(Ordering::Relaxed) > MAX_UNREAD {
             self.is_read.notified().await;
         }
     }

@@ -14,21 +14,21 @@ fn parse(line: &str) -> Result<Args, Stop> {
 }
 
 fn parse_words(words: &[&str]) -> Result<Args, Stop> {
-    match wish(words)? {
-        Wish::Run(args) => Ok(*args),
-        Wish::Info { .. } => panic!("{words:?} asks for information"),
+    match action(words)? {
+        Action::Run(args) => Ok(*args),
+        Action::Info { .. } => panic!("{words:?} asks for information"),
     }
 }
 
-fn wish(words: &[&str]) -> Result<Wish, Stop> {
+fn action(words: &[&str]) -> Result<Action, Stop> {
     let line = std::iter::once("dexec").chain(words.iter().copied());
-    Wish::from_command_line(line.map(OsString::from))
+    Action::from_command_line(line.map(OsString::from))
 }
 
 /// The options that were taken, as one line to compare, and the words after them.
 fn taken(line: &str) -> (String, Vec<String>) {
     let args = parse(line).unwrap_or_else(|stop| panic!("{line}: {}", stop.text));
-    let Grammar {
+    let Cli {
         interactive,
         tty,
         detach,
@@ -37,7 +37,7 @@ fn taken(line: &str) -> (String, Vec<String>) {
         user,
         workdir,
         ..
-    } = &args.grammar;
+    } = &args.cli;
     let mut options: Vec<String> = [
         (*interactive, "i"),
         (*tty, "t"),
@@ -184,7 +184,7 @@ fn too_few_arguments_end_with_1() {
 /// What is said of the endpoint, as one line to compare.
 fn endpoint(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').chain(["--info"]).collect();
-    let Ok(Wish::Info { endpoint, .. }) = wish(&words) else {
+    let Ok(Action::Info { endpoint, .. }) = action(&words) else {
         panic!("{line:?} is taken for something else");
     };
     match crate::endpoint::options(endpoint) {
@@ -249,5 +249,5 @@ fn a_bare_name_takes_its_value_from_here() {
 
 #[test]
 fn the_manual_can_be_made() {
-    test_support::manual::write(Grammar::command());
+    test_support::manual::write(Cli::command());
 }

@@ -37,7 +37,7 @@ fn tls_is_used_as_docker_decides() {
         say(&mut world.options);
         let endpoint = world.find().unwrap();
         assert_eq!(endpoint.tls().map(|tls| tls.verify), verifies, "{variables:?}");
-        assert_eq!(endpoint.is_exposed(), verifies.is_none(), "{variables:?}");
+        assert_eq!(endpoint.is_plaintext_remote(), verifies.is_none(), "{variables:?}");
     }
 }
 

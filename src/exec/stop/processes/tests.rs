@@ -36,17 +36,17 @@ fn table(more: &[Process]) -> Table {
     Table::new(processes, HashSet::from([AGENT]))
 }
 
-fn living(family: &mut Family, more: &[Process]) -> Vec<u32> {
+fn living(family: &mut ProcessTree, more: &[Process]) -> Vec<u32> {
     family.living(&table(more)).iter().map(|id| id.pid).collect()
 }
 
 fn found(more: &[Process]) -> Vec<u32> {
-    living(&mut Family::new(BEGUN), more)
+    living(&mut ProcessTree::new(BEGUN), more)
 }
 
 fn suspects(more: &[Process]) -> Vec<u32> {
     let table = table(more);
-    let mut family = Family::new(BEGUN);
+    let mut family = ProcessTree::new(BEGUN);
     family.living(&table);
     let found = family.suspects(&table, BEGUN);
     found.iter().map(|process| process.id.pid).collect()
@@ -106,7 +106,7 @@ fn marker_session_and_parent_find_the_whole_family() {
 
 #[test]
 fn the_process_that_the_engine_started_needs_no_marker() {
-    let mut family = Family::new(BEGUN);
+    let mut family = ProcessTree::new(BEGUN);
     let rows = [
         process(10, 0, 10, 9000),
         process(11, 10, 11, 9001),
@@ -167,12 +167,12 @@ fn the_container_s_own_and_others_commands_are_left_alone() {
 fn even_a_marked_first_process_is_left_alone() {
     let mut rows = table(&[process(2, 1, 1, 9000)]);
     rows.processes[0] = marked(process(1, 0, 1, 9000));
-    assert!(Family::new(BEGUN).living(&rows).is_empty());
+    assert!(ProcessTree::new(BEGUN).living(&rows).is_empty());
 }
 
 #[test]
 fn what_was_found_once_stays_found_when_its_parent_has_gone() {
-    let mut family = Family::new(BEGUN);
+    let mut family = ProcessTree::new(BEGUN);
     let first = marked(process(10, 0, 10, 9000));
     living(&mut family, &[first, process(14, 10, 14, 9004)]);
     let rows = [process(14, 1, 14, 9004), process(16, 1, 14, 9010)];
@@ -182,7 +182,7 @@ fn what_was_found_once_stays_found_when_its_parent_has_gone() {
 
 #[test]
 fn a_process_id_that_is_used_again_is_not_the_same_process() {
-    let mut family = Family::new(BEGUN);
+    let mut family = ProcessTree::new(BEGUN);
     living(&mut family, &[marked(process(10, 0, 10, 9000))]);
     assert!(living(&mut family, &[process(10, 30, 30, 9999)]).is_empty());
     // As a session, it is another session.
@@ -228,7 +228,7 @@ fn only_a_young_adopted_process_without_a_sign_is_suspect() {
     assert_eq!(suspects(&rows), [21, 27]);
     // Of a command that began later, it can't be.
     let table = table(&rows);
-    let mut family = Family::new(BEGUN);
+    let mut family = ProcessTree::new(BEGUN);
     family.set_first(&marked(process(50, 0, 50, 9500)));
     assert!(family.suspects(&table, BEGUN).is_empty());
 }
@@ -248,7 +248,7 @@ fn in_a_shared_namespace_what_the_engine_adopted_is_suspect() {
         process(12, 700, 13, 9001),
         process(14, 11, 14, 9001),
     ]);
-    let mut family = Family::new(BEGUN);
+    let mut family = ProcessTree::new(BEGUN);
     let found: Vec<u32> = family.living(&table).iter().map(|id| id.pid).collect();
     assert_eq!(found, [10]);
     assert_eq!(family.first().map(|first| first.pid), Some(10));
@@ -285,7 +285,7 @@ proptest! {
             table(&rows)
         };
         let tables = [made(rows), made(later)];
-        let mut family = Family::new(BEGUN);
+        let mut family = ProcessTree::new(BEGUN);
         let started = first.and_then(|pid| tables[0].with_pid(pid)).filter(|first| first.id.start >= BEGUN);
         if let Some(first) = started {
             family.set_first(first);

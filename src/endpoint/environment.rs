@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-pub(super) struct Surroundings<'a> {
+pub(super) struct Environment<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub(super) home: Option<PathBuf>,
     /// The number of the user, where users have such.
@@ -17,8 +17,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) exists: &'a dyn Fn(&Path) -> bool,
 }
 
-impl Surroundings<'_> {
-    pub(super) const NONE: Surroundings<'static> = Surroundings {
+impl Environment<'_> {
+    pub(super) const EMPTY: Environment<'static> = Environment {
         variable: &|_| None,
         home: None,
         user: None,
@@ -27,9 +27,9 @@ impl Surroundings<'_> {
     };
 
     /// Those of this process.
-    pub(super) fn here() -> Self {
+    pub(super) fn from_process() -> Self {
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
-        Surroundings {
+        Environment {
             variable: &|name| std::env::var_os(name),
             home,
             #[cfg(target_os = "linux")]
