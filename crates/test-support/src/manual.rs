@@ -2,10 +2,11 @@
 //!
 //! Made by a test, which sees the program's own command line, so that nothing of it is in the program.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_complete::{Shell, generate_to};
 
 /// Writes them below `DEXEC_MANUAL`, which `script/release` sets, or else to where they are only looked at.
@@ -40,4 +41,73 @@ fn assert_tells(file: &Path) {
         "{} does not tell the options",
         file.display()
     );
+}
+
+/// Compares the page of the docs that lists the options with what it is made from, the program's own command line. With
+/// `DEXEC_WRITE_DOCS=1` writes it.
+pub fn compare_options_page(command: Command, page: &Path) {
+    let made = options_page(command);
+    if std::env::var_os("DEXEC_WRITE_DOCS").is_some_and(|value| value == "1") {
+        fs::write(page, &made).expect("it can be written");
+    }
+    let there = fs::read_to_string(page).unwrap_or_default();
+    assert!(
+        there == made,
+        "{} is not what the options say: run the test with DEXEC_WRITE_DOCS=1",
+        page.display()
+    );
+}
+
+fn options_page(mut command: Command) -> String {
+    command.build();
+    let name = command.get_name();
+    let usage = command.clone().render_usage().to_string();
+    let mut lines = vec![
+        format!("# Options of `{name}`\n"),
+        format!("This page is made from `{name} --help`.\n"),
+        format!("```\n{}\n```", usage.trim_start_matches("Usage: ")),
+    ];
+    let options: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
+    let mut headings: Vec<&str> = options.iter().map(|option| heading(option)).collect();
+    let mut seen = HashSet::new();
+    headings.retain(|heading| seen.insert(*heading));
+    for wanted in headings {
+        lines.push(format!("\n## {wanted}\n"));
+        let options = options.iter().filter(|option| heading(option) == wanted);
+        lines.extend(options.map(|option| format!("- `{}`: {}", shown(option), meaning(option))));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn heading(option: &Arg) -> &str {
+    option.get_help_heading().unwrap_or("Options")
+}
+
+/// `-e, --env <NAME=VALUE>`.
+fn shown(option: &Arg) -> String {
+    let short = option.get_short().map(|short| format!("-{short}"));
+    let long = option.get_long().map(|long| format!("--{long}"));
+    let names: Vec<String> = short.into_iter().chain(long).collect();
+    let value = match option.get_value_names() {
+        // A switch that may be given as `=false` is shown without a value, as in the help.
+        Some([name]) if option.get_num_args().is_some_and(|count| count.min_values() > 0) => format!(" <{name}>"),
+        _ => String::new(),
+    };
+    names.join(", ") + &value
+}
+
+/// The long help. Where it says again, in full, what its first paragraph says for `-h`, without that paragraph.
+fn meaning(option: &Arg) -> String {
+    let help = option.get_long_help().or(option.get_help());
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let first_word = |text: &str| text.split_whitespace().next().map(str::to_owned);
+    let full = match help.split_once("\n\n") {
+        Some((short, full)) if first_word(short) == first_word(full) => full,
+        _ => &help,
+    };
+    let paragraphs = full.split("\n\n").map(|paragraph| paragraph.trim_end_matches('.'));
+    paragraphs
+        .map(|paragraph| format!("{paragraph}."))
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -251,3 +251,9 @@ fn a_bare_name_takes_its_value_from_here() {
 fn the_manual_can_be_made() {
     test_support::manual::write(Cli::command());
 }
+
+#[test]
+fn the_page_of_the_options_is_what_they_say() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/options.md");
+    test_support::manual::compare_options_page(Cli::command(), &page);
+}
