@@ -45,12 +45,14 @@ pub fn read_env_file_from(
 ) -> Result<Vec<String>, Error> {
     let name = path.display();
     let mut contents = Vec::new();
-    file.take(MAX_FILE_SIZE).read_to_end(&mut contents).map_err(|error| {
-        Error::invalid(format!("the env file {name} can't be read: {}", io_reason(&error)))
-            .with_docker_text(format!("invalid env file ({name}): read {name}: {}", io_reason(&error)))
-            .with_source(error)
-    })?;
-    if contents.len() as u64 == MAX_FILE_SIZE {
+    file.take(MAX_FILE_SIZE + 1)
+        .read_to_end(&mut contents)
+        .map_err(|error| {
+            Error::invalid(format!("the env file {name} can't be read: {}", io_reason(&error)))
+                .with_docker_text(format!("invalid env file ({name}): read {name}: {}", io_reason(&error)))
+                .with_source(error)
+        })?;
+    if contents.len() as u64 > MAX_FILE_SIZE {
         return Err(Error::invalid(format!(
             "the env file {name} is larger than {MAX_FILE_SIZE} bytes"
         )));
@@ -152,6 +154,17 @@ mod tests {
     fn fault(contents: &[u8]) -> (usize, String) {
         let fault = parse(contents, |_| None).unwrap_err();
         (fault.line, fault.docker_text)
+    }
+
+    #[test]
+    fn a_file_of_the_largest_size_is_read_and_a_larger_one_is_refused() {
+        let mut line = vec![b'#'; 32 * 1024];
+        line[32 * 1024 - 1] = b'\n';
+        let contents = line.repeat(usize::try_from(MAX_FILE_SIZE).unwrap() / line.len());
+        let read = |file: &mut dyn Read| read_env_file_from(file, Path::new("large.env"), |_| None);
+        assert_eq!(read(&mut contents.as_slice()).unwrap(), Vec::<String>::new());
+        let error = read(&mut contents.chain(&b"\n"[..])).unwrap_err();
+        assert!(error.to_string().contains("is larger than"), "{error}");
     }
 
     #[test]
