@@ -262,7 +262,7 @@ fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
         let answer = client.answer();
         assert_eq!(answer["id"], second["id"]);
         if answer["error"].is_null() {
-            assert_eq!(answer["result"]["structuredContent"]["exitCode"], 0);
+            assert_eq!(answer["result"]["structuredContent"]["exitCode"], 0, "{answer}");
             break;
         }
         thread::sleep(Duration::from_millis(100));
