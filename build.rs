@@ -1,8 +1,8 @@
-//! Compiles `helper/`, which runs in containers, for each kind of processor: to `helper-x86_64` and `helper-aarch64`
-//! in `OUT_DIR`.
+//! Compiles `helper/`, which runs in containers, for each architecture: to `helper-x86_64` and `helper-aarch64` in
+//! `OUT_DIR`.
 //!
-//! It takes rustc alone, with the target installed and the linker that rustup brings along. Where one of these is
-//! missing the file is empty, and dexec does without; with `DEXEC_REQUIRE_HELPER=1` the build fails.
+//! It needs only rustc, with the target installed, and the linker that rustup includes. If one of these is missing, the
+//! file is empty and dexec works without the helper; with `DEXEC_REQUIRE_HELPER=1` the build fails instead.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::{env, fs};
 
 const PROCESSORS: [&str; 2] = ["x86_64", "aarch64"];
 
-/// Only Rust's core library is taken from them, so any of them does.
+/// The helper uses only Rust's core library, so any of these targets works.
 const SYSTEMS: [&str; 3] = ["unknown-linux-gnu", "unknown-linux-musl", "unknown-none"];
 
 const OPTIONS: [&str; 10] = [
@@ -65,7 +65,7 @@ fn build(is_required: bool) -> Result<(), String> {
 
 fn compile(target: &str, program: &Path, is_strict: bool) -> Result<(), String> {
     let mut rustc = Command::new(variable("RUSTC")?);
-    // From there, so that no path of this machine gets into the program.
+    // Compiled in that directory, so that the program contains no path of this machine.
     rustc.current_dir("helper").arg("main.rs").arg("-o").arg(program);
     rustc.args([
         "--crate-name=helper",
@@ -76,7 +76,7 @@ fn compile(target: &str, program: &Path, is_strict: bool) -> Result<(), String> 
     ]);
     rustc.args(OPTIONS.iter().flat_map(|option| ["-C", option]));
     if target.ends_with("musl") {
-        // Its start-up code comes with Rust; others don't all take the option.
+        // Omits the start-up code that Rust includes for musl. Not all other targets accept this option.
         rustc.args(["-C", "link-self-contained=no"]);
     }
     if is_strict {

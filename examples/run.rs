@@ -1,4 +1,4 @@
-//! Runs one command and prints what came of it: `cargo run --example run -- web uname -a`.
+//! Runs one command and prints its result: `cargo run --example run -- web uname -a`.
 
 use dexec::{CancellationToken, Endpoint, EndpointOptions, Engine, Request};
 

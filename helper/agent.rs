@@ -1,5 +1,5 @@
-//! Lists a container's processes, says which carry a command's marker, and sends signals, as the client asks line by
-//! line.
+//! Lists a container's processes, reports which have a command's marker, and sends signals. The client sends one
+//! request per line.
 
 use core::iter;
 
@@ -11,11 +11,11 @@ use crate::proc::{self, Cgroup, Owner, Processes, Stat};
 use crate::sys::{self, Errno, File};
 use crate::text::{self, Path};
 
-/// The longest path that the kernel takes, with the zero that ends it.
+/// The longest path that the kernel accepts, including the terminating zero.
 const LONGEST_PATH: usize = 4096;
 
 pub fn run() -> u8 {
-    // The program runs on without its file, and whatever ends it, nothing is left behind.
+    // The program runs without its file, so no file is left behind, however the program ends.
     let is_unlinked = own_file::unlink().is_ok();
     let mut output = Output::stdout();
     output
@@ -38,7 +38,7 @@ pub fn run() -> u8 {
         match obey(line, &mut output) {
             Some(Ok(())) => {}
             Some(Err(errno)) => {
-                // What there is of the answer could be taken for all of it.
+                // The client could mistake a partial answer for a complete one.
                 let mut complaint = Output::stderr();
                 complaint
                     .bytes(b"dexec: /proc can't be read: errno ")
@@ -53,10 +53,10 @@ pub fn run() -> u8 {
     }
 }
 
-/// The entry that a command's processes have in their environment.
+/// The entry in the environment that marks a command's processes.
 struct Marker<'a> {
     entry: &'a [u8],
-    /// The name with its `=`.
+    /// The name, including the `=`.
     variable: &'a [u8],
 }
 
@@ -70,7 +70,7 @@ impl<'a> Marker<'a> {
     }
 }
 
-/// Does what the line says. None where it makes no sense, and nothing was done.
+/// Executes the request in a line. Returns `None`, without doing anything, if the line is invalid.
 fn obey(line: &[u8], output: &mut Output) -> Option<Result<(), Errno>> {
     let mut words = line.split(|&byte| byte == b' ');
     match words.next()? {
@@ -100,7 +100,7 @@ fn obey(line: &[u8], output: &mut Output) -> Option<Result<(), Errno>> {
         }
         b"unlink" => {
             let path = Path::<LONGEST_PATH>::of(&[words.next()?])?;
-            // What comes of it is not told: nothing more can be done.
+            // The result is not reported: nothing more can be done.
             let _ = sys::unlink(path.as_c_str());
         }
         _ => return None,
@@ -108,14 +108,14 @@ fn obey(line: &[u8], output: &mut Output) -> Option<Result<(), Errno>> {
     Some(Ok(()))
 }
 
-/// None where there is no item, or one that makes no sense.
+/// Returns `None` if there are no items or one of them is invalid.
 fn check<T>(items: impl Iterator<Item = Option<T>>) -> Option<()> {
     let mut items = items.peekable();
     items.peek()?;
     items.try_for_each(|item| item.map(drop))
 }
 
-/// Processes, each with its start.
+/// Parses processes, each with its start time.
 fn targets<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = Option<(u32, u64)>> {
     iter::from_fn(move || {
         let (pid, start) = (words.next()?, words.next());
@@ -123,12 +123,13 @@ fn targets<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item 
     })
 }
 
-/// The number of one process: the kernel takes zero and negative ones for several.
+/// Parses the id of one process. The kernel interprets zero and negative ids as several processes.
 fn process(word: &[u8]) -> Option<u32> {
     text::small_number(word).filter(|&pid| pid > 0 && i32::try_from(pid).is_ok())
 }
 
-/// A line `SIGN UID PLACE STAT` for each process. Of one that began before `since` only its stat line is read.
+/// Writes a line `SIGN UID PLACE STAT` for each process. For a process that started before `since`, only its stat line
+/// is read.
 fn list(since: u64, marker: &Marker<'_>, output: &mut Output) -> Result<(), Errno> {
     let cgroup = Cgroup::own();
     let mut processes = Processes::all()?;
@@ -148,7 +149,7 @@ fn list(since: u64, marker: &Marker<'_>, output: &mut Output) -> Result<(), Errn
     Ok(())
 }
 
-/// Answers with a line `PID ERRNO` where it was refused. A process that is gone is no refusal.
+/// Writes a line `PID ERRNO` if the signal was refused. It is no error if the process no longer exists.
 fn send_signal(signal: u32, pid: u32, start: u64, output: &mut Output) {
     let process = File::of_process(pid);
     if process.as_ref().err() == Some(&Errno::ESRCH) || Stat::of(pid).and_then(|stat| stat.start_time()) != Some(start)
@@ -156,7 +157,7 @@ fn send_signal(signal: u32, pid: u32, start: u64, output: &mut Output) {
         return;
     }
     let send = || {
-        // An old kernel does not have these calls, and a filter for calls can refuse them with any error.
+        // Old kernels do not have these system calls, and a seccomp filter can refuse them with any error.
         match process.as_ref().map(|process| process.send_signal(signal)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Errno::ESRCH)) => Err(Errno::ESRCH),
@@ -167,7 +168,8 @@ fn send_signal(signal: u32, pid: u32, start: u64, output: &mut Output) {
     if sent == Err(Errno::EPERM)
         && let Some(owner) = Owner::of(pid)
     {
-        // Without the capability to signal everybody's processes, root can still become the one who may.
+        // Without the capability to signal processes of all users, root can still switch to the process's owner, who
+        // may.
         sent = proc::as_user(owner.uid, send).unwrap_or(sent);
     }
     if let Err(errno) = sent
@@ -177,7 +179,7 @@ fn send_signal(signal: u32, pid: u32, start: u64, output: &mut Output) {
     }
 }
 
-/// Answers with a line `PID SIGN`, where the sign may also be `own`: begun by one of the container's own processes.
+/// Writes a line `PID SIGN`, where the sign may also be `own`: started by one of the container's own processes.
 fn look(pid: u32, first: u32, marker: &Marker<'_>, output: &mut Output) {
     let Some(owner) = Owner::of(pid) else { return };
     let sign = match Sign::of(pid, &owner, marker.entry, marker.variable) {

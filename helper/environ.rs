@@ -1,15 +1,15 @@
-//! What processes were started with as their environment, of whatever length.
+//! The environment that processes were started with, of any length.
 
 use crate::proc::{self, Owner};
 use crate::sys::{Errno, File};
 
-/// The kernel reads it page by page.
+/// The kernel returns the environment one page at a time.
 const CHUNK: usize = 4096;
 
-/// Looks for one entry, in pieces that are cut anywhere.
+/// Searches for one entry in pieces that may be split anywhere.
 struct Search<'a> {
     wanted: &'a [u8],
-    /// How much of `wanted` the entry at hand begins with; None where it is another.
+    /// How many bytes of `wanted` the current entry begins with; `None` if it differs.
     matched: Option<usize>,
 }
 
@@ -21,7 +21,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the entry at hand begins with `wanted`, and is no longer than it is so far.
+    /// Whether the current entry, as far as it was read, equals `wanted`.
     fn is_complete(&self) -> bool {
         self.matched == Some(self.wanted.len())
     }
@@ -35,7 +35,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Opens a process's environment, as its owner where we may not.
+/// Opens a process's environment, with its owner's file access if the helper's own is denied.
 fn open(pid: u32, owner: &Owner) -> Result<File, Errno> {
     match proc::open(pid, b"environ") {
         Err(errno @ (Errno::EACCES | Errno::EPERM)) => {
@@ -45,7 +45,7 @@ fn open(pid: u32, owner: &Owner) -> Result<File, Errno> {
     }
 }
 
-/// Whether the environment has exactly this entry.
+/// Whether the environment contains exactly this entry.
 fn has_entry(environ: &File, entry: &[u8]) -> Result<bool, Errno> {
     let mut search = Search::of(entry);
     let mut chunk = [0; CHUNK];
@@ -63,16 +63,16 @@ fn has_entry(environ: &File, entry: &[u8]) -> Result<bool, Errno> {
     }
 }
 
-/// What a process's environment says about whose it is.
+/// What a process's environment says about the command that the process belongs to.
 #[derive(Clone, Copy)]
 pub enum Sign {
     /// It has the command's marker.
     Marked,
     /// It has the marker of another command.
     Foreign,
-    /// It has no marker. A process in the middle of an execve has none for a moment.
+    /// It has no marker. During an execve, a process has none for a moment.
     None,
-    /// Nobody whom we can act as may read it.
+    /// No user that the helper can act as may read it.
     Unreadable,
 }
 
@@ -120,8 +120,9 @@ impl Sign {
     }
 }
 
-/// Whether a process's environment has every entry of another one's, and that has some: what the container's first
-/// process has is handed on to all that it starts. An entry that is longer than `CHUNK` can't be compared.
+/// Whether a process's environment contains every entry of the environment of `first`, and the latter is not empty: all
+/// processes that the container's first process starts inherit its environment. Returns false if an entry is longer
+/// than `CHUNK`.
 pub fn has_all_of(pid: u32, first: u32) -> Result<bool, Errno> {
     let owner = |pid| Owner::of(pid).ok_or(Errno::ESRCH);
     let (first_owner, owner) = (owner(first)?, owner(pid)?);

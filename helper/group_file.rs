@@ -1,8 +1,8 @@
-//! `/etc/group`, whose lines can be of any length.
+//! Reads `/etc/group`, whose lines can have any length.
 
 use crate::sys::File;
 
-/// The number of a group.
+/// Returns the id of a group.
 pub fn find(name: &[u8]) -> Option<u32> {
     let file = File::open(c"/etc/group").ok()?;
     let mut entry = Entry::START;
@@ -25,10 +25,10 @@ pub fn find(name: &[u8]) -> Option<u32> {
     }
 }
 
-/// A line as far as it was read: `name:password:gid:members`.
+/// The part of a line that was read so far: `name:password:gid:members`.
 struct Entry {
     field: usize,
-    /// How much of the name fits; None where the line is not the group's.
+    /// How many bytes of the name match; `None` if the line is not for the group.
     matched: Option<usize>,
     gid: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! A command with groups that its user does not have. It is started as root, and becomes its user here.
+//! Runs a command with groups that its user does not have. It is started as root, and switches to the user here.
 
 use core::ffi::CStr;
 
@@ -9,17 +9,18 @@ use crate::start::Strings;
 use crate::sys::{self, Errno};
 use crate::text::{self, Path};
 
-/// As the engines' own: 125 for us, 126 for a command that can't be executed, 127 for one that is not there.
+/// Exit codes as the engines use them: 125 for the helper's errors, 126 for a command that can't be executed, 127 for a
+/// command that does not exist.
 const FAILED: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The longest path that the kernel takes, with the zero that ends it.
+/// The longest path that the kernel accepts, including the terminating zero.
 const LONGEST_PATH: usize = 4096;
 
-/// Prints what a command is without the added groups.
+/// Prints the user, groups and home directory that a command has without the added groups.
 pub fn identity(environment: Strings) -> u8 {
     let mut output = Output::stdout();
     output.bytes(b"euid: ").number(sys::effective_uid()).end_line();
@@ -46,10 +47,10 @@ pub fn identity(environment: Strings) -> u8 {
     0
 }
 
-/// Becomes the program that the arguments name, with the user and the groups that they name. Without a program it is a
-/// rehearsal: whether the user and the groups can be had.
+/// Executes the program that the arguments name, with the user and the groups that they name. Without a program it only
+/// checks whether the user and the groups can be set.
 pub fn run(mut arguments: Strings, environment: Strings) -> u8 {
-    // The kernel takes the largest number for "as it is", which is root.
+    // The kernel interprets the largest number as "unchanged", which would be root.
     let mut number = || text::small_number(arguments.next()?.to_bytes()).filter(|&id| id != u32::MAX);
     let (uid, gid) = (number(), number());
     let (Some(uid), Some(gid), Some(groups)) = (uid, gid, arguments.next()) else {
@@ -59,7 +60,7 @@ pub fn run(mut arguments: Strings, environment: Strings) -> u8 {
     let command = arguments;
     let program = arguments.next();
     if program.is_some() {
-        // While we are root. Where it can't be done the command is still to run.
+        // Needs root. If it fails, the command must still run.
         let _ = own_file::unlink();
     }
     match resolve(groups.to_bytes()).and_then(|groups| become_user(uid, gid, groups).map_err(Failure::Refused)) {
@@ -109,7 +110,7 @@ fn become_user(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Errno> {
     sys::set_uid(uid)
 }
 
-/// By the rules of C's `execvp`, but never by a shell.
+/// Follows the rules of C's `execvp`, but never uses a shell.
 fn execute(program: &CStr, command: Strings, environment: Strings) -> Errno {
     let name = program.to_bytes();
     if name.is_empty() || name.contains(&b'/') {

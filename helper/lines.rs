@@ -2,15 +2,15 @@
 
 use crate::sys::{self, Errno, STDIN};
 
-/// More than the client ever sends.
+/// The longest line, in bytes. The client never sends one this long.
 const LONGEST: usize = 64 * 1024;
 
-/// How long the client may be silent: the end of its input can get lost in the engine.
+/// How long the client may be silent, in seconds: the engine can lose the end of its input.
 const PATIENCE: i64 = 120;
 
 pub struct Lines {
     buffer: &'static mut [u8; LONGEST + 1],
-    /// The length of the line given last, with its end.
+    /// The length of the last returned line, including its line break.
     taken: usize,
     filled: usize,
 }
@@ -18,7 +18,7 @@ pub struct Lines {
 pub enum Line<'a> {
     Whole(&'a [u8]),
     TooLong,
-    /// No whole line comes any more: what is left was cut, and is not to be obeyed.
+    /// There is no complete line any more. The rest of the input was cut off and must not be executed.
     None,
 }
 

@@ -1,12 +1,12 @@
-//! The program that dexec puts into a container for what the engines' API can't do there: to list and signal processes,
-//! and to start a command with added groups.
+//! The program that dexec copies into a container for tasks that the engines' API lacks: listing and signalling
+//! processes, and starting a command with added groups.
 //!
-//! It runs in any container, also in one without a shell or a C library: it is static and talks to the kernel itself.
-//! Cargo does not know it; `build.rs` compiles it for each kind of processor.
+//! It runs in any container, even without a shell or a C library: it is static and makes system calls directly. It is
+//! not a Cargo target; `build.rs` compiles it for each architecture.
 
 #![no_std]
 #![no_main]
-// Otherwise the loop in our `memcpy` would be compiled into a call of `memcpy`.
+// Otherwise the compiler would turn the loop in `memcpy` into a call of `memcpy`.
 #![no_builtins]
 
 mod agent;
@@ -27,7 +27,7 @@ use core::ffi::CStr;
 use output::Output;
 use start::Strings;
 
-/// A call of this program that makes no sense; also a line from the client that is too long.
+/// The exit code for invalid arguments, and for a line from the client that is too long.
 const MISUSED: u8 = 2;
 
 fn main(mut arguments: Strings, environment: Strings) -> u8 {

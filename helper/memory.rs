@@ -1,8 +1,8 @@
-//! What compiled Rust expects of a C library.
+//! The functions of a C library that compiled Rust code needs.
 
 use core::ffi::c_char;
 
-// SAFETY, of all of them: the name has the meaning that it has in C, and so have the parameters.
+// SAFETY of all functions: the names and the parameters have the same meaning as in C.
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
@@ -16,7 +16,7 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     if to.cast_const() < from {
-        // SAFETY: the caller's, and going up reads each byte before it is overwritten.
+        // SAFETY: guaranteed by the caller, and copying upwards reads each byte before it is overwritten.
         return unsafe { memcpy(to, from, length) };
     }
     for at in (0..length).rev() {
@@ -49,14 +49,14 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, length: usize) ->
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, length: usize) -> i32 {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { memcmp(left, right, length) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strlen(string: *const c_char) -> usize {
     let mut length = 0;
-    // SAFETY: the string ends with a zero, at this place or a later one.
+    // SAFETY: the string's terminating zero is at this position or a later one.
     while unsafe { string.add(length).read() } != 0 {
         length += 1;
     }

@@ -1,15 +1,15 @@
-//! Lines to standard output and standard error.
+//! Buffered output to standard output and standard error.
 
 use crate::sys::{self, Errno, File};
 use crate::text::Digits;
 
-/// As much as a pipe that is ready takes without waiting (`PIPE_BUF`).
+/// The number of bytes that a ready pipe accepts without blocking (`PIPE_BUF`).
 const SIZE: usize = 4096;
 
-/// How long a reader may not read. The engine can hold the other end open although its client is gone.
+/// How long the reader may pause, in seconds. The engine can keep the other end open after its client is gone.
 const PATIENCE: i64 = 120;
 
-/// What was written and not flushed yet is written when it is dropped.
+/// A buffered writer, which is flushed when it is dropped.
 pub struct Output {
     file: &'static File,
     buffer: [u8; SIZE],
@@ -40,7 +40,7 @@ impl Output {
         self
     }
 
-    /// The bytes within one line: a line break among them becomes a space.
+    /// Writes bytes within one line: line breaks among them become spaces.
     pub fn in_line(&mut self, bytes: &[u8]) -> &mut Self {
         for &byte in bytes {
             self.byte(if byte == b'\n' { b' ' } else { byte });
@@ -64,7 +64,7 @@ impl Output {
         self.length += 1;
     }
 
-    /// Ends the program where nobody takes what is written.
+    /// Writes the buffer. Exits the program if that fails or takes longer than [`PATIENCE`].
     pub fn flush(&mut self) {
         let mut written = 0;
         while written < self.length {

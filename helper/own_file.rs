@@ -1,16 +1,16 @@
-//! The file that this program was started from: nothing of it is to stay in the container.
+//! Removal of the file that this program was started from, so that nothing of it stays in the container.
 
 use core::ffi::CStr;
 
 use crate::output::Output;
 use crate::sys::{self, Errno};
 
-/// The longest path that the kernel takes, with the zero that ends it.
+/// The longest path that the kernel accepts, including the terminating zero.
 const LONGEST_PATH: usize = 4096;
 
 pub fn unlink() -> Result<(), Errno> {
     let mut path = [0; LONGEST_PATH];
-    // Its last byte stays the zero that the kernel does not write.
+    // The last byte stays 0, because the kernel does not terminate the path.
     sys::read_link(c"/proc/self/exe", &mut path[..LONGEST_PATH - 1])?;
     sys::unlink(CStr::from_bytes_until_nul(&path).unwrap_or_default())
 }

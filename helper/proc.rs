@@ -1,4 +1,4 @@
-//! What `/proc` tells about processes.
+//! Information about processes from `/proc`.
 
 use crate::sys::{self, Errno, File};
 use crate::text::{self, Digits, Path};
@@ -10,7 +10,7 @@ pub fn open(pid: u32, name: &[u8]) -> Result<File, Errno> {
     File::open(path.as_c_str())
 }
 
-/// The processes that there are, one after the other.
+/// Lists all processes, one at a time.
 pub struct Processes {
     directory: File,
     entries: [u8; 4096],
@@ -29,7 +29,7 @@ impl Processes {
     }
 
     pub fn next(&mut self) -> Result<Option<u32>, Errno> {
-        // An entry is a `struct linux_dirent64`.
+        // Offsets in a `struct linux_dirent64`.
         const LENGTH: usize = 16;
         const NAME: usize = 19;
         loop {
@@ -50,47 +50,48 @@ impl Processes {
     }
 }
 
-/// `/proc/PID/stat`.
+/// The contents of `/proc/PID/stat`.
 pub struct Stat {
     text: [u8; 2048],
     length: usize,
 }
 
 impl Stat {
-    /// None where there is no such process any more.
+    /// Returns `None` if the process no longer exists.
     pub fn of(pid: u32) -> Option<Self> {
         let mut text = [0; 2048];
         let length = open(pid, b"stat").ok()?.read_full(&mut text).ok()?;
         (length > 0).then_some(Self { text, length })
     }
 
-    /// Without the line break that ends it. The process's name, which can hold anything, may have more.
+    /// The text without its final line break. The process's name can contain any bytes, including line breaks.
     pub fn as_bytes(&self) -> &[u8] {
         let text = &self.text[..self.length];
         text.strip_suffix(b"\n").unwrap_or(text)
     }
 
-    /// When the process was started, in the kernel's own unit.
+    /// The start time of the process, in clock ticks since boot.
     pub fn start_time(&self) -> Option<u64> {
         let text = self.as_bytes();
-        // The name may hold parentheses and spaces; nothing behind it does.
+        // The name may contain parentheses and spaces; the text after it does not.
         let name_end = text.iter().rposition(|&byte| byte == b')')?;
-        // The state behind the name is field 3, the start field 22.
+        // The state, directly after the name, is field 3; the start time is field 22.
         text::number(text[name_end + 1..].split(|&byte| byte == b' ').nth(22 - 2)?)
     }
 }
 
-/// Whose a process is.
+/// The user and the group of a process.
 pub struct Owner {
-    /// The real one, by which a signal is allowed.
+    /// The real user id, which decides whether a signal is allowed.
     pub uid: u32,
     gid: u32,
 }
 
 impl Owner {
-    /// None where there is no such process any more.
+    /// Returns `None` if the process no longer exists.
     pub fn of(pid: u32) -> Option<Self> {
-        // The groups can make it much longer, but come later. The name comes before, with its line breaks escaped.
+        // The supplementary groups can make the file much longer than this, but follow these fields. The name precedes
+        // them, with its line breaks escaped.
         let mut status = [0; 2048];
         let length = open(pid, b"status").ok()?.read_full(&mut status).ok()?;
         let field = |name: &[u8]| {
@@ -104,14 +105,14 @@ impl Owner {
     }
 }
 
-/// Whether we can act as other users, which takes capabilities that a container's root can lack.
+/// Whether the helper can act as other users, which needs capabilities that a container's root can lack.
 pub fn can_act_as_others() -> bool {
     const NOBODY: Owner = Owner { uid: 65534, gid: 65534 };
     sys::effective_uid() == 0 && with_file_access_of(&NOBODY, || ()).is_some()
 }
 
-/// Does something with the file access of a process's owner: `/proc/PID/environ` is for that one alone. None where we
-/// can't have it.
+/// Calls `act` with the file access of a process's owner, the only user who may read `/proc/PID/environ`. Returns
+/// `None` if that access can't be set.
 pub fn with_file_access_of<T>(owner: &Owner, act: impl FnOnce() -> T) -> Option<T> {
     let (uid, gid) = (sys::effective_uid(), sys::effective_gid());
     let is_owner = sys::set_file_gid(owner.gid) && sys::set_file_uid(owner.uid);
@@ -121,24 +122,24 @@ pub fn with_file_access_of<T>(owner: &Owner, act: impl FnOnce() -> T) -> Option<
     done
 }
 
-/// Does something as another user. None where we can't become that one.
+/// Calls `act` as another user. Returns `None` if the helper can't switch to that user.
 pub fn as_user<T>(uid: u32, act: impl FnOnce() -> T) -> Option<T> {
     let own = sys::effective_uid();
     sys::set_effective_uid(uid).ok()?;
     let done = act();
-    // The saved user is still ours, so this can't be refused.
+    // The saved user id is unchanged, so this can't be refused.
     let _ = sys::set_effective_uid(own);
     Some(done)
 }
 
-/// In which cgroups we are, and so the container.
+/// The helper's own cgroups, which are the container's.
 pub struct Cgroup {
     own: [u8; Self::LONGEST],
     length: usize,
 }
 
 impl Cgroup {
-    /// A line for each of a dozen hierarchies.
+    /// Room for one line for each of a dozen hierarchies.
     const LONGEST: usize = 4096;
 
     pub fn own() -> Self {
@@ -151,7 +152,7 @@ impl Cgroup {
         open(pid, b"cgroup").ok()?.read_full(text).ok()
     }
 
-    /// Whether a process is in our cgroups, or below them. Where that can't be told it counts as being there.
+    /// Whether a process is in the helper's cgroups or below them. Returns true if its cgroups can't be read.
     pub fn holds(&self, pid: u32) -> bool {
         let mut text = [0; Self::LONGEST];
         let Some(length) = Self::read(pid, &mut text) else {

@@ -1,4 +1,4 @@
-//! The kernel's calls.
+//! System calls.
 
 use core::arch::asm;
 use core::ffi::CStr;
@@ -77,13 +77,13 @@ impl Errno {
 }
 
 /// # Safety
-/// The arguments have to be what the kernel wants for this call.
+/// The arguments must be valid for this system call.
 #[inline(always)]
 unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
     let [a, b, c, d, e, f] = arguments;
     let answer: isize;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the kernel changes no more than is named here, and the caller vouches for the rest.
+    // SAFETY: the kernel changes only what is named here; the caller guarantees the rest.
     unsafe {
         asm!(
             "syscall",
@@ -94,7 +94,7 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
         );
     }
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: the kernel changes no more than is named here, and the caller vouches for the rest.
+    // SAFETY: the kernel changes only what is named here; the caller guarantees the rest.
     unsafe {
         asm!(
             "svc 0",
@@ -110,7 +110,7 @@ unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
     }
 }
 
-/// A call that a signal interrupted, again.
+/// Repeats a call while signals interrupt it.
 fn restarted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Errno> {
     loop {
         match call() {
@@ -122,12 +122,12 @@ fn restarted(mut call: impl FnMut() -> Result<usize, Errno>) -> Result<usize, Er
 
 pub fn exit(code: u8) -> ! {
     loop {
-        // SAFETY: it takes a number.
+        // SAFETY: the call takes a number.
         let _ = unsafe { call(number::EXIT_GROUP, [code.into(), 0, 0, 0, 0, 0]) };
     }
 }
 
-/// An open file, closed in the end.
+/// An open file, which is closed when dropped.
 pub struct File(usize);
 
 pub static STDIN: File = File(0);
@@ -142,15 +142,15 @@ impl File {
         restarted(|| unsafe { call(number::OPENAT, [CURRENT_DIRECTORY, path, O_CLOEXEC, 0, 0, 0]) }).map(Self)
     }
 
-    /// A process; what is sent to it can't reach another one that has got its number meanwhile.
+    /// Opens a process. Signals sent to it can't reach another process that has since received the same id.
     pub fn of_process(pid: u32) -> Result<Self, Errno> {
-        // SAFETY: it takes numbers.
+        // SAFETY: the call takes only numbers.
         unsafe { call(number::PIDFD_OPEN, [pid as usize, 0, 0, 0, 0, 0]) }.map(Self)
     }
 
-    /// Sends a signal to the process that `self` is.
+    /// Sends a signal to the process that `self` refers to.
     pub fn send_signal(&self, signal: u32) -> Result<(), Errno> {
-        // SAFETY: the null says that the kernel is to describe the signal itself.
+        // SAFETY: with the null, the kernel fills in the signal's information itself.
         unsafe { call(number::PIDFD_SEND_SIGNAL, [self.0, signal as usize, 0, 0, 0, 0]) }.map(drop)
     }
 
@@ -158,7 +158,7 @@ impl File {
         self.fill_by(number::READ, buffer)
     }
 
-    /// Reads until the buffer is full or the file has ended.
+    /// Reads until the buffer is full or the file ends.
     pub fn read_full(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let mut length = 0;
         while length < buffer.len() {
@@ -170,30 +170,30 @@ impl File {
         Ok(length)
     }
 
-    /// Reads entries of the directory that `self` is.
+    /// Reads entries of the directory that `self` refers to.
     pub fn entries(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.fill_by(number::GETDENTS64, buffer)
     }
 
     fn fill_by(&self, number: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
         let (address, length) = (buffer.as_mut_ptr().expose_provenance(), buffer.len());
-        // SAFETY: the kernel writes to the buffer and not beyond.
+        // SAFETY: the kernel writes only within the buffer.
         restarted(|| unsafe { call(number, [self.0, address, length, 0, 0, 0]) })
     }
 
     pub fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
         let (address, length) = (bytes.as_ptr().expose_provenance(), bytes.len());
-        // SAFETY: the kernel reads the bytes and not beyond.
+        // SAFETY: the kernel reads only these bytes.
         restarted(|| unsafe { call(number::WRITE, [self.0, address, length, 0, 0, 0]) })
     }
 
-    /// Whether something can be read, or the end be seen, within so many seconds.
+    /// Waits until data or the end of the file can be read. Returns false after this many seconds.
     pub fn is_readable_within(&self, seconds: i64) -> bool {
         const POLLIN: i16 = 1;
         self.is_ready_within(POLLIN, seconds)
     }
 
-    /// Whether `PIPE_BUF` bytes can be written, or an error be seen, within so many seconds.
+    /// Waits until `PIPE_BUF` bytes can be written, or an error occurs. Returns false after this many seconds.
     pub fn is_writable_within(&self, seconds: i64) -> bool {
         const POLLOUT: i16 = 4;
         self.is_ready_within(POLLOUT, seconds)
@@ -211,23 +211,23 @@ impl File {
             events,
             seen: 0,
         };
-        // The kernel leaves there what remains of it, so an interrupted wait goes on.
+        // The kernel stores the remaining time here, so a restarted wait does not begin again.
         let mut time = [seconds, 0];
         let poll = (&raw mut poll).expose_provenance();
         let time = (&raw mut time).expose_provenance();
-        // SAFETY: both are laid out as the kernel has them, and outlive the call.
+        // SAFETY: both have the kernel's layout and outlive the call.
         restarted(|| unsafe { call(number::PPOLL, [poll, 1, time, 0, 0, 0]) }) != Ok(0)
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SAFETY: nothing else has this number.
+        // SAFETY: nothing else uses this file descriptor.
         let _ = unsafe { call(number::CLOSE, [self.0, 0, 0, 0, 0, 0]) };
     }
 }
 
-/// For calls that take a directory which a path is relative to.
+/// `AT_FDCWD`, for calls that take a directory to which a path is relative.
 const CURRENT_DIRECTORY: usize = -100_isize as usize;
 
 pub fn unlink(path: &CStr) -> Result<(), Errno> {
@@ -241,11 +241,11 @@ pub fn unlink(path: &CStr) -> Result<(), Errno> {
     .map(drop)
 }
 
-/// What a symbolic link points to, cut where the buffer ends.
+/// Returns the target of a symbolic link, truncated to the size of the buffer.
 pub fn read_link<'a>(path: &CStr, buffer: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     let path = path.as_ptr().expose_provenance();
     let (address, length) = (buffer.as_mut_ptr().expose_provenance(), buffer.len());
-    // SAFETY: the path ends with a zero, and the kernel writes to the buffer and not beyond.
+    // SAFETY: the path ends with a zero, and the kernel writes only within the buffer.
     let length = unsafe { call(number::READLINKAT, [CURRENT_DIRECTORY, path, address, length, 0, 0]) }?;
     Ok(&buffer[..length])
 }
@@ -263,71 +263,72 @@ pub fn effective_gid() -> u32 {
 }
 
 fn id(number: usize) -> u32 {
-    // SAFETY: the calls for ids take nothing, and can't fail.
+    // SAFETY: the calls for ids take no arguments and can't fail.
     unsafe { call(number, [0; 6]) }.map_or(u32::MAX, |id| id as u32)
 }
 
 pub fn kill(pid: u32, signal: u32) -> Result<(), Errno> {
-    // SAFETY: it takes numbers.
+    // SAFETY: the call takes only numbers.
     unsafe { call(number::KILL, [pid as usize, signal as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
-/// The most groups that a process can have.
+/// The maximum number of groups of a process.
 pub const MOST_GROUPS: usize = 65536;
 
 pub fn groups(buffer: &mut [u32; MOST_GROUPS]) -> Result<&[u32], Errno> {
     let address = buffer.as_mut_ptr().expose_provenance();
-    // SAFETY: the kernel writes to the buffer and not beyond.
+    // SAFETY: the kernel writes only within the buffer.
     let length = unsafe { call(number::GETGROUPS, [MOST_GROUPS, address, 0, 0, 0, 0]) }?;
     Ok(&buffer[..length])
 }
 
 pub fn set_groups(groups: &[u32]) -> Result<(), Errno> {
     let (address, length) = (groups.as_ptr().expose_provenance(), groups.len());
-    // SAFETY: the kernel reads the groups and not beyond.
+    // SAFETY: the kernel reads only these groups.
     unsafe { call(number::SETGROUPS, [length, address, 0, 0, 0, 0]) }.map(drop)
 }
 
-/// Sets the real, the effective and the saved one.
+/// Sets the real, the effective and the saved id.
 pub fn set_gid(gid: u32) -> Result<(), Errno> {
     let gid = gid as usize;
-    // SAFETY: it takes numbers.
+    // SAFETY: the call takes only numbers.
     unsafe { call(number::SETRESGID, [gid, gid, gid, 0, 0, 0]) }.map(drop)
 }
 
-/// Sets the real, the effective and the saved one.
+/// Sets the real, the effective and the saved id.
 pub fn set_uid(uid: u32) -> Result<(), Errno> {
     let uid = uid as usize;
-    // SAFETY: it takes numbers.
+    // SAFETY: the call takes only numbers.
     unsafe { call(number::SETRESUID, [uid, uid, uid, 0, 0, 0]) }.map(drop)
 }
 
-/// Sets the effective one alone.
+/// Sets only the effective id.
 pub fn set_effective_uid(uid: u32) -> Result<(), Errno> {
     const AS_IT_IS: usize = u32::MAX as usize;
-    // SAFETY: it takes numbers.
+    // SAFETY: the call takes only numbers.
     unsafe { call(number::SETRESUID, [AS_IT_IS, uid as usize, AS_IT_IS, 0, 0, 0]) }.map(drop)
 }
 
-/// Sets the user whose access to files we have. False where it is refused, which the kernel does not say by itself.
+/// Sets the user id for file access. Returns false if it was refused, which the kernel does not report.
 pub fn set_file_uid(uid: u32) -> bool {
     set_file_id(number::SETFSUID, uid)
 }
 
-/// Sets the group whose access to files we have.
+/// Sets the group id for file access, like [`set_file_uid`].
 pub fn set_file_gid(gid: u32) -> bool {
     set_file_id(number::SETFSGID, gid)
 }
 
 fn set_file_id(number: usize, id: u32) -> bool {
-    // SAFETY: it takes a number. It gives the one that was set before, so the second call tells what the first did.
+    // SAFETY: the call takes a number. It returns the previous id, so the second call shows whether the first
+    // succeeded.
     unsafe {
         let _ = call(number, [id as usize, 0, 0, 0, 0, 0]);
         call(number, [id as usize, 0, 0, 0, 0, 0]) == Ok(id as usize)
     }
 }
 
-/// By the clock that counts on while the machine sleeps, in which the kernel gives processes' start times.
+/// Uses the clock that includes the time while the machine sleeps, like the kernel's start times of processes.
 pub fn microseconds_since_boot() -> u64 {
     const CLOCK_BOOTTIME: usize = 7;
     let mut time = [0_u64; 2];
@@ -338,38 +339,38 @@ pub fn microseconds_since_boot() -> u64 {
     seconds * 1_000_000 + nanoseconds / 1000
 }
 
-/// Becomes another program, or returns why it could not.
+/// Replaces this program with another one. Returns only if that fails.
 pub fn execute(path: &CStr, arguments: Strings, environment: Strings) -> Errno {
     let path = path.as_ptr().expose_provenance();
     let arguments = arguments.as_ptr().expose_provenance();
     let environment = environment.as_ptr().expose_provenance();
-    // SAFETY: the path ends with a zero, and the others are what the kernel itself left for us.
+    // SAFETY: the path ends with a zero, and the kernel itself provided the other arguments.
     match unsafe { call(number::EXECVE, [path, arguments, environment, 0, 0, 0]) } {
         Err(errno) => errno,
         Ok(_) => exit(101),
     }
 }
 
-/// What is made of zeroes alone.
+/// A type for which all-zero bytes are a valid value.
 ///
 /// # Safety
-/// Zeroes have to be a value of the type.
+/// All-zero bytes must be a valid value of the type.
 pub unsafe trait Zeroed: 'static {}
 
-// SAFETY: zeroes are numbers.
+// SAFETY: zeroes are valid numbers.
 unsafe impl<const N: usize> Zeroed for [u8; N] {}
-// SAFETY: zeroes are numbers.
+// SAFETY: zeroes are valid numbers.
 unsafe impl<const N: usize> Zeroed for [u32; N] {}
 
-/// Memory for the rest of the program's life; the stack may be too small for it.
+/// Allocates zeroed memory until the program exits. The stack may be too small for it.
 pub fn allocate<T: Zeroed>() -> &'static mut T {
     const READ_AND_WRITE: usize = 1 | 2;
     const PRIVATE_AND_ANONYMOUS: usize = 0x02 | 0x20;
     const NO_FILE: usize = usize::MAX;
     let wanted = [0, size_of::<T>(), READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, NO_FILE, 0];
-    // SAFETY: it takes numbers, and maps where nothing is yet.
+    // SAFETY: the call takes only numbers, and maps unused addresses.
     match unsafe { call(number::MMAP, wanted) } {
-        // SAFETY: it is ours alone, large enough, aligned to a page, and full of zeroes.
+        // SAFETY: the memory is not shared, large enough, page-aligned and zeroed.
         Ok(address) => unsafe { &mut *ptr::with_exposed_provenance_mut(address) },
         Err(_) => exit(101),
     }

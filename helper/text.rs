@@ -1,8 +1,8 @@
-//! Numbers as text, and paths put together.
+//! Conversion between numbers and text, and concatenation of paths.
 
 use core::ffi::CStr;
 
-/// A number that consists of digits and nothing else.
+/// Parses a number that consists only of digits.
 pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -13,12 +13,12 @@ pub fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The same, of at most 32 bits.
+/// Like [`number`], with a limit of 32 bits.
 pub fn small_number(digits: &[u8]) -> Option<u32> {
     number(digits).and_then(|number| number.try_into().ok())
 }
 
-/// The digits of a number.
+/// The decimal digits of a number.
 pub struct Digits {
     bytes: [u8; 20],
     start: usize,
@@ -45,11 +45,11 @@ impl Digits {
     }
 }
 
-/// A path as the kernel takes it, in a buffer of `N` bytes.
+/// A zero-terminated path in a buffer of `N` bytes.
 pub struct Path<const N: usize>([u8; N]);
 
 impl<const N: usize> Path<N> {
-    /// None where the parts are too long together.
+    /// Concatenates the parts. Returns `None` if they are too long.
     pub fn of(parts: &[&[u8]]) -> Option<Self> {
         let mut bytes = [0; N];
         let mut length = 0;
@@ -58,7 +58,7 @@ impl<const N: usize> Path<N> {
             bytes.get_mut(length..end)?.copy_from_slice(part);
             length = end;
         }
-        // Room for the zero that ends it.
+        // Leaves room for the terminating zero.
         (length < N).then_some(Self(bytes))
     }
 

@@ -1,6 +1,6 @@
-//! Containers, as an engine tells of them.
+//! Containers, as reported by an engine.
 
-/// One container, as a listing shows it.
+/// A container in a list of containers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Container {
@@ -8,19 +8,19 @@ pub struct Container {
     pub id: String,
     /// The name, without the slash that engines put before it.
     pub name: String,
-    /// The image it was made from, as it was named then.
+    /// The image that the container was created from, by the name it had then.
     pub image: String,
-    /// Whether it runs; a paused one does not.
+    /// Whether the container is running; false if it is paused.
     pub is_running: bool,
-    /// The engine's word for its state, such as `running`, `paused` or `exited`.
+    /// The engine's name for the state, such as `running`, `paused` or `exited`.
     pub state: String,
-    /// The compose project that it belongs to, by the label that compose gives it.
+    /// The compose project that the container belongs to, from its compose label.
     pub compose_project: Option<String>,
-    /// The service that it is in that project.
+    /// The compose service that the container belongs to, from its compose label.
     pub compose_service: Option<String>,
 }
 
-/// One container, as it is known by itself.
+/// The details of one container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContainerDetails {
@@ -28,6 +28,6 @@ pub struct ContainerDetails {
     pub id: String,
     /// The name, without the slash that engines put before it.
     pub name: String,
-    /// The user that its commands run as unless told otherwise, as it was configured; empty for root.
+    /// The configured user that commands run as by default; empty for root.
     pub user: String,
 }

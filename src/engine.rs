@@ -1,4 +1,4 @@
-//! What users of the library call.
+//! The entry point of the library.
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::request::{ContainerName, Request};
 
 /// A container engine at an [`Endpoint`].
 ///
-/// Nothing is sent before the first call. It needs a tokio runtime with time and I/O enabled. A clone shares its
+/// Nothing is sent before the first call. The engine needs a tokio runtime with time and I/O enabled. Clones share
 /// connections.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -22,7 +22,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine at this endpoint. No connection is made yet.
+    /// Creates an engine for this endpoint, without connecting to it.
     #[must_use]
     pub fn connect(endpoint: &Endpoint) -> Self {
         Self {
@@ -34,15 +34,15 @@ impl Engine {
         self.executor.api()
     }
 
-    /// The endpoint at which the engine is.
+    /// The endpoint of the engine.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.api().endpoint()
     }
 
-    /// Runs a command and keeps what it writes, up to [`CAPTURE_LIMIT`](crate::CAPTURE_LIMIT) bytes of each stream.
+    /// Runs a command and captures its output, up to [`CAPTURE_LIMIT`](crate::CAPTURE_LIMIT) bytes of each stream.
     ///
-    /// There is always an outcome; see [`exec_to`](Self::exec_to).
+    /// This always returns an outcome; see [`exec_to`](Self::exec_to).
     pub async fn exec(&self, request: Request, cancel: &CancellationToken) -> Outcome {
         let mut capture = Capture::default();
         let end = self.exec_to(request, &mut capture, cancel).await;
@@ -50,64 +50,65 @@ impl Engine {
         Outcome { end, stdout, stderr }
     }
 
-    /// Runs a command and hands its output on while it comes.
+    /// Runs a command and passes its output on as it arrives.
     ///
-    /// It takes three requests: create, start, and an inspect for the exit code when the output has ended. The exit
-    /// code is the command's own; where it can't be had the [`End`] says so.
+    /// This takes three requests: create, start, and, after the output has ended, inspect for the exit code. The exit
+    /// code is the command's own; if it can't be determined, the [`End`] says so.
     ///
-    /// When `cancel` is cancelled, when the request's time is over, or when the output takes no more, the command is
-    /// stopped: all its processes in the container are sent SIGTERM, and after
-    /// [`kill_after`](crate::RequestBuilder::kill_after) SIGKILL. The end is then [`End::Stopped`], and it comes when
-    /// nothing of the command is left, or says why something may be.
+    /// If `cancel` is cancelled, the request's timeout expires, or the output accepts no more data, the command is
+    /// stopped: all its processes in the container are sent SIGTERM, and SIGKILL after
+    /// [`kill_after`](crate::RequestBuilder::kill_after). This then returns [`End::Stopped`] once no process of the
+    /// command is left, or with the reason why one may be.
     ///
-    /// Dropping the future is the emergency way to do the same: see [`shutdown`](Self::shutdown).
+    /// Dropping the future also stops the command, but should be a last resort: see [`shutdown`](Self::shutdown).
     pub async fn exec_to<O: Output>(&self, request: Request, output: &mut O, cancel: &CancellationToken) -> End {
         self.executor.exec_to(request, output, cancel).await
     }
 
-    /// Runs a command and gives its output and its end as a [`Stream`](futures_core::Stream) of events.
+    /// Runs a command and returns its output and its end as a [`Stream`](futures_core::Stream) of events.
     ///
-    /// The last event is [`ExecEvent::End`](crate::ExecEvent::End), and it always comes. Nothing is sent before the stream is
-    /// polled first. The engine is read from only as fast as events are taken, so a slow reader holds the command back.
+    /// The last event is always [`ExecEvent::End`](crate::ExecEvent::End). Nothing is sent before the stream is first
+    /// polled. The engine is read only as fast as events are consumed, so a slow reader slows the command down.
     ///
-    /// The promises are those of [`exec_to`](Self::exec_to), for `cancel` and the request's timeout too. A stream that is
-    /// dropped before its end stops the command, as a dropped future of `exec_to` does.
+    /// Otherwise this behaves like [`exec_to`](Self::exec_to), including `cancel` and the request's timeout. Dropping
+    /// the stream before its end stops the command, like dropping the future of `exec_to`.
     pub fn exec_stream(&self, request: Request, cancel: &CancellationToken) -> ExecStream {
         let (engine, cancel) = (self.clone(), cancel.clone());
         ExecStream::new(|mut output| async move { engine.exec_to(request, &mut output, &cancel).await })
     }
 
-    /// Waits for the commands whose futures were dropped before their end: each is being stopped.
+    /// Waits until the commands whose futures were dropped early have been stopped.
     ///
-    /// Gives an error for each of which a process may be left. The engine can be used on.
+    /// Returns an error for each command that may have left a process running. The engine can still be used
+    /// afterwards.
     pub async fn shutdown(&self) -> Vec<Error> {
         self.executor.shutdown().await
     }
 
-    /// Every container of the engine, running or not.
+    /// Returns all containers of the engine, running or not.
     ///
     /// # Errors
     ///
-    /// The engine can't be reached, or refuses.
+    /// The engine can't be reached, or refuses the request.
     pub async fn containers(&self) -> Result<Vec<Container>, Error> {
         self.api().containers().await
     }
 
-    /// The container of this name, id, or beginning of an id.
+    /// Returns the container with this name, id, or prefix of an id.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when `container` is neither a name nor an id;
-    /// there is no such container, or more than one; the engine can't be reached, or refuses.
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if `container` is neither a name nor an id.
+    /// Other errors: no container or more than one matches; the engine can't be reached, or refuses the request.
     pub async fn container(&self, container: &str) -> Result<ContainerDetails, Error> {
         self.api().container(&ContainerName::parse(container)?).await
     }
 
-    /// Asks the engine about itself.
+    /// Asks the engine for information about itself.
     ///
     /// # Errors
     ///
-    /// The engine can't be reached, is none, or refuses.
+    /// The engine can't be reached or refuses the request, or the endpoint is not an engine.
     pub async fn info(&self) -> Result<EngineInfo, Error> {
         self.api().info().await
     }

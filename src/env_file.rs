@@ -1,4 +1,4 @@
-//! `--env-file`, by docker's own rules.
+//! Reads `--env-file` files by docker's rules.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,23 +6,23 @@ use std::path::Path;
 
 use crate::error::{Error, io_reason};
 
-/// Go's `bufio.Scanner`, with which docker reads the file, takes no longer line (without its LF).
+/// The longest line, without its LF, that Go's `bufio.Scanner` accepts, which docker reads the file with.
 const MAX_LINE_LEN: usize = 64 * 1024 - 1;
 
-/// Environment files that a process can't hold in memory are no environment files.
+/// Limits memory use. No real environment file is this large.
 const MAX_FILE_SIZE: u64 = 64 * 1024 * 1024;
 
-/// Reads the entries of an environment file, in docker's form: `NAME=value` lines.
+/// Reads the entries of an environment file in docker's format: lines of `NAME=value`.
 ///
-/// A line with a name alone takes its value from `lookup`, and is left out where that knows none. Leading white space
-/// is cut, trailing white space belongs to the value; empty lines and lines that begin with `#` are passed over;
-/// there are no quotes, escapes or expansions (docker/cli, `pkg/kvfile`).
+/// A line with only a name takes its value from `lookup`, and is omitted if `lookup` returns `None`. Leading white
+/// space is removed; trailing white space is part of the value. Empty lines and lines that begin with `#` are skipped.
+/// There are no quotes, escapes or expansions (docker/cli, `pkg/kvfile`).
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when the file can't be read or a line of it has no
-/// name, white space in its name, bytes that are not UTF-8, or more than 65,535 bytes. The message names file and line,
-/// and never a value.
+/// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the file can't be read, or a line has no name,
+/// white space in its name, bytes that are not UTF-8, or more than 65,535 bytes. The message contains the file and the
+/// line number, but never a value.
 pub fn read_env_file(path: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, Error> {
     let file = File::open(path).map_err(|error| {
         let name = path.display();
@@ -33,11 +33,11 @@ pub fn read_env_file(path: &Path, lookup: impl Fn(&str) -> Option<String>) -> Re
     read_env_file_from(file, path, lookup)
 }
 
-/// The same from a file that is open, or anything else; `path` is its name in errors.
+/// Like [`read_env_file`], but reads from an open file or another reader. `path` is its name in errors.
 ///
 /// # Errors
 ///
-/// As [`read_env_file`].
+/// The same as for [`read_env_file`].
 pub fn read_env_file_from(
     file: impl Read,
     path: &Path,
@@ -97,7 +97,8 @@ fn entry(line: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Option<
     }
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let Ok(line) = std::str::from_utf8(line) else {
-        // Docker prints the bytes of the line here, and the whole line below: they may hold a secret.
+        // docker's message for this fault contains the line's bytes, and some of those below the whole line. They are
+        // omitted because they may contain a secret.
         return Err((
             "the line is not UTF-8".to_owned(),
             "invalid utf8 bytes at line {line}".to_owned(),
@@ -113,7 +114,7 @@ fn entry(line: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Option<
     };
     if name.contains([' ', '\t']) {
         if value.is_none() {
-            // A line without `=` may be the rest of a value.
+            // A line without `=` may be part of a multi-line value, so it is not shown.
             return Err((
                 "a line without `=` contains white space: a value can't go over several lines".to_owned(),
                 "a variable contains whitespaces on line {line}".to_owned(),

@@ -1,4 +1,4 @@
-//! What can go wrong outside the command itself.
+//! Errors from outside the command itself.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,63 +10,62 @@ mod remedy;
 
 pub use remedy::Remedy;
 
-/// The coarse, stable name of a failure, the same on every engine. It stands in a response as `errorKind`.
+/// A coarse, stable name for a failure, the same on every engine. A response contains it as `errorKind`.
 ///
-/// The set may grow: treat an unknown one as [`ErrorKind::EngineError`].
+/// More kinds may be added: treat an unknown one as [`ErrorKind::EngineError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The engine knows no container of this name or id.
+    /// The engine has no container with this name or id.
     ContainerNotFound,
-    /// More than one container's id begins with what was given.
+    /// The given prefix matches the ids of more than one container.
     AmbiguousContainer,
-    /// The container exists and does not run.
+    /// The container exists but is not running.
     ContainerNotRunning,
     /// The container is paused.
     ContainerPaused,
-    /// The container is between two starts.
+    /// The container is restarting.
     ContainerRestarting,
-    /// The container ended while the command ran.
+    /// The container stopped while the command ran.
     ContainerStopped,
-    /// The command's program is not in the container.
+    /// The command's program does not exist in the container.
     CommandNotFound,
-    /// The command's program is there and can't be executed.
+    /// The command's program exists but can't be executed.
     CommandNotExecutable,
     /// The working directory does not exist in the container, or is not a directory.
     WorkdirNotFound,
-    /// The user or group is not known in the container, or out of range.
+    /// The user or group does not exist in the container, or its number is out of range.
     UserNotFound,
-    /// The container lacks something that the request needs.
+    /// The container lacks something that the request requires.
     UnsupportedInContainer,
-    /// The request can't be right on any engine; most are refused before anything is sent.
+    /// The request is invalid on every engine. Most such requests are refused before anything is sent.
     InvalidRequest,
-    /// A rule of the operator forbids the request.
+    /// A rule set by the operator forbids the request.
     RefusedByPolicy,
     /// Nothing answers at the endpoint.
     EngineUnreachable,
-    /// The endpoint exists and this user may not use it.
+    /// The endpoint exists, but this user may not use it.
     PermissionDenied,
     /// No TLS connection could be made.
     Tls,
     /// No ssh connection could be made.
     Ssh,
-    /// Something answers at the endpoint, and not as a container engine does.
+    /// Something answers at the endpoint, but it is not a container engine.
     NotAnEngine,
     /// The engine is too old for the request.
     EngineTooOld,
-    /// The connection ended before the command's exit code was known.
+    /// The connection was lost before the command's exit code was known.
     ConnectionLost,
     /// The caller cancelled the command.
     Interrupted,
-    /// The command's output could not be handed on.
+    /// The command's output could not be passed on.
     OutputFailed,
-    /// The engine failed in a way that has no name of its own here.
+    /// The engine failed in a way that has no specific kind.
     EngineError,
 }
 
-/// Words from outside as they may stand in a message: on one line, without control characters, at most so many
-/// characters.
+/// Makes external text safe for a message: on one line, without control characters, cut to at most `most` characters.
 pub(crate) fn sanitize_line(words: &str, most: usize) -> String {
     let mut shown: String = words
         .trim()
@@ -80,23 +79,23 @@ pub(crate) fn sanitize_line(words: &str, most: usize) -> String {
     shown
 }
 
-/// The system's words as Go prints them: in lower case, without the number.
+/// Returns the system's error text as Go prints it: in lower case, without the error number.
 pub(crate) fn io_reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     text.to_lowercase()
 }
 
-/// A failure of the engine, the endpoint or the request; never the command's own non-zero exit.
+/// A failure of the engine, the endpoint or the request. A non-zero exit code of the command is not an error.
 ///
-/// Its `Display` is one or two lines that say what was tried, what went wrong and what to do next.
-/// Environment values and keys never appear in it.
+/// Its `Display` is one or two lines that say what was tried, what went wrong and what to do next. They never contain
+/// the values of the command's environment, or keys.
 #[derive(Clone)]
 pub struct Error {
     kind: ErrorKind,
-    /// The cause, and the words for the remedies behind it.
+    /// The cause, followed by the text of the remedies.
     text: String,
-    /// How many bytes of the text are the cause.
+    /// The length of the cause in bytes.
     cause_size: usize,
     remedies: Vec<Remedy>,
     docker_text: Option<String>,
@@ -104,7 +103,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// A failure of this kind; `message` says what was tried, what went wrong and what to do next.
+    /// Creates an error. `message` says what was tried, what went wrong and what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let text = message.into();
         Self {
@@ -121,7 +120,7 @@ impl Error {
         Self::new(ErrorKind::InvalidRequest, message)
     }
 
-    /// Sets the words that `docker exec` has for this failure, where it has some.
+    /// Sets the text that `docker exec` prints for this failure, if it has one.
     #[must_use]
     pub fn with_docker_text(mut self, text: impl Into<String>) -> Self {
         self.docker_text = Some(text.into());
@@ -133,7 +132,7 @@ impl Error {
         self
     }
 
-    /// Adds what else helps, as a further sentence of the cause.
+    /// Adds a hint to the cause, as a further sentence.
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         if !hint.is_empty() {
             self.text.truncate(self.cause_size);
@@ -144,15 +143,16 @@ impl Error {
         self.reworded(Remedy::to_string)
     }
 
-    /// Adds what to do about it.
+    /// Adds remedies.
     pub(crate) fn with_remedies(mut self, remedies: impl IntoIterator<Item = Remedy>) -> Self {
         self.remedies.extend(remedies);
         self.reworded(Remedy::to_string)
     }
 
-    /// The same failure with other words for what to do about it: each of `words` is a sentence without its full stop.
+    /// Returns the same error with different texts for its remedies. `words` returns a sentence without its full stop.
     ///
-    /// The library's own words name what users of the library call. A program has its own names for that, such as options.
+    /// The library's texts name items of its API. A program can use this to give its own names instead, such as those
+    /// of options.
     #[must_use]
     pub fn reworded(mut self, words: impl Fn(&Remedy) -> String) -> Self {
         self.reword(words);
@@ -167,26 +167,26 @@ impl Error {
         }
     }
 
-    /// What kind of failure this is.
+    /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What `docker exec` would write to its standard error for this failure, without the final newline;
-    /// the text itself where docker has no words of its own.
+    /// What `docker exec` would print to standard error for this failure, without the final newline. If docker has no
+    /// text for it, this error's own text.
     #[must_use]
     pub fn docker_text(&self) -> &str {
         self.docker_text.as_deref().unwrap_or(&self.text)
     }
 
-    /// What can be done about it, where more is known than the cause says; in the order of the text.
+    /// The remedies for this failure beyond what the cause says, in the order of the text.
     #[must_use]
     pub fn remedies(&self) -> &[Remedy] {
         &self.remedies
     }
 
-    /// The text without the words for the remedies: what a message has in which this failure is a part.
+    /// The text without the remedies, for use as part of another message.
     pub(crate) fn cause(&self) -> &str {
         &self.text[..self.cause_size]
     }

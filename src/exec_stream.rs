@@ -1,4 +1,4 @@
-//! A command's output and end as a stream.
+//! A command's output and end, as a stream.
 
 use std::fmt;
 use std::future::Future;
@@ -12,35 +12,35 @@ use tokio::sync::mpsc;
 use crate::outcome::End;
 use crate::output::{Output, Stream};
 
-/// What a command did; see [`Engine::exec_stream`](crate::Engine::exec_stream).
+/// An event of a command; see [`Engine::exec_stream`](crate::Engine::exec_stream).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ExecEvent {
-    /// It wrote these bytes to standard output.
+    /// The command wrote these bytes to standard output.
     Stdout(Bytes),
-    /// It wrote these bytes to standard error.
+    /// The command wrote these bytes to standard error.
     Stderr(Bytes),
-    /// It ended. This is the last event.
+    /// The command ended. This is the last event.
     End(End),
 }
 
-/// The events of one command, from [`Engine::exec_stream`](crate::Engine::exec_stream).
+/// The events of one command; returned by [`Engine::exec_stream`](crate::Engine::exec_stream).
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct ExecStream {
-    /// The command's life, until it is over.
+    /// The future that runs the command; `None` once it has completed.
     running: Option<Pin<Box<dyn Future<Output = End> + Send>>>,
     output: mpsc::Receiver<ExecEvent>,
-    /// What is left to be said after the output.
+    /// How the command ended, to be returned after its output.
     end: Option<End>,
 }
 
 impl ExecStream {
-    /// The stream of a command that `run` runs, with the output that it is given.
+    /// Creates the stream of the command that `run` runs, which is passed the output to write to.
     pub(crate) fn new<F>(run: impl FnOnce(ChannelOutput) -> F) -> Self
     where
         F: Future<Output = End> + Send + 'static,
     {
-        // One event: the engine is read from only as fast as the events are taken.
+        // The capacity is one event so that the engine is read only as fast as events are consumed.
         let (sender, output) = mpsc::channel(1);
         Self {
             running: Some(Box::pin(run(ChannelOutput(sender)))),
@@ -65,7 +65,7 @@ impl futures_core::Stream for ExecStream {
         }
         match self.output.poll_recv(context) {
             Poll::Ready(Some(event)) => Poll::Ready(Some(event)),
-            // The sender is dropped with the command's life.
+            // The sender was dropped with the future that ran the command.
             Poll::Ready(None) => Poll::Ready(self.end.take().map(ExecEvent::End)),
             Poll::Pending => Poll::Pending,
         }
@@ -90,7 +90,7 @@ impl Output for ChannelOutput {
             Stream::Stdout => ExecEvent::Stdout(bytes),
             Stream::Stderr => ExecEvent::Stderr(bytes),
         };
-        // The receiver is dropped together with the future that calls this.
+        // This does not happen in practice: the receiver is dropped together with the future that calls this.
         self.0
             .send(event)
             .await

@@ -1,33 +1,33 @@
-//! The variable by which a command's processes are known.
+//! The environment variable that identifies a command's processes.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
-/// The one variable that dexec adds to a command's environment.
+/// The only variable that dexec adds to a command's environment.
 const NAME: &str = "DEXEC_ID";
 
-/// `DEXEC_ID=VALUE`, with a value of its own for each command.
+/// `DEXEC_ID=VALUE`, with a unique value for each command.
 #[derive(Clone, Debug)]
 pub(crate) struct Marker(String);
 
 impl Marker {
-    /// The value ends with the command's grace in milliseconds, so that a dexec that is itself run by dexec can know in
-    /// what time it has to be done.
+    /// The value ends with the command's grace period in milliseconds, if there is one. A dexec that is itself run by
+    /// dexec learns from it how soon it must finish.
     pub(crate) fn new(grace: Option<Duration>) -> Self {
-        // Every state has random keys: what it makes of nothing is a random number.
+        // Each `RandomState` has random keys, so the hash of no data is a random number.
         let number = RandomState::new().build_hasher().finish();
         let grace = grace.map_or(String::new(), |grace| format!("-{}", grace.as_millis()));
         Self(format!("{NAME}={number:016x}{grace}"))
     }
 
-    /// The grace of the command that has this value.
+    /// Returns the grace period of the command that has this value.
     pub(crate) fn grace_of(value: &str) -> Option<Duration> {
         let (_, grace) = value.split_once('-')?;
         grace.parse().ok().map(Duration::from_millis)
     }
 
-    /// The whole entry of the environment.
+    /// The whole entry, as in the environment.
     pub(crate) fn entry(&self) -> &str {
         &self.0
     }

@@ -4,20 +4,20 @@ use crate::error::{Error, Remedy};
 use crate::exit_code;
 use crate::output::Captured;
 
-/// What came of one command whose output was captured.
+/// The result of one command whose output was captured.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// How it ended.
+    /// How the command ended.
     pub end: End,
-    /// What it wrote to standard output.
+    /// What the command wrote to standard output.
     pub stdout: Captured,
-    /// What it wrote to standard error.
+    /// What the command wrote to standard error.
     pub stderr: Captured,
 }
 
 impl Outcome {
-    /// An outcome from its parts.
+    /// Creates an outcome from its parts.
     #[must_use]
     pub fn new(end: End, stdout: Captured, stderr: Captured) -> Self {
         Self { end, stdout, stderr }
@@ -28,62 +28,64 @@ impl Outcome {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum End {
-    /// It ran, and ended with this code: its own, or 128+n when signal n ended it.
+    /// The command ran and ended with this code: its own, or 128+n if signal n ended it.
     Exited {
-        /// The code, as the engine tells it.
+        /// The code, as the engine reports it.
         code: i64,
     },
-    /// It ran, and ended with this code, and the end of its output may be missing: the TLS connection was closed without
-    /// TLS's own end, so that it may have been cut on the way.
+    /// The command ran and ended with this code, but the end of its output may be missing: the TLS connection was
+    /// closed without TLS's closing message, so the output may have been cut off in transit.
     ExitedUnsealed {
-        /// The code, as the engine tells it.
+        /// The code, as the engine reports it.
         code: i64,
         /// Why the end of the output may be missing.
         reason: String,
     },
-    /// The engine accepted it and the container's runtime, or the kernel, could not start it.
+    /// The engine accepted the command, but the container's runtime or the kernel could not start it.
     ///
-    /// The runtime's words are in the output: on standard error, but on standard output where Docker made no process.
+    /// The runtime's message is in the output: on standard output if Docker created no process, otherwise on standard
+    /// error.
     StartFailed {
-        /// The code that the engine gives for it: 125 to 128, or 1 or 255 where the kernel did not execute the program.
+        /// The engine's code for this: 125 to 128, or 1 or 255 if the kernel did not execute the program.
         code: i64,
-        /// Why.
+        /// Why the command could not be started.
         error: Error,
     },
-    /// It was started, and left to itself.
+    /// The command was started in detached mode.
     Detached {
-        /// The engine's id of it.
+        /// The engine's id for the command.
         exec_id: String,
     },
-    /// The detach keys of its terminal were typed, and it was left running.
+    /// The terminal's detach keys were typed, and the command was left running.
     LeftRunning {
-        /// The engine's id of it.
+        /// The engine's id for the command.
         exec_id: String,
     },
-    /// The engine, the endpoint or the request is at fault; nothing was run.
+    /// The engine, the endpoint or the request failed; nothing was run.
     NotRun(Error),
-    /// It was cancelled before it was started; nothing was run.
+    /// The command was cancelled before it was started; nothing was run.
     Cancelled(Error),
-    /// It was stopped before its own end, because the caller asked for it or its output had nowhere to go.
+    /// The command was stopped before it ended: its time was over, the caller cancelled it, or its output could not be
+    /// passed on.
     Stopped {
-        /// Why it was stopped.
+        /// Why the command was stopped.
         cause: StopCause,
-        /// The strongest signal that its processes were sent; `None` when none could be.
+        /// The strongest signal that was sent to its processes; `None` if none could be sent.
         signal: Option<Signal>,
-        /// Why a process of it may still be running; `None` when all are known to have ended.
+        /// Why one of its processes may still be running; `None` if all are known to have ended.
         orphaned: Option<String>,
-        /// The cause as a failure; a timeout is none.
+        /// The cause as an error; a timeout alone is not an error.
         error: Option<Error>,
     },
-    /// Its container stopped, was restarted or was removed while it ran, which ended it.
+    /// The container stopped, restarted or was removed while the command ran, which ended the command.
     ContainerStopped {
-        /// The code that the engine gives for the command, or [`exit_code::UNKNOWN`] where it gives none.
+        /// The engine's code for the command, or [`exit_code::UNKNOWN`] if it has none.
         code: i64,
         /// What happened to the container.
         error: Error,
     },
-    /// The connection to the engine was lost, or the engine can't tell how the command ended. Where the start was not
-    /// answered the command may not have begun.
+    /// The connection to the engine was lost, or the engine can't say how the command ended. If the start request was
+    /// not answered, the command may not have started.
     ConnectionLost {
         /// What happened.
         error: Error,
@@ -96,23 +98,23 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopCause {
-    /// Its time was over.
+    /// Its timeout expired.
     Timeout,
     /// The caller cancelled it.
     Cancelled,
-    /// Nobody reads its output any more.
+    /// The reader of its output is gone.
     ReaderGone,
-    /// Its output could not be handed on.
+    /// Its output could not be passed on.
     OutputFailed,
 }
 
-/// A signal with which a command is ended.
+/// A signal that dexec stops a command with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Signal {
-    /// SIGTERM: it is asked to end.
+    /// SIGTERM: asks the process to end.
     Term,
-    /// SIGKILL: it is ended.
+    /// SIGKILL: ends the process.
     Kill,
 }
 
@@ -128,7 +130,7 @@ impl Signal {
 }
 
 impl End {
-    /// The exit code to answer with: the command's own where it has one.
+    /// The exit code to report: the command's own if it has one.
     #[must_use]
     pub fn exit_code(&self) -> i64 {
         match self {
@@ -149,7 +151,7 @@ impl End {
         }
     }
 
-    /// What went wrong outside the command itself.
+    /// What went wrong outside the command itself, if anything did.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match self {
@@ -165,7 +167,7 @@ impl End {
         }
     }
 
-    /// The same end with other words for what to do about its failure: see [`Error::reworded`].
+    /// Returns the same end with different texts for the remedies of its error: see [`Error::reworded`].
     #[must_use]
     pub fn reworded(mut self, words: impl Fn(&Remedy) -> String) -> Self {
         match &mut self {
@@ -184,7 +186,7 @@ impl End {
         self
     }
 
-    /// What is to be said beyond the exit code: what went wrong, and what may be left running.
+    /// Returns a message that says more than the exit code: what went wrong, and what may still be running.
     #[must_use]
     pub fn message(&self) -> Option<String> {
         let error = self.error().map(Error::to_string);

@@ -1,4 +1,4 @@
-//! What to run: checked when it is built, so that nothing later has to check it again.
+//! The command to run. It is validated when it is built and need not be checked again later.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,16 +9,17 @@ use crate::error::{Error, Remedy};
 use crate::marker::Marker;
 use crate::terminal::Terminal;
 
-/// Linux takes no argument and no environment entry of this size (`MAX_ARG_STRLEN`, with the final NUL).
+/// Linux refuses an argument or environment entry of this size or more (`MAX_ARG_STRLEN`, which includes the final
+/// NUL).
 const STRING_LIMIT: usize = 128 * 1024;
 
-/// containerd takes no larger message, and the command is part of one.
+/// The largest message that containerd accepts. The command is part of one.
 const TOTAL_LIMIT: usize = 4 * 1024 * 1024;
 
-/// The time between SIGTERM and SIGKILL.
+/// The default time between SIGTERM and SIGKILL.
 const KILL_AFTER: Duration = Duration::from_secs(2);
 
-/// Ten years, which stand for ever: a clock can't count as far as a duration can.
+/// Ten years, in place of longer times: the clock's range is smaller than that of `Duration`.
 const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// A source of standard input.
@@ -39,7 +40,7 @@ pub struct Request {
     pub(crate) kill_after: Duration,
 }
 
-/// What goes over the wire, and can be sent again.
+/// The part that is sent to the engine, and can be sent again.
 #[derive(Clone, Default)]
 pub(crate) struct ExecSpec {
     pub(crate) container: ContainerName,
@@ -54,7 +55,7 @@ pub(crate) struct ExecSpec {
 }
 
 impl Request {
-    /// Begins a request: `command` is the program and its arguments, run without a shell.
+    /// Starts to build a request. `command` is the program and its arguments, run without a shell.
     #[must_use = "a request is made by `build`"]
     #[expect(clippy::new_ret_no_self, reason = "a request exists only once it is checked")]
     pub fn new<C, A>(container: impl Into<String>, command: C) -> RequestBuilder
@@ -74,11 +75,12 @@ impl Request {
         }
     }
 
-    /// How long a command that is stopped has between SIGTERM and SIGKILL unless [`kill_after`] is called: 2 s.
+    /// The default time between SIGTERM and SIGKILL for a command that is stopped, used unless [`kill_after`] is
+    /// called: 2 s or less.
     ///
-    /// `dexec_id` is the value of the variable `DEXEC_ID`, which a process has that dexec itself runs. It tells the grace
-    /// of that command, and half of it is the longest default here: this process is to stop its own commands before it is
-    /// killed itself.
+    /// `dexec_id` is the value of the variable `DEXEC_ID`, which is set if this process was itself started by dexec.
+    /// The value contains the grace period of this process, and the default is at most half of that: this process has
+    /// to stop its own commands before it is killed.
     ///
     /// [`kill_after`]: RequestBuilder::kill_after
     #[must_use]
@@ -95,7 +97,7 @@ impl Request {
     }
 }
 
-/// Environment values may be secret: only their number is shown.
+/// Shows only the number of environment entries: their values may be secret.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -106,7 +108,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Makes a [`Request`].
+/// Builds a [`Request`].
 #[must_use = "a request is made by `build`"]
 pub struct RequestBuilder {
     container: String,
@@ -127,84 +129,85 @@ impl fmt::Debug for RequestBuilder {
 }
 
 impl RequestBuilder {
-    /// Adds an environment variable, `NAME=value`; the last of several with one name counts.
+    /// Adds an environment variable, `NAME=value`. If a name is given more than once, the last value is used.
     ///
-    /// A `NAME` alone takes the variable away from the command, which Docker can and Podman refuses.
+    /// A `NAME` without a value removes the variable from the command's environment. Docker supports this; Podman
+    /// refuses it.
     pub fn env(mut self, entry: impl Into<String>) -> Self {
         self.spec.env.push(entry.into());
         self
     }
 
-    /// Adds environment variables, in their order.
+    /// Adds environment variables in order.
     pub fn envs(mut self, entries: impl IntoIterator<Item = String>) -> Self {
         self.spec.env.extend(entries);
         self
     }
 
-    /// Sets the working directory, an absolute path in the container; empty means the container's own.
+    /// Sets the working directory, an absolute path in the container. Empty means the container's default.
     pub fn workdir(mut self, path: impl Into<String>) -> Self {
         self.spec.workdir = Some(path.into()).filter(|path| !path.is_empty());
         self
     }
 
-    /// Sets the user: `name`, `uid`, `name:group`, `uid:gid`, `:gid`; empty means the container's own.
+    /// Sets the user: `name`, `uid`, `name:group`, `uid:gid`, `:gid`. Empty means the container's default.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.spec.user = Some(user.into()).filter(|user| !user.is_empty());
         self
     }
 
-    /// Adds groups, by name or number, to those the command's user has.
+    /// Adds supplementary groups, by name or number, to those of the command's user.
     ///
-    /// The engines have no such thing: the command is started as root by a static program that dexec puts into the
-    /// container for a moment. Where that can't be done, nothing is run
+    /// The engines do not support this, so the command is started as root by a static program that dexec temporarily
+    /// places in the container. If that is not possible, nothing is run
     /// ([`ErrorKind::UnsupportedInContainer`](crate::ErrorKind::UnsupportedInContainer)).
     pub fn groups(mut self, groups: impl IntoIterator<Item = String>) -> Self {
         self.spec.groups.extend(groups);
         self
     }
 
-    /// Gives the command all of the engine's privileges.
+    /// Gives the command extended privileges.
     pub fn privileged(mut self, is_privileged: bool) -> Self {
         self.spec.is_privileged = is_privileged;
         self
     }
 
-    /// Starts the command and leaves it: there is no output, no input and no exit code.
+    /// Runs the command in the background: there is no output, no input and no exit code.
     pub fn detach(mut self, is_detached: bool) -> Self {
         self.spec.is_detached = is_detached;
         self
     }
 
-    /// Sets the standard input, whose end reaches the command. Without it the command reads an end at once.
+    /// Sets the standard input. The command sees its end of file. By default the command reads end of file at once.
     pub fn stdin(mut self, reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
         self.stdin = Some(Box::new(reader));
         self
     }
 
-    /// Gives the command a terminal of its own, where it would have pipes.
+    /// Gives the command a terminal instead of pipes.
     pub fn terminal(mut self, terminal: Terminal) -> Self {
         self.spec.terminal = Some(terminal);
         self
     }
 
-    /// Stops the command when it runs for longer than this, counted from the engine's answer to the start.
+    /// Stops the command if it runs for longer than this, counted from the engine's answer to the start request.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = Some(time.min(MAX_DURATION));
         self
     }
 
-    /// Sets how long a command that is stopped has between SIGTERM and SIGKILL: 2 s by default; see
+    /// Sets the time between SIGTERM and SIGKILL for a command that is stopped. For the default of 2 s, or less, see
     /// [`Request::default_kill_after`].
     pub fn kill_after(mut self, grace: Duration) -> Self {
         self.kill_after = grace.min(MAX_DURATION);
         self
     }
 
-    /// Checks everything that needs no engine.
+    /// Validates everything that can be checked without an engine.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), with a message that names the part.
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest), with a message that names the invalid part.
     pub fn build(self) -> Result<Request, Error> {
         let Self {
             container,
@@ -305,7 +308,7 @@ fn check_string(string: &str, name: impl Fn() -> String) -> Result<(), Error> {
 }
 
 fn check_group(group: &str) -> Result<(), Error> {
-    // The helper takes the groups as one list with commas.
+    // The helper takes the groups as one comma-separated list.
     if group.is_empty() || group.starts_with('-') || group.contains([',', '\0']) || group.len() >= 256 {
         return Err(Error::invalid(format!(
             "the group `{}` can't be added: give a group's name or number",
@@ -315,7 +318,7 @@ fn check_group(group: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// A container's name or id in the engines' own grammar, so that it can't become another request.
+/// A container's name or id that matches the engines' grammar, so that it can't alter the path of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ContainerName(String);
 
@@ -325,7 +328,7 @@ impl ContainerName {
             return Err(Error::invalid("the container's name is empty: give a name or an id")
                 .with_docker_text("invalid container name or ID: value is empty"));
         }
-        // Engines list names with a slash before them.
+        // Engines list names with a leading slash.
         let bare = name.strip_prefix('/').unwrap_or(name);
         let is_name = bare.len() <= 255
             && bare.starts_with(|first: char| first.is_ascii_alphanumeric())

@@ -1,4 +1,4 @@
-//! The small structured answer: an [`Outcome`] in the shape of Pare's docker `exec` tool.
+//! The structured response: an [`Outcome`] in the format of Pare's docker `exec` tool.
 
 mod fit;
 mod json;
@@ -11,38 +11,38 @@ use crate::outcome::{End, Outcome, StopCause};
 use crate::output::Captured;
 use crate::text::Cleaner;
 
-/// Standard output that is larger than this is not parsed as JSON: 8 MiB.
+/// Standard output larger than this, 8 MiB, is not parsed as JSON.
 const MAX_JSON_SIZE: usize = 8 * 1024 * 1024;
 
-/// How a response shows the output.
+/// How a response presents the output.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ResponseOptions {
-    /// Leaves `stdout`, `stderr` and `json` out when the whole response would cost more than the bare output:
-    /// characters / 4, rounded up, of the response's JSON against those of both streams as the command wrote them.
+    /// Omits `stdout`, `stderr` and `json` if the whole response would cost more than the raw output. The cost is the
+    /// number of characters / 4, rounded up: of the response's JSON, and of both streams as the command wrote them.
     pub compact: bool,
-    /// The largest number of characters of each stream. What is longer keeps its first and its last half, with a line
-    /// between that says how many were left out; under 200 just the first characters are kept.
+    /// The maximum number of characters of each stream. Longer output keeps its beginning and its end, half each, with
+    /// a line in between that says how many characters were left out. Under 200, only the first characters are kept.
     pub limit: Option<usize>,
-    /// Gives the command's standard output as `json` too, or says in `parseJsonError` why it is none.
+    /// Also returns the command's standard output as `json`, or the reason in `parseJsonError` if it is not JSON.
     pub parse_json: bool,
-    /// Keeps the one final newline of each stream, which is stripped otherwise.
+    /// Keeps the final newline of each stream, which is removed by default.
     pub keep_newline: bool,
-    /// Keeps terminal escapes, which are stripped otherwise.
+    /// Keeps terminal escapes, which are removed by default.
     pub keep_ansi: bool,
-    /// The most bytes that the response's JSON may have on one line, as a transport may bound a message. Where it would
-    /// have more, `json` goes, and then each stream is shortened as by a `limit`.
+    /// The maximum size in bytes of the response's JSON on one line, for transports that limit the size of a message.
+    /// A larger response loses its `json` first; then each stream is shortened as with `limit`.
     pub largest: Option<usize>,
 }
 
-/// The answer. Its JSON has these fields in this order; an optional one is there only when it says something.
+/// The response. Its JSON has these fields in this order; optional fields are omitted if they are empty or false.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Response {
-    /// The command's own exit code; 125 to 128 from the engine for a command that could not start; 1 when the engine
-    /// or dexec refused; 124 when its time was over; 255 when the connection was lost before the code was known; 128+n when dexec was stopped by
-    /// signal n.
+    /// The command's own exit code; 125 to 128 from the engine if the command could not be started; 1 if the engine or
+    /// dexec refused the request; 124 if the timeout expired; 255 if the connection was lost before the code was
+    /// known; 128+n if dexec was stopped by signal n.
     pub exit_code: i64,
     /// What the command wrote to standard output; `None` in a compact response.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,34 +52,34 @@ pub struct Response {
     pub stderr: Option<String>,
     /// Whether the exit code is 0.
     pub success: bool,
-    /// Part of the output was left out, by the limit or because it did not fit in memory.
+    /// Whether part of the output was left out, because of a limit or because it did not fit in memory.
     #[serde(skip_serializing_if = "is_false")]
     pub is_truncated: bool,
-    /// The command was stopped because its time was over.
+    /// Whether the command was stopped because its timeout expired.
     #[serde(skip_serializing_if = "is_false")]
     pub timed_out: bool,
-    /// The signal with which dexec ended the command, such as `SIGTERM`.
+    /// The signal that dexec stopped the command with, such as `SIGTERM`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
-    /// Standard output as JSON, in the command's own order and numbers.
+    /// Standard output as JSON, with the order of members and the numbers unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub json: Option<Box<RawValue>>,
-    /// Why there is no `json`, which was asked for.
+    /// Why `json` is missing although it was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parse_json_error: Option<String>,
-    /// The engine's id of a detached command.
+    /// The engine's id of a command that was detached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exec_id: Option<String>,
-    /// The command may still be running in the container; `message` says why.
+    /// Whether the command may still be running in the container; `message` says why.
     #[serde(skip_serializing_if = "is_false")]
     pub orphaned: bool,
-    /// The command wrote bytes that are not UTF-8; each was replaced by U+FFFD.
+    /// Whether the command wrote bytes that are not UTF-8, which were replaced by U+FFFD.
     #[serde(skip_serializing_if = "is_false")]
     pub is_lossy: bool,
-    /// The cause of a failure and what to do, in one or two lines.
+    /// What went wrong and what to do about it, in one or two lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What kind of failure it was, when the engine or dexec failed and not the command.
+    /// The kind of failure, if the engine or dexec failed rather than the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
 }
@@ -90,7 +90,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Response {
-    /// The answer to a command whose output was captured.
+    /// Creates the response for a command whose output was captured.
     #[must_use]
     pub fn new(outcome: Outcome, options: &ResponseOptions) -> Self {
         let Outcome { end, stdout, stderr } = outcome;
@@ -103,7 +103,7 @@ impl Response {
         let mut stdout = Rendered::new(stdout, options);
         let mut stderr = Rendered::new(stderr, options);
         match &end {
-            // On Docker the runtime's words stand in standard output, though the command never wrote any.
+            // Docker sends the runtime's message as standard output, although the command wrote nothing.
             End::StartFailed { .. } if stderr.is_empty() => std::mem::swap(&mut stdout, &mut stderr),
             End::NotRun(error) => stderr = Rendered::of_text(error.docker_text().to_owned()),
             _ => {}
@@ -132,7 +132,8 @@ impl Response {
         response
     }
 
-    /// The limit for each stream that keeps the whole within `options.largest`, which may cost the response its `json`.
+    /// Returns the limit for each stream that keeps the response within `options.largest`. Removes `json` if
+    /// necessary.
     fn limits(
         &mut self,
         stdout: &Rendered,
@@ -164,7 +165,7 @@ impl Response {
         )
     }
 
-    /// How many bytes the response's JSON has beside what stands in its streams.
+    /// The size of the response's JSON in bytes, without the contents of the two streams.
     fn bytes_around_streams(&self) -> usize {
         let around = Self {
             stdout: Some(String::new()),
@@ -175,7 +176,7 @@ impl Response {
         serde_json::to_vec(&around).map_or(usize::MAX, |json| json.len())
     }
 
-    /// The answer to a command whose output went elsewhere.
+    /// Creates the response for a command whose output was not captured.
     #[must_use]
     pub fn without_output(end: &End) -> Self {
         let exit_code = end.exit_code();
@@ -207,10 +208,10 @@ impl Response {
         }
     }
 
-    /// How many characters the response has as JSON on one line.
+    /// The number of characters of the response as JSON on one line.
     fn characters(&self) -> u64 {
         let mut counter = json::CharacterCounter::default();
-        // The counter takes every byte, and a response holds nothing that JSON can't say.
+        // This can't fail: the counter accepts all bytes, and JSON can represent every response.
         let _ = serde_json::to_writer(&mut counter, self);
         counter.characters()
     }
@@ -229,11 +230,11 @@ fn characters_as_written(captured: &Captured) -> u64 {
     characters + captured.gap.as_ref().map_or(0, |gap| gap.as_written.characters)
 }
 
-/// One stream as text, cleaned up, before the limit.
+/// One stream as cleaned-up text, before the limit is applied.
 struct Rendered {
-    /// Everything, or what stands before a gap.
+    /// The whole text, or the part before the gap.
     head: String,
-    /// The characters of a gap, and what stands after it.
+    /// The number of characters in the gap, and the text after it.
     gap: Option<(u64, String)>,
     is_lossy: bool,
 }
@@ -244,7 +245,7 @@ impl Rendered {
         let cleaner = Cleaner::new(options.keep_ansi);
         let mut rendered = if let Some(gap) = gap {
             let counted = if options.keep_ansi { gap.as_written } else { gap.clean };
-            // What the gap cuts is counted there.
+            // A character or escape that is cut by the gap is counted in the gap.
             let (head, _) = clean(head, cleaner, false);
             let (tail, is_lossy) = clean(tail, counted.cleaner, true);
             Self {
@@ -291,7 +292,7 @@ impl Rendered {
         json::parse(&self.head)
     }
 
-    /// How many bytes it has within a JSON string, or as many as a limit can leave of it at most.
+    /// The text's size in bytes within a JSON string, or the most that `limit` can leave of it if that is less.
     fn bytes_in_json(&self, limit: Option<usize>) -> usize {
         let texts = [Some(&self.head), self.gap.as_ref().map(|(_, tail)| tail)];
         let bytes: usize = texts.into_iter().flatten().map(|text| fit::bytes_in_json(text)).sum();
@@ -299,7 +300,7 @@ impl Rendered {
         (bytes + fit::MAX_MARKER_LEN).min(most)
     }
 
-    /// The limit that keeps it within as many bytes of a JSON string, and within another limit.
+    /// Returns the limit that keeps the text within `bytes` bytes of a JSON string and within `limit`.
     fn limit_within(&self, limit: Option<usize>, bytes: usize) -> Option<usize> {
         if self.bytes_in_json(limit) <= bytes {
             return limit;
@@ -320,9 +321,9 @@ impl Rendered {
     }
 }
 
-/// The text of these bytes, and whether some were replaced.
+/// Returns the text of these bytes, and whether any bytes were replaced.
 fn clean(bytes: Vec<u8>, mut cleaner: Cleaner, is_end: bool) -> (String, bool) {
-    // Most output is plain text, which can be large and need not be copied.
+    // Most output is plain text, which may be large and can be used without a copy.
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if cleaner.leaves(&text) => return (text, cleaner.is_lossy()),
         Ok(text) => text.into_bytes(),

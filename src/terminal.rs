@@ -1,4 +1,4 @@
-//! A terminal for a command: its size, and the keys that leave it.
+//! A command's terminal: its size, and its detach keys.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::error::{Error, sanitize_line};
 
-/// No key's name is longer; more of a wrong one tells no more.
+/// Longer than the name of any key; showing more of an invalid one does not help.
 const MAX_KEY_LEN: usize = 40;
 
 const DEL: u8 = 0x7f;
@@ -14,16 +14,16 @@ const DEL: u8 = 0x7f;
 /// The size of a terminal in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TerminalSize {
-    /// How many lines it has.
+    /// The number of lines.
     pub rows: u16,
-    /// How many characters a line has.
+    /// The number of characters in a line.
     pub columns: u16,
 }
 
-/// A terminal of the command's own in the container, as `docker exec -t` gives it.
+/// A terminal for the command in the container, as with `docker exec -t`.
 ///
-/// What the command writes to either stream comes as standard output, each line ended by CR and LF. Standard input is what
-/// is typed: control characters act as on any terminal, and its end is sent as Ctrl-D.
+/// Both output streams of the command arrive as standard output, with lines ended by CR and LF. Standard input is
+/// treated as typed input: control characters act as on any terminal, and end of file is sent as Ctrl-D.
 ///
 /// ```
 /// use dexec::{DetachKeys, Request, Terminal, TerminalSize};
@@ -40,16 +40,17 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A terminal that keeps its size; without one it has that of the engine, which is 0 by 0 on most.
+    /// Creates a terminal with a fixed size. Without a size, the terminal has the engine's default, which is 0 by 0 on
+    /// most engines.
     #[must_use]
     pub fn new(size: impl Into<Option<TerminalSize>>) -> Self {
         Self::following(watch::channel(size.into()).1)
     }
 
-    /// A terminal whose size is the latest that is sent here.
+    /// Creates a terminal whose size is the latest value of `sizes`.
     ///
-    /// An engine with API version 1.42 or later gives the command the first size before it runs. On others, Podman among
-    /// them, the size comes a moment later.
+    /// Engines with API version 1.42 or later set the first size before the command runs. On others, including Podman,
+    /// the size is set a moment later.
     #[must_use]
     pub fn following(sizes: watch::Receiver<Option<TerminalSize>>) -> Self {
         Self {
@@ -58,10 +59,11 @@ impl Terminal {
         }
     }
 
-    /// Sets the keys that leave the command, which runs on: the end is [`End::LeftRunning`](crate::End::LeftRunning). Without this there
-    /// are none.
+    /// Sets the keys that detach from the command, which keeps running: the end is
+    /// [`End::LeftRunning`](crate::End::LeftRunning). By default there are none.
     ///
-    /// The keys are looked for in standard input and are not sent; what begins like them and goes on otherwise is.
+    /// The keys are recognised in standard input and not sent to the command. A partial match that continues
+    /// differently is sent.
     #[must_use]
     pub fn detach_keys(mut self, keys: DetachKeys) -> Self {
         self.detach_keys = Some(keys);
@@ -69,13 +71,13 @@ impl Terminal {
     }
 }
 
-/// The keys with which a terminal is left while its command runs on.
+/// The keys that detach from a terminal and leave its command running.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DetachKeys(Vec<u8>);
 
 impl DetachKeys {
-    /// Reads docker's notation: keys separated by commas, each one ASCII character, `DEL`, or `ctrl-` with one of
-    /// `@`, `a` to `z`, `[`, `\`, `]`, `^` and `_`.
+    /// Parses docker's notation: keys separated by commas, each of which is one ASCII character, `DEL`, or `ctrl-`
+    /// with one of `@`, `a` to `z`, `[`, `\`, `]`, `^` and `_`.
     ///
     /// # Errors
     ///
@@ -91,14 +93,14 @@ impl DetachKeys {
         })
     }
 
-    /// The keys as they are typed; there is at least one.
+    /// The keys as bytes of input; there is at least one.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Ctrl-P and Ctrl-Q, as docker has it.
+/// Ctrl-P and Ctrl-Q, as in docker.
 impl Default for DetachKeys {
     fn default() -> Self {
         Self(vec![0x10, 0x11])

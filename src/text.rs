@@ -1,6 +1,7 @@
-//! Text from bytes that arrive in pieces: UTF-8 is decoded and terminal escapes are recognised across any cut.
+//! Decodes text from bytes that arrive in pieces. UTF-8 and terminal escapes are recognised wherever the pieces are
+//! cut.
 
-/// The longest escape that is recognised, in bytes. What goes on for longer is text.
+/// The longest escape that is recognised, in bytes. A longer sequence is treated as text.
 const MAX_ESCAPE_LEN: usize = 64 * 1024;
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
@@ -8,7 +9,7 @@ const BEL: u8 = 0x07;
 /// Decodes UTF-8; bytes that are not UTF-8 become U+FFFD.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Utf8 {
-    /// The beginning of a character whose end has not come.
+    /// The start of a character that is not complete yet.
     partial: Vec<u8>,
     is_lossy: bool,
 }
@@ -43,7 +44,7 @@ impl Utf8 {
         }
     }
 
-    /// Says that nothing more comes: a character without its end is not UTF-8.
+    /// Marks the end of the input: an incomplete character is not valid UTF-8.
     pub(crate) fn finish(&mut self, text: &mut impl FnMut(&str)) {
         if !self.partial.is_empty() {
             self.partial.clear();
@@ -57,20 +58,21 @@ impl Utf8 {
     }
 }
 
-/// A stretch of text, as [`Escapes`] sees it.
+/// A piece of text, as [`Escapes`] splits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'a> {
     Text(&'a str),
-    /// One whole terminal escape, from its ESC to its end.
+    /// One complete terminal escape, including its ESC.
     Escape(&'a str),
 }
 
-/// Tells terminal escapes (ECMA-48) from text.
+/// Separates terminal escapes (ECMA-48) from text.
 ///
-/// Only a complete, well-formed escape is one; everything else is text, so that nothing is taken away by guess.
+/// Only a complete, well-formed escape is treated as one. Everything else is text, so that nothing is removed by
+/// mistake.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Escapes {
-    /// What has come of an escape whose end has not; begins with ESC.
+    /// The start of an escape that is not complete yet; begins with ESC.
     open: String,
     state: State,
 }
@@ -83,11 +85,11 @@ enum State {
     Escape,
     /// After ESC and an intermediate byte, as in `ESC ( B`.
     Intermediate,
-    /// After `ESC [`: a control sequence, as of colours.
+    /// After `ESC [`: a control sequence, for example for colours.
     Control,
-    /// In a string that ST ends, or BEL too when it began with `ESC ]`.
+    /// In a string that is ended by ST, or also by BEL if it began with `ESC ]`.
     String { bel_ends: bool },
-    /// After an ESC within a string: a backslash makes it the string's end.
+    /// After an ESC within a string: a backslash ends the string.
     StringEscape,
 }
 
@@ -136,11 +138,11 @@ impl Escapes {
         }
     }
 
-    /// Takes from `text` what belongs to the open escape, and gives back the rest.
+    /// Consumes the part of `text` that belongs to the open escape, and returns the rest.
     fn go_on<'a>(&mut self, text: &'a str, piece: &mut impl FnMut(Piece<'_>)) -> &'a str {
         for (at, character) in text.char_indices() {
             let next = at + character.len_utf8();
-            // A character beyond ASCII can stand only within a string, where any byte may.
+            // A non-ASCII character is valid only within a string, where every byte is.
             let byte = u8::try_from(character).unwrap_or(u8::MAX);
             match self.state.step(byte) {
                 Step::Ends => {
@@ -152,7 +154,7 @@ impl Escapes {
                 Step::Goes(state) if self.open.len() + next <= MAX_ESCAPE_LEN => self.state = state,
                 Step::Goes(_) | Step::IsText => {
                     self.open.push_str(&text[..at]);
-                    // An ESC within a string that does not end it may begin an escape of its own.
+                    // An ESC within a string that does not end it may start a new escape.
                     let begins_anew = self.state == State::StringEscape;
                     if begins_anew {
                         self.open.pop();
@@ -176,7 +178,7 @@ impl Escapes {
         self.state = State::Text;
     }
 
-    /// Says that nothing more comes: an escape without its end is text.
+    /// Marks the end of the input: an incomplete escape is text.
     pub(crate) fn finish(&mut self, piece: &mut impl FnMut(Piece<'_>)) {
         if !self.open.is_empty() {
             piece(Piece::Text(&self.open));
@@ -185,7 +187,7 @@ impl Escapes {
     }
 }
 
-/// Text without its terminal escapes, or with them.
+/// Decodes text and removes its terminal escapes, or keeps them.
 #[derive(Clone, Debug)]
 pub(crate) struct Cleaner {
     utf8: Utf8,
@@ -220,7 +222,7 @@ impl Cleaner {
         }
     }
 
-    /// Whether this text, coming next, would be given back as it is and leave nothing open.
+    /// Whether this text, if pushed next, would be returned unchanged and leave nothing open.
     pub(crate) fn leaves(&self, text: &str) -> bool {
         let takes_escapes = self
             .escapes
@@ -242,7 +244,7 @@ fn only_text(text: &mut impl FnMut(&str)) -> impl FnMut(Piece<'_>) {
     }
 }
 
-/// Text of a stream that is shown while it comes: characters and terminal escapes are never cut in two.
+/// Decodes a stream for display while it arrives: characters and terminal escapes are never split.
 ///
 /// ```
 /// let mut stream = dexec::TextStream::default();
@@ -257,7 +259,7 @@ pub struct TextStream {
 }
 
 impl TextStream {
-    /// Takes the next bytes, and gives the text that is complete with them.
+    /// Adds the next bytes, and returns the text that is complete so far.
     pub fn push(&mut self, bytes: &[u8]) -> String {
         let Self { utf8, escapes } = self;
         let mut text = String::with_capacity(bytes.len());
@@ -265,7 +267,7 @@ impl TextStream {
         text
     }
 
-    /// Gives what was held back; to be called when no more bytes come.
+    /// Returns the text that was held back. Call this after the last bytes.
     pub fn finish(&mut self) -> String {
         let Self { utf8, escapes } = self;
         let mut text = String::new();
@@ -311,7 +313,7 @@ mod tests {
             ("\x1b(Bx\x1b7\x1b8\x1bc", "x"),
             ("a\x1b[2Kb\x1b[?25l", "ab"),
             ("\x1b]0;tïtle\x07x", "x"),
-            // Not escapes, or not whole ones.
+            // Not escapes, or incomplete ones.
             ("plain\ttext\r\n\x07\x08\0", "plain\ttext\r\n\x07\x08\0"),
             ("a\x1b", "a\x1b"),
             ("a\x1b[31", "a\x1b[31"),
@@ -343,7 +345,7 @@ mod tests {
         assert_eq!(clean(&[b"\xe2", b"\x82x"]), ("\u{fffd}x".to_owned(), true));
     }
 
-    /// Bytes in which characters, escapes and broken ones are frequent, and places to cut them.
+    /// Bytes with many characters, escapes and broken escapes, cut at arbitrary places.
     fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
         let atom = prop_oneof![
             any::<Vec<u8>>(),

@@ -1,9 +1,9 @@
-//! bollard as the client of the typed calls, over the project's own transport.
+//! Uses bollard as the client for the typed calls, over dexec's own transport.
 //!
-//! bollard reads an answer without a bound, writes request bodies into the log, forgets the status of some refusals, and
-//! takes a terminal's bytes for frames. So the transport reads each answer whole and within its bounds before bollard sees
-//! any of it, a refusal does not reach bollard, and the connection of an attached start is taken out of the answer. What
-//! must not be logged is put into the request after bollard has logged it.
+//! bollard reads responses without a limit, logs request bodies, loses the status of some error responses, and parses
+//! a terminal's output as frames. Therefore the transport reads each response completely and within its limits before
+//! bollard gets it, error responses do not reach bollard, and the connection of an attached start is taken out of the
+//! response. Data that must not be logged is put into the request after bollard has logged it.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,30 +25,31 @@ use crate::transport::{Connection, Transport, TransportError, Upgraded};
 use super::error::ApiError;
 use super::http::{MAX_ANSWER_SIZE, broken, read_body, read_refusal};
 
-/// bollard wants an address; the transport uses only the path of a request.
+/// bollard requires an address; the transport uses only the path of a request.
 const ADDRESS: &str = "http://engine";
 
-/// bollard's own timeout in seconds, which covers the head of an answer only. Each call has one that covers all of it.
+/// bollard's own timeout in seconds, effectively disabled: it covers only the head of a response. Each call has a
+/// timeout that covers all of it.
 const NO_TIMEOUT: u64 = 24 * 60 * 60;
 
-/// The buffer through which a replayed answer is passed to bollard.
+/// The size in bytes of the buffer through which a replayed response is passed to bollard.
 const REPLAY_BUFFER: usize = 16 * 1024;
 
-/// Makes a smaller answer of an answer.
+/// Removes parts of a response's body.
 type Reduce = fn(&[u8]) -> serde_json::Result<Vec<u8>>;
 
-/// How one call differs from what bollard would do.
+/// How a call differs from bollard's default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CallOptions {
-    /// Sent in place of bollard's body.
+    /// Sent instead of bollard's body.
     pub(super) body: Option<Bytes>,
-    /// The call asks for an upgrade, and the connection is put here.
+    /// If set, the call asks for an upgrade, and the connection is put here.
     pub(super) upgrade: Option<UpgradeSlot>,
-    /// What bollard is given of the answer, which it logs whole.
+    /// Applied to the response's body before it is passed to bollard, which logs all of it.
     pub(super) reduce: Option<Reduce>,
 }
 
-/// Takes the connection of an attached start.
+/// Receives the connection of an attached start.
 #[derive(Clone, Debug, Default)]
 pub(super) struct UpgradeSlot(Arc<Mutex<Option<Upgraded>>>);
 
@@ -62,7 +63,7 @@ impl UpgradeSlot {
     }
 }
 
-/// A refusal on its way through bollard's error type.
+/// An [`ApiError`] that is passed through bollard's error type.
 #[derive(Debug, Error)]
 #[error("{0:?}")]
 struct Carried(ApiError);
@@ -78,12 +79,12 @@ pub(super) fn client(transport: &Arc<Transport>) -> Docker {
     };
     match Docker::connect_with_custom_transport(send, Some(ADDRESS), NO_TIMEOUT, API_DEFAULT_VERSION) {
         Ok(client) => client,
-        // It only stores its arguments, and the address has a scheme.
+        // The function only stores its arguments, and the address has a scheme.
         Err(error) => unreachable!("{error}"),
     }
 }
 
-/// The same client with options for one call.
+/// Returns the same client with options for one call.
 pub(super) fn with_options(client: &Docker, options: CallOptions) -> Docker {
     client.clone().with_request_modifier(move |mut request| {
         request.extensions_mut().insert(options.clone());
@@ -98,7 +99,7 @@ async fn answer(transport: &Transport, request: BollardRequest) -> Result<Respon
         Some(body) => body,
         None => body.collect().await.map_err(broken)?.to_bytes(),
     };
-    // bollard gives an archive two content types.
+    // bollard sets two content types for an archive.
     if let Some(kind) = parts.headers.get(CONTENT_TYPE).cloned() {
         parts.headers.insert(CONTENT_TYPE, kind);
     }
@@ -113,7 +114,7 @@ async fn answer(transport: &Transport, request: BollardRequest) -> Result<Respon
                 connection: parts.io.into_inner(),
                 read_ahead: parts.read_buf,
             });
-            // bollard finds no connection in it, and fails; the caller has it already.
+            // bollard finds no connection in the response and fails; the caller already has the connection.
             Ok(response)
         }
         (status, Some(_)) if status.is_success() => Err(ApiError::NoUpgrade),
@@ -130,7 +131,8 @@ async fn answer(transport: &Transport, request: BollardRequest) -> Result<Respon
     }
 }
 
-/// An answer that was read already, in the one type that bollard takes, which only a connection of hyper's makes.
+/// Returns a response that was already read, as the only type that bollard accepts, which only a hyper connection can
+/// create.
 async fn replay(status: StatusCode, body: Bytes) -> hyper::Result<Response<Incoming>> {
     let (near, mut far) = tokio::io::duplex(REPLAY_BUFFER);
     let (mut sender, exchange) = Builder::new().handshake(TokioIo::new(near)).await?;
@@ -141,7 +143,7 @@ async fn replay(status: StatusCode, body: Bytes) -> hyper::Result<Response<Incom
             status.as_u16(),
             body.len()
         );
-        // hyper takes an answer only after its request was sent.
+        // hyper accepts a response only after its request was sent.
         far.read_u8().await?;
         far.write_all(head.as_bytes()).await?;
         far.write_all(&body).await

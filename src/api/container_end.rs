@@ -1,4 +1,5 @@
-//! Whether a container has ended, asked of the engine: a runtime's words for that differ from moment to moment.
+//! Asks the engine whether a container has ended. A runtime's message about it is not reliable, because it depends on
+//! the moment.
 
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use crate::transport::EngineKind;
 
 use super::{Api, ContainerState, error};
 
-/// When to look again for the end of a container that ended together with a command.
+/// The pauses before the first checks for the end of a container that ended together with a command.
 const FIRST_LOOKS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(100)];
 
-/// The same on Podman, where it can't be told by the container's processes: it was seen to call a container running for
-/// more than 400 ms after its end.
+/// The pauses before further checks on engines other than Docker, if they list no live process of the container:
+/// Podman was seen to report a container as running for more than 400 ms after its end.
 const LATE_LOOKS: [Duration; 3] = [
     Duration::from_millis(300),
     Duration::from_millis(600),
@@ -21,13 +22,13 @@ const LATE_LOOKS: [Duration; 3] = [
 ];
 
 pub(crate) enum ContainerEnd {
-    /// What happened to it.
+    /// What happened to the container: `stopped` or `was removed`.
     Ended(&'static str),
     Runs,
 }
 
 impl Api {
-    /// What became of a container; `None` when that can't be known.
+    /// Returns whether a container has ended; `None` if that can't be determined.
     pub(crate) async fn container_end(&self, container: &ContainerName) -> Option<ContainerEnd> {
         if let Some(ended) = self.seen_to_end(container, &FIRST_LOOKS).await? {
             return Some(ended);
@@ -39,7 +40,8 @@ impl Api {
         Some(ContainerEnd::Runs)
     }
 
-    /// The end that is seen in one of these looks, each after its pause; the outer `None` when that can't be known.
+    /// Checks the container's state after each of these pauses and returns its end, if there is one; the outer `None`
+    /// means that the state can't be determined.
     async fn seen_to_end(&self, container: &ContainerName, looks: &[Duration]) -> Option<Option<ContainerEnd>> {
         for pause in looks {
             tokio::time::sleep(*pause).await;
@@ -53,7 +55,8 @@ impl Api {
         Some(None)
     }
 
-    /// Whether a process of the container lives, seen from outside: more is known of that than of the container's state.
+    /// Returns whether the engine lists a live process of the container, which is more reliable than the container's
+    /// state.
     async fn lists_processes(&self, container: &ContainerName) -> bool {
         let listed = self.processes(container, "pid,state").await;
         listed.is_ok_and(|rows| {
@@ -62,9 +65,9 @@ impl Api {
         })
     }
 
-    /// The error of a call or start that failed for a reason without a name, or the container's end where that is the
-    /// reason: a runtime that is interrupted by it says whatever it was doing. The container is asked about by `container`
-    /// and called `name`.
+    /// Replaces the error of a call or start by one about the container if the container's end is the cause: a runtime
+    /// that is interrupted by this end reports whatever it was doing. The calls use `container`, and the message uses
+    /// `name`.
     pub(crate) async fn with_true_cause(&self, error: Error, container: &ContainerName, name: &ContainerName) -> Error {
         let is_ended = match error.kind() {
             ErrorKind::ContainerNotRunning => true,

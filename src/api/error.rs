@@ -1,4 +1,4 @@
-//! What it means when an engine does not do what it was asked.
+//! Converts failed calls into the errors that users see.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use super::operation::Operation;
 use super::start_failure::{start_failure_kind, tells_container_end, with_advice};
 use super::unreachable::unreachable_error;
 
-/// How many characters of an engine's own words a message has.
+/// The maximum length of an engine's own text in a message, in characters.
 const MAX_WORDS_LEN: usize = 2000;
 
-/// Why a call did not succeed.
+/// Why a call failed.
 #[derive(Debug)]
 pub(super) enum ApiError {
     /// The engine answered with an HTTP error status.
     Status { status: u16, message: String },
-    /// The attached start was answered without the upgrade that it asked for.
+    /// The response to an attached start did not upgrade the connection.
     NoUpgrade,
-    /// An answer came that no engine gives.
+    /// The response is not one that an engine sends.
     NotAnEngine(String),
-    /// There was no answer.
+    /// There was no response.
     Transport(TransportError),
-    /// The answer did not come to its end in time.
+    /// The response was not complete in time.
     Late(Duration),
 }
 
@@ -36,7 +36,7 @@ impl From<TransportError> for ApiError {
 }
 
 impl ApiError {
-    /// The error to answer with: what was tried at which endpoint, and on which container.
+    /// Returns the error for the user, which names the operation, the endpoint and the container.
     pub(super) fn into_error(
         self,
         operation: Operation,
@@ -53,7 +53,7 @@ impl ApiError {
                      seems to take the `Upgrade` header away; let it pass, or use the engine's own socket"
                 ),
             ),
-            // What was sent may have started the command.
+            // The request may have started the command.
             Self::NotAnEngine(reason) if operation.may_have_started() => Error::new(
                 ErrorKind::ConnectionLost,
                 format!("failed to start the command at the engine at {address}: {reason}"),
@@ -93,14 +93,14 @@ fn refused(
         ErrorKind::ContainerNotRunning => not_running(name),
         ErrorKind::ContainerPaused => format!("the container `{name}` is paused: unpause it first"),
         ErrorKind::ContainerRestarting => restarting(name),
-        // A proxy between, which may have passed the start on before it gave up.
+        // The status is from a proxy, which may have forwarded the start before it failed.
         ErrorKind::NotAnEngine if operation.may_have_started() && status >= 500 => {
             return Error::new(
                 ErrorKind::ConnectionLost,
                 format!("failed to start the command at the engine at {address}: HTTP status {status} from a proxy"),
             );
         }
-        // What is no engine has no words of an engine's.
+        // The text of a response that is not an engine's is left out.
         ErrorKind::NotAnEngine => {
             let redirects = if (300..400).contains(&status) {
                 " (a redirect)"
@@ -150,15 +150,15 @@ pub(super) fn restarting(name: &str) -> String {
     format!("the container `{name}` is restarting: wait until it runs; its logs say why it ends")
 }
 
-/// The kind of a refusal, from the words of Docker 20.10 to 28 and Podman 4.3 to 5.8.
+/// Returns the kind of an error response, based on the messages of Docker 20.10 to 28 and Podman 4.3 to 5.8.
 fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     let lower = message.to_lowercase();
     let says = |words: &str| lower.contains(words);
     if status == 401 || status == 403 {
-        // The engines have no such answer of their own: a plugin or a proxy does not let the call pass.
+        // The engines do not send these statuses themselves: a plugin or a proxy denies the call.
         ErrorKind::RefusedByPolicy
     } else if says("http request to an https server") || says("plain http request was sent to https port") {
-        // The words of Go's servers, as the engines are, and of nginx.
+        // The messages of nginx and of Go's HTTP servers, which the engines use.
         ErrorKind::Tls
     } else if message.starts_with('<') || is_foreign(status) {
         ErrorKind::NotAnEngine
@@ -173,7 +173,7 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     } else if tells_container_end(&lower)
         || says("container state improper")
         || says("is exited")
-        // A command that was created a moment ago is known as long as its container runs.
+        // An engine knows a newly created exec as long as its container runs.
         || says("no such exec")
         || says("no exec session with id")
     {
@@ -193,8 +193,8 @@ fn refusal_kind(status: u16, message: &str) -> ErrorKind {
     }
 }
 
-/// Whether no engine refuses a call that it knows with such a status: one that is no error, as a redirect, or that of a
-/// server that knows nothing of the call's method or protocol.
+/// Returns whether no engine sends this status for a call that it knows: the status is not an error, such as a
+/// redirect, or it is that of a server that does not know the call's method or protocol.
 fn is_foreign(status: u16) -> bool {
     !(400..600).contains(&status) || matches!(status, 405 | 411 | 421 | 426 | 501 | 505)
 }

@@ -2,7 +2,8 @@
 
 use super::error::ApiError;
 
-/// A command that the engine has created, in the engines' own grammar, so that it can't become another request.
+/// A command that the engine has created. The id has the form of the engines' ids, so that it can't change the path of
+/// a request.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecId(String);
 

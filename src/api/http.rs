@@ -1,4 +1,4 @@
-//! How an answer is read: whole, within a bound of bytes and of time.
+//! Reads whole responses, within limits of size and time.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::transport::TransportError;
 
 use super::error::ApiError;
 
-/// How long one call may take, its answer's body included. Docker was seen to hold an inspect for 2 s.
+/// How long one call may take, including the response's body. Docker was seen to delay an inspect response for 2 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How often a question is asked again over another connection.
+/// How often a failed query is sent again over another connection.
 const MAX_RETRIES: u32 = 2;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// A list of ten thousand containers is smaller.
+/// The maximum size of a response's body in bytes. A list of ten thousand containers is smaller.
 pub(super) const MAX_ANSWER_SIZE: usize = 16 * 1024 * 1024;
 
-/// What a piece of an answer costs beyond its bytes: a body in pieces of one byte has an end too.
+/// The cost of a piece of a response in addition to its bytes, so that a body in pieces of one byte is limited too.
 const COST_OF_PIECE: usize = 64;
 
-/// No refusal of an engine is longer.
+/// The maximum size of an error response's body in bytes. No engine sends a longer one.
 const MAX_REFUSAL_LEN: usize = 64 * 1024;
 
-/// Asks for something. A connection that breaks is no answer, and asking again changes nothing.
+/// Makes a query, and repeats it if the connection breaks, because a query changes nothing.
 pub(super) async fn retried<T, E, F>(ask: impl Fn() -> F) -> Result<T, ApiError>
 where
     ApiError: From<E>,
@@ -51,12 +51,12 @@ where
     }
 }
 
-/// One call within its time.
+/// Runs one call with [`CALL_TIMEOUT`].
 pub(super) async fn within_time<T, E>(call: impl Future<Output = Result<T, E>>) -> Result<T, ApiError>
 where
     ApiError: From<E>,
 {
-    // bollard's futures have tens of kilobytes.
+    // bollard's futures are tens of kilobytes large.
     let call = Box::pin(call);
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => Ok(answer?),
@@ -77,7 +77,7 @@ pub(super) fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>)
     TransportError::BodyRead(error.into())
 }
 
-/// The refusal in an answer with an error status: the engines' JSON, or plain text.
+/// Reads the error from a response with an error status: the engines' JSON, or plain text.
 pub(super) async fn read_refusal(response: Response<Incoming>) -> ApiError {
     #[derive(serde::Deserialize)]
     struct Body {
@@ -95,7 +95,7 @@ pub(super) async fn read_refusal(response: Response<Incoming>) -> ApiError {
     }
 }
 
-/// An answer's body, in one piece however small its pieces are.
+/// Returns a response's body as one buffer, however small its pieces are.
 pub(super) async fn read_body(response: Response<Incoming>, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = response.into_body();
     let mut bytes = BytesMut::new();

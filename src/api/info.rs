@@ -1,4 +1,4 @@
-//! What an engine tells of itself.
+//! What an engine reports about itself.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +12,24 @@ use super::operation::Operation;
 use super::suggest::MAX_NAME_LEN;
 use super::{Api, models};
 
-/// What an engine tells of itself.
+/// What an engine reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineInfo {
-    /// `Docker` or `Podman`; its own name where it is neither.
+    /// `Docker` or `Podman`, or the name that any other engine reports.
     pub name: String,
     /// The engine's version, such as `28.5.1`.
     pub version: String,
-    /// The version of the Docker Engine API that it speaks by itself, such as `1.51`.
+    /// The version of the Docker Engine API that the engine uses by default, such as `1.51`.
     pub api_version: String,
-    /// Whether it runs without root; `None` where a rule of the operator keeps it from telling.
+    /// Whether the engine runs without root; `None` if a policy of the operator refuses the request.
     pub is_rootless: Option<bool>,
-    /// How many containers run; `None` where a rule of the operator keeps it from telling.
+    /// The number of running containers; `None` if a policy of the operator refuses the request.
     pub running_containers: Option<u64>,
-    /// What leads to the engine at the far end of an ssh address that does not say it: `docker`, or the path of a socket.
+    /// How the engine of an ssh address without a socket path was reached on the remote host: `docker`, or the path of
+    /// a socket.
     pub far_end: Option<String>,
-    /// How long a small question and its answer take over a connection that is open.
+    /// How long a small request and its response take over an open connection.
     pub round_trip: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! The calls to an engine, and what it means when one fails.
+//! The calls to an engine, and the errors of calls that fail.
 //!
-//! [`client`] makes the typed calls with bollard, [`http`] bounds every answer, and [`error`] gives a failed call the error
-//! that users see.
+//! [`client`] makes the typed calls with bollard, [`http`] limits every response, and [`error`] converts a failed call
+//! into the error that users see.
 
 mod client;
 mod container_end;
@@ -46,41 +46,42 @@ use operation::Operation;
 pub(crate) use start_failure::{execute_failure, is_docker_start_failure, is_podman_start_failure, start_failure};
 use suggest::{MAX_NAME_LEN, near_names};
 
-/// Podman waits for no time before it starts a container anew.
+/// How long to wait for a container to restart. Podman restarts a container without a delay.
 const RESTART_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How many names of containers an error lists.
+/// The maximum number of container names in an error.
 const MAX_NAMES: usize = 10;
 
-/// Detach keys for an engine that looks for some in what a terminal's user types, whether it is told to or not. dexec
-/// looks for its own, so that they work alike everywhere; nobody types these. The engine holds back what begins like
-/// them, so they begin with a key that hardly any program uses. Docker doubles the second key where the first ended what
-/// it read before and a wrong third follows at once, so that the second must not be common behind the first, as NUL is.
+/// Detach keys for engines that look for such keys in a terminal's input, whether they are asked to or not. dexec
+/// looks for its own detach keys, so that they work the same with every engine; nobody types these. The engine holds
+/// back input that begins like them, so they begin with a key that hardly any program uses. Docker sends the second
+/// key twice if one read ends with the first key and the next begins with the second and a wrong third. The second key
+/// must therefore be rare after the first, unlike NUL.
 const UNREACHABLE_DETACH_KEYS: &str = "ctrl-^,ctrl-],ctrl-^,ctrl-@,ctrl-^,ctrl-],ctrl-_,ctrl-^";
 
 const JSON: &str = "application/json";
 
-/// The calls to one engine. A clone shares its connections.
+/// The calls to one engine. Clones share its connections.
 ///
-/// [`container_end`] and [`info`] have calls of it too, which are made of several.
+/// [`container_end`] and [`info`] have more methods, which combine several calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     transport: Arc<Transport>,
     docker: Docker,
 }
 
-/// What an engine tells of a command.
+/// What an engine reports about a command.
 #[derive(Debug)]
 pub(crate) struct ExecState {
     pub(crate) is_running: bool,
     pub(crate) exit_code: Option<i64>,
-    /// The process that was made for it, by its number on the engine's machine. Podman forgets it when the process ends.
+    /// The id of the command's first process on the engine's host. Podman forgets it when the process ends.
     pub(crate) pid: Option<u32>,
-    /// The container in which it runs, whatever its name is by now.
+    /// The id of the container in which the command runs, which stays the same if the container is renamed.
     pub(crate) container: Option<ContainerName>,
 }
 
-/// What became of a container.
+/// The state of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ContainerState {
     Running,
@@ -102,7 +103,7 @@ impl Api {
         self.transport.endpoint()
     }
 
-    /// Every container of the engine, running or not.
+    /// Returns all containers of the engine, running or not.
     pub(crate) async fn containers(&self) -> Result<Vec<Container>, Error> {
         let listed: Result<models::ContainerSummaries, _> = self.get("/containers/json?all=true").await;
         listed
@@ -114,12 +115,12 @@ impl Api {
         self.inspected(container).await.map(ContainerDetails::from)
     }
 
-    /// What the engine calls itself in its answers.
+    /// Returns the kind of engine that its responses name.
     pub(crate) fn kind(&self) -> EngineKind {
         self.transport.kind()
     }
 
-    /// The same, for a caller that has to know it before the first answer.
+    /// Like `kind`, but makes a call if no response has named the engine yet.
     async fn detect_kind(&self, container: &ContainerName) -> Result<EngineKind, Error> {
         if self.kind() == EngineKind::Unknown {
             self.inspected(container).await?;
@@ -164,7 +165,7 @@ impl Api {
         self.explain(Operation::CreateExec, created, &spec.container).await
     }
 
-    /// Sets the size of a running command's terminal. Docker waits 10 s for one that does not run yet.
+    /// Sets the size of a running command's terminal. Docker waits 10 s for a command that does not run yet.
     pub(crate) async fn resize_exec(&self, id: &ExecId, size: TerminalSize) -> bool {
         let size = ResizeExecOptions {
             height: size.rows,
@@ -173,15 +174,15 @@ impl Api {
         within_time(self.docker.resize_exec(id.as_str(), size)).await.is_ok()
     }
 
-    /// Sends a signal to a command's process group where the engine has a call for that. Podman has one since
-    /// September 2026 (its pull request 29525).
+    /// Sends a signal to a command's process group if the engine has a call for that. Podman has one since September
+    /// 2026 (pull request 29525).
     pub(crate) async fn kill_exec(&self, id: &ExecId, signal: Signal) -> bool {
         let path = format!("/v4.0.0/libpod/exec/{}/kill?signal={}", id.as_str(), signal.name());
         self.kind() == EngineKind::Podman && within_time(self.call(Method::POST, &path, Bytes::new())).await.is_ok()
     }
 
-    /// The name of the processor architecture that a container's image is for. The engine itself is asked only where the
-    /// image does not tell: Podman takes half a second for that.
+    /// Returns the name of the processor architecture that a container's image is for. The engine is asked for its own
+    /// architecture only if the image has none: on Podman this takes half a second.
     pub(crate) async fn architecture(&self, container: &ContainerName) -> Result<String, Error> {
         let inspected = self.inspected(container).await?;
         let architecture = match inspected.image_id() {
@@ -197,7 +198,7 @@ impl Api {
         Ok(sanitize_line(&version.arch.unwrap_or_default(), MAX_NAME_LEN))
     }
 
-    /// Whether others than its owner can put files of their own in the place of ours in this directory of the container.
+    /// Returns whether users other than its owner can replace dexec's files in this directory of the container.
     pub(crate) async fn is_open_to_others(
         &self,
         container: &ContainerName,
@@ -218,7 +219,7 @@ impl Api {
         Ok(stat.is_open_to_others())
     }
 
-    /// The engine's own list of a container's processes, with the columns that were asked for.
+    /// Returns the engine's list of a container's processes, with the requested columns.
     pub(crate) async fn processes(
         &self,
         container: &ContainerName,
@@ -230,7 +231,7 @@ impl Api {
         Ok(listed.rows())
     }
 
-    /// The engine's numbers of the processes that run as execs in a container.
+    /// Returns the process ids, on the engine's host, of the execs in a container.
     pub(crate) async fn exec_pids(&self, container: &ContainerName) -> Result<HashSet<u32>, Error> {
         let inspected = self.inspected(container).await?;
         let mut pids = HashSet::new();
@@ -244,7 +245,7 @@ impl Api {
         Ok(pids)
     }
 
-    /// Unpacks a tar archive in a directory of the container, one that needs no encoding in a URL.
+    /// Unpacks a tar archive in a directory of the container. The directory's path must need no encoding in a URL.
     pub(crate) async fn put_archive(
         &self,
         container: &ContainerName,
@@ -264,11 +265,11 @@ impl Api {
             .await
     }
 
-    /// Starts a command and gives the connection over which its streams go.
+    /// Starts a command and returns the connection for its streams.
     pub(crate) async fn start_attached(&self, id: &ExecId, spec: &ExecSpec) -> Result<Upgraded, Error> {
         let slot = UpgradeSlot::default();
         let started = self.start(id, spec, Some(slot.clone())).await;
-        // Where the slot has the connection, bollard has failed to find it in the answer.
+        // If the slot has the connection, bollard failed because it did not find the connection in the response.
         let attached = match (slot.take(), started) {
             (Some(attached), _) => Ok(attached),
             (None, Err(refusal)) => Err(refusal),
@@ -285,7 +286,7 @@ impl Api {
     async fn start(&self, id: &ExecId, spec: &ExecSpec, upgrade: Option<UpgradeSlot>) -> Result<(), ApiError> {
         let config = ExecStartConfig {
             detach: Some(spec.is_detached),
-            // Docker goes by what it is told here, not at the create, in how it sends the output.
+            // Docker uses this field, not the one of the create call, to choose the format of the output.
             tty: Some(spec.terminal.is_some()),
             ..ExecStartConfig::default()
         };
@@ -303,7 +304,7 @@ impl Api {
             .map(drop)
     }
 
-    /// What the engine tells of a command; `None` when it does not know it any more.
+    /// Returns what the engine reports about a command; `None` if the engine no longer knows it.
     pub(crate) async fn inspect_exec(&self, id: &ExecId) -> Result<Option<ExecState>, Error> {
         let docker = self.docker_with(CallOptions {
             reduce: Some(models::without_command),
@@ -311,9 +312,9 @@ impl Api {
         });
         match retried(|| docker.inspect_exec(id.as_str())).await {
             Ok(state) => Ok(Some(ExecState {
-                // An answer without this field is no proof that the command has ended.
+                // A response without this field does not prove that the command has ended.
                 is_running: state.running.unwrap_or(true),
-                // Podman was seen to give -1 for a command that its container's end took with it.
+                // Podman was seen to return -1 for a command that ended because its container did.
                 exit_code: state.exit_code.filter(|code| *code >= 0),
                 pid: state
                     .pid
@@ -324,7 +325,7 @@ impl Api {
             Err(refusal) => {
                 let error = refusal.into_error(Operation::InspectExec, self.endpoint(), None);
                 match error.kind() {
-                    // Podman names the container, which it looks for first.
+                    // Podman looks for the container first, so its error may name the container.
                     ErrorKind::ContainerNotRunning | ErrorKind::ContainerNotFound => Ok(None),
                     _ => Err(error),
                 }
@@ -351,7 +352,7 @@ impl Api {
         self.get(&format!("/containers/{container}/json")).await
     }
 
-    /// The same, with the error that users see.
+    /// Like `inspect_container`, with the error that users see.
     async fn inspected(&self, container: &ContainerName) -> Result<models::ContainerInspect, Error> {
         let inspected = self.inspect_container(container).await;
         self.explain(Operation::InspectContainer, inspected, container).await
@@ -366,7 +367,7 @@ impl Api {
         from_json(&answer?)
     }
 
-    /// One call that bollard has not, or does not make as it must be, and its answer whole.
+    /// Makes a call that bollard lacks or does not make correctly, and returns the whole response body.
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ApiError> {
         let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, JSON);
         let response = self.transport.send(request.body(body.into()).map_err(broken)?).await?;
@@ -376,7 +377,7 @@ impl Api {
         read_body(response, MAX_ANSWER_SIZE).await
     }
 
-    /// The error of a call on a container, with what further calls can tell about it.
+    /// Converts the error of a call on a container, and adds what further calls find out about it.
     async fn explain<T>(
         &self,
         operation: Operation,
@@ -401,7 +402,7 @@ impl Api {
         })
     }
 
-    /// Sentences for an error: which containers have a similar name, which run, and why this engine was asked.
+    /// Returns sentences for an error: which containers have a similar name, which run, and why this engine was used.
     async fn other_containers(&self, container: &ContainerName) -> String {
         let mut sentences = Vec::new();
         if let Ok(containers) = self.containers().await {
@@ -430,10 +431,10 @@ impl Api {
         sentences.join(" ")
     }
 
-    /// Whether a container that does not run is about to run again.
+    /// Returns whether a container that does not run is about to run again.
     ///
-    /// Docker says so itself. Podman calls the same state "stopped"; so look whether a container that has a restart
-    /// policy is started anew.
+    /// Docker reports this state. Podman reports "stopped" for it, so this method checks whether a container with a
+    /// restart policy is started again.
     async fn restarts(&self, container: &ContainerName) -> bool {
         let Ok(before) = self.inspect_container(container).await else {
             return false;

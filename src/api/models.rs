@@ -1,4 +1,4 @@
-//! What is read of an engine's answers about containers.
+//! The parts of the engines' responses that dexec uses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +25,7 @@ pub(super) struct ContainerInspect {
     host_config: HostConfig,
     #[serde(default)]
     image: String,
-    /// Docker gives `null` for none.
+    /// Docker sends `null` if there are none.
     #[serde(rename = "ExecIDs", default)]
     exec_ids: Option<Vec<String>>,
 }
@@ -55,7 +55,7 @@ struct RestartPolicy {
     name: String,
 }
 
-/// More execs are not asked about.
+/// The maximum number of execs that are inspected.
 const MAX_EXECS: usize = 200;
 
 impl State {
@@ -77,7 +77,7 @@ impl ContainerInspect {
         !matches!(self.host_config.restart_policy.name.as_str(), "" | "no")
     }
 
-    /// The id of its image, where it can stand in a request.
+    /// Returns the id of the container's image if it can be part of a request's path.
     pub(super) fn image_id(&self) -> Option<&str> {
         let digest = self.image.strip_prefix("sha256:").unwrap_or(&self.image);
         let is_id = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -104,7 +104,7 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Its rows, with as many columns as there are titles: Docker cuts them at every white space.
+    /// Returns the rows, with as many columns as there are titles: Docker splits rows at every white space.
     pub(super) fn rows(self) -> Vec<Vec<String>> {
         let columns = self.titles.len().max(1);
         self.processes
@@ -122,10 +122,10 @@ impl Processes {
     }
 }
 
-/// What an engine tells of a file in a container, in a header.
+/// What an engine reports about a file in a container, in a header.
 #[derive(Debug, Deserialize)]
 pub(super) struct PathStat {
-    /// As Go has it.
+    /// The bits of Go's `fs.FileMode`.
     mode: u32,
 }
 
@@ -154,7 +154,7 @@ impl From<ContainerInspect> for ContainerDetails {
     }
 }
 
-/// A name without the slash that engines put before it.
+/// Returns a name without the slash that engines put in front of it.
 fn bare(name: String) -> String {
     match name.strip_prefix('/') {
         Some(bare) => bare.to_owned(),
@@ -162,11 +162,10 @@ fn bare(name: String) -> String {
     }
 }
 
-/// No engine has more containers. The shortest ones of a list that is as large as an answer may be would take ten times
-/// its memory.
+/// The maximum number of containers in a list; no engine has more. A response of the maximum size with the shortest
+/// possible entries would take ten times its size in memory.
 const MAX_CONTAINERS: usize = 100_000;
 
-/// A list of containers.
 #[derive(Debug)]
 pub(super) struct ContainerSummaries(pub(super) Vec<Container>);
 
@@ -209,7 +208,7 @@ struct ContainerSummary {
     image: String,
     #[serde(default)]
     state: String,
-    /// Podman gives `null` for none.
+    /// Podman sends `null` if there are none.
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
 }
@@ -229,7 +228,8 @@ impl From<ContainerSummary> for Container {
     }
 }
 
-/// What is needed of an exec's inspect answer. The rest has the command line, which may hold secrets.
+/// The fields of an exec's inspect response that are used. The others include the command line, which may contain
+/// secrets.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ExecInspect {
@@ -240,7 +240,7 @@ struct ExecInspect {
     running: Option<bool>,
 }
 
-/// An exec's inspect answer without its command line.
+/// Removes the command line from an exec's inspect response.
 pub(super) fn without_command(answer: &[u8]) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&serde_json::from_slice::<ExecInspect>(answer)?)
 }
@@ -249,9 +249,9 @@ pub(super) fn without_command(answer: &[u8]) -> serde_json::Result<Vec<u8>> {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Info {
     pub(super) containers_running: u64,
-    /// Docker gives `null` for none.
+    /// Docker sends `null` if there are none.
     security_options: Option<Vec<String>>,
-    /// Podman has this beside the options.
+    /// Podman has this field in addition to the security options.
     #[serde(default)]
     rootless: bool,
 }

@@ -1,4 +1,4 @@
-//! The calls that are made, as messages name them.
+//! The calls to an engine, as messages name them.
 
 use std::fmt;
 
@@ -21,12 +21,12 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// Whether a command may run when nothing is known of the call's result.
+    /// Returns whether the command may be running if the result of the call is unknown.
     pub(super) fn may_have_started(self) -> bool {
         self == Self::StartExec
     }
 
-    /// The kind of the error when the call was not answered.
+    /// Returns the kind of the error if there was no response to the call.
     pub(super) fn unanswered_kind(self) -> ErrorKind {
         if self.may_have_started() {
             ErrorKind::ConnectionLost

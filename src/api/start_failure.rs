@@ -1,8 +1,8 @@
-//! The words of the container runtimes (runc, crun) for a command that could not start.
+//! Recognizes the messages of the container runtimes (runc, crun) about a command that could not start.
 
 use crate::error::{Error, ErrorKind, Remedy, sanitize_line};
 
-/// The kind of a failed start, from the runtime's words.
+/// Returns the kind of a failed start, based on the runtime's message.
 pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
     let lower = text.to_lowercase();
     let says = |words: &str| lower.contains(words);
@@ -35,8 +35,9 @@ pub(super) fn start_failure_kind(text: &str) -> ErrorKind {
     }
 }
 
-/// Whether these words, in lower case, say that the container has ended, as it may between the engine's look and the
-/// runtime's. Others may come of that too, and of other causes: then the container's state has to be asked.
+/// Returns whether this message, in lower case, says that the container has ended, which can happen between the
+/// engine's check and the runtime's. Other messages may or may not have this cause: for these, the container's state
+/// has to be queried.
 pub(super) fn tells_container_end(words: &str) -> bool {
     [
         "is not running",
@@ -51,7 +52,7 @@ pub(super) fn tells_container_end(words: &str) -> bool {
         || names_a_task(words)
 }
 
-/// `task ID not found`, as containerd says it.
+/// Returns whether the message contains `task ID not found`, as containerd writes it.
 fn names_a_task(words: &str) -> bool {
     words.split("task ").skip(1).any(|rest| {
         let id = rest.split(' ').next().unwrap_or_default();
@@ -60,7 +61,7 @@ fn names_a_task(words: &str) -> bool {
     })
 }
 
-/// The error with what to do about it; `text` is the engine's or the runtime's words.
+/// Adds what to do about the error; `text` is the engine's or the runtime's message.
 pub(super) fn with_advice(error: Error, text: &str) -> Error {
     match error.kind() {
         ErrorKind::UserNotFound => error.with_remedies([Remedy::ChooseUser]),
@@ -74,10 +75,10 @@ pub(super) fn with_advice(error: Error, text: &str) -> Error {
     }
 }
 
-/// The error for a command whose start failed with these words.
+/// Returns the error for a command whose start failed with this message.
 pub(crate) fn start_failure(command: &str, text: &str) -> Error {
     let kind = start_failure_kind(text);
-    // What looks like a variable may hold a secret.
+    // If the command looks like a variable assignment, the value may be a secret.
     let shown_command = match assigned_name(command) {
         Some(name) => format!("{name}=…"),
         None => command.escape_debug().to_string(),
@@ -112,7 +113,7 @@ fn workdir_fault(text: &str) -> &'static str {
     }
 }
 
-/// The name of the variable that a shell would set by this word.
+/// Returns the name of the variable that a shell would set for this word.
 fn assigned_name(word: &str) -> Option<&str> {
     let (name, _) = word.split_once('=')?;
     let is_name = !name.is_empty()
@@ -121,7 +122,7 @@ fn assigned_name(word: &str) -> Option<&str> {
     is_name.then_some(name)
 }
 
-/// The error with what to do where the command is no program and looks like something that a shell reads.
+/// Adds what to do if the command is not a program and looks like shell syntax.
 fn with_shell_advice(error: Error, command: &str) -> Error {
     const SHELL_WORDS: &[&str] = &[
         ".", "alias", "bind", "builtin", "case", "declare", "do", "eval", "exec", "exit", "export", "for", "function",
@@ -151,10 +152,11 @@ fn with_shell_advice(error: Error, command: &str) -> Error {
     })
 }
 
-/// The error for a command that the kernel did not execute, where these words are the runtime's own: it tells that on
-/// the command's standard error, and gives an exit code as if the command had ended.
+/// Returns the error for a command that the kernel did not execute, if this message is the runtime's own: the runtime
+/// writes it to the command's standard error and returns an exit code as if the command had ended.
 ///
-/// There is no sure sign. So this is a best judgement: one line, in the runtime's wording, that names this command.
+/// Nothing identifies such a message reliably. The heuristic is: one line, in the runtime's wording, that names this
+/// command.
 pub(crate) fn execute_failure(command: &str, stderr: &str) -> Option<Error> {
     let line = stderr.trim_end_matches(['\r', '\n']);
     let executed = executed_by_crun(line).or_else(|| executed_by_runc(line));
@@ -190,19 +192,19 @@ pub(crate) fn execute_failure(command: &str, stderr: &str) -> Option<Error> {
     ))
 }
 
-/// `exec PATH: REASON`
+/// Parses `exec PATH: REASON`.
 fn executed_by_runc(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("exec ")?.rsplit_once(": ")
 }
 
-/// ``exec container process `PATH`: REASON``; newer versions leave out two words.
+/// Parses ``exec container process `PATH`: REASON``; newer versions omit `container process`.
 fn executed_by_crun(line: &str) -> Option<(&str, &str)> {
     let rest = line.strip_prefix("exec ")?;
     let rest = rest.strip_prefix("container process ").unwrap_or(rest);
     rest.strip_prefix('`')?.rsplit_once("`: ")
 }
 
-/// `exec: REASON`, in the words of the C library: crun 1.8 does not name the program.
+/// Parses `exec: REASON`, with a reason of the C library: crun 1.8 does not name the program.
 fn executed_by_crun_1(line: &str) -> Option<&str> {
     let reason = line.strip_prefix("exec: ")?;
     ["No such file or directory", "Exec format error", "Permission denied"]
@@ -210,9 +212,9 @@ fn executed_by_crun_1(line: &str) -> Option<&str> {
         .then_some(reason)
 }
 
-/// Whether Podman's standard error is that of a failed start.
+/// Returns whether Podman's standard error is that of a failed start.
 ///
-/// Podman gives no sure sign. So this is a best judgement: the runtime's own wording and nothing else.
+/// Podman reports nothing that shows it reliably. The heuristic is: the runtime's own wording and nothing else.
 pub(crate) fn is_podman_start_failure(stderr: &str) -> bool {
     let mut lines = stderr.lines();
     lines.next().is_some_and(|first| {
@@ -222,7 +224,8 @@ pub(crate) fn is_podman_start_failure(stderr: &str) -> bool {
     }) && lines.all(|line| line.starts_with("Error: "))
 }
 
-/// Whether Docker's standard output is that of a failed start, for want of its sure sign.
+/// Returns whether Docker's standard output is that of a failed start. Used if the engine is unknown: a missing
+/// process id proves a failed start only with Docker.
 pub(crate) fn is_docker_start_failure(stdout: &str) -> bool {
     stdout.starts_with("OCI runtime exec failed: ") || start_failure_kind(stdout) == ErrorKind::UserNotFound
 }
@@ -296,7 +299,7 @@ mod tests {
                 format!("{oci}exec: \"task build\": executable file not found in $PATH: unknown"),
                 ErrorKind::CommandNotFound,
             ),
-            // The container's state has to be asked.
+            // The container's state has to be queried.
             (
                 format!("{oci}error executing setns process: exit status 1: unknown"),
                 ErrorKind::EngineError,

@@ -1,12 +1,12 @@
-//! Names of containers that may have been meant.
+//! Finds container names that the user may have meant.
 
 use crate::container::Container;
 use crate::error::sanitize_line;
 
-/// No engine takes a longer name for a container.
+/// The maximum length of a container name; no engine accepts a longer one.
 pub(super) const MAX_NAME_LEN: usize = 255;
 
-/// Up to three names that are similar to `wanted`, the nearest first.
+/// Returns up to three names that are similar to `wanted`, the most similar first.
 pub(super) fn near_names(wanted: &str, containers: &[Container]) -> Vec<String> {
     let wanted = wanted.to_lowercase();
     let mut near: Vec<(f64, &str)> = containers

@@ -1,4 +1,4 @@
-//! What it means when nothing answers.
+//! The errors for engines that do not respond.
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -84,9 +84,9 @@ fn connect_fault(reason: &io::Error, address: &Address) -> Error {
     }
 }
 
-/// What to do about a name that is no abstract socket's.
+/// Explains what to do if there is no abstract socket of this name, or can't be one.
 fn no_abstract_socket(name: &str, reason: &io::Error) -> Option<String> {
-    /// Beside the NUL before it.
+    /// In bytes, without the NUL in front of the name.
     const MAX_NAME_LEN: usize = 107;
 
     match reason.kind() {
@@ -103,7 +103,7 @@ fn no_abstract_socket(name: &str, reason: &io::Error) -> Option<String> {
     }
 }
 
-/// What to do about a link-local address without the interface that leads to it.
+/// Explains what to do about a link-local address without its network interface.
 fn no_zone(host: &str, reason: &io::Error) -> Option<String> {
     let is_link_local = host
         .parse()
@@ -113,9 +113,9 @@ fn no_zone(host: &str, reason: &io::Error) -> Option<String> {
     })
 }
 
-/// What to do about a path that can't be a socket's.
+/// Explains what to do about a path that can't be a socket's.
 fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
-    /// Linux takes 107 bytes, others fewer.
+    /// In bytes. Linux accepts 107 bytes, other systems fewer.
     const MAX_PATH_LEN: usize = 103;
 
     let length = path.as_os_str().len();
@@ -127,7 +127,7 @@ fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
     }
     let metadata = path.metadata().ok()?;
     if metadata.is_dir() {
-        // docker makes one where a container mounts a socket that does not exist.
+        // docker creates a directory where a container mounts a socket that does not exist.
         Some(
             "it is a directory and no socket: name the engine's socket; or, where docker made it for a mount before the \
              engine ran, remove it (`rmdir`) and start the engine anew"

@@ -1,4 +1,4 @@
-//! The text of docker's `--host` and `DOCKER_HOST`.
+//! Parses the values of docker's `--host` option and the `DOCKER_HOST` variable.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,47 +11,47 @@ pub(super) const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 const DOCKER_PIPE: &str = "//./pipe/docker_engine";
 const DOCKER_PORT: u16 = 2375;
 
-/// Where docker goes by default when TLS is asked for.
+/// The default port if TLS is requested.
 const DOCKER_TLS_PORT: u16 = 2376;
 
-/// How many characters of an address an error shows.
+/// The maximum number of characters of an address that an error shows.
 const MAX_TEXT_LEN: usize = 300;
 
 const FORMS: &str = "use unix:///path, tcp://host:port or ssh://user@host";
 
-/// How an engine is reached.
+/// The address of an engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
-    /// A unix socket. Where the path begins with `@`, it is a name in Linux's abstract namespace.
+    /// A Unix socket. A path that begins with `@` is a name in Linux's abstract namespace.
     Unix(PathBuf),
-    /// TCP, with TLS where the endpoint says so.
+    /// TCP. Whether TLS is used is a property of the endpoint.
     Tcp {
-        /// A host name or an address; IPv6 without its brackets, with its zone as `fe80::1%eth0`.
+        /// A host name or IP address. An IPv6 address is without brackets and may have a zone, as in `fe80::1%eth0`.
         host: String,
         /// The port.
         port: u16,
     },
-    /// Another machine's engine, through the user's own `ssh`.
+    /// The engine of another machine, reached through the user's `ssh` program.
     Ssh {
-        /// Who logs in; ssh's own choice where it is `None`.
+        /// The user to log in as; `None` leaves the choice to ssh.
         user: Option<String>,
-        /// A host name, an alias of ssh's configuration, or an address; IPv6 without its brackets.
+        /// A host name, an alias from ssh's configuration, or an IP address (IPv6 without brackets).
         host: String,
-        /// The port; ssh's own choice where it is `None`.
+        /// The port; `None` leaves the choice to ssh.
         port: Option<u16>,
-        /// The path of the engine's socket over there; the usual one where it is `None`.
+        /// The path of the engine's socket on the remote host; `None` means the default path.
         socket: Option<String>,
     },
-    /// A named pipe of Windows, such as `//./pipe/docker_engine`.
+    /// A Windows named pipe, such as `//./pipe/docker_engine`.
     NamedPipe(String),
 }
 
 impl Address {
-    /// Docker's rules: the text is trimmed, nothing means the default place, no scheme means `tcp`
-    /// (docker/cli, `opts/hosts.go` and `cli/connhelper/ssh/ssh.go`).
+    /// Parses an address by docker's rules: the text is trimmed, an empty text means the default address, and a
+    /// missing scheme means `tcp` (docker/cli, `opts/hosts.go` and `cli/connhelper/ssh/ssh.go`).
     ///
-    /// With it comes the path below which a tcp engine has its API, for an engine behind a proxy; empty where there is
+    /// Also returns the path prefix of a TCP engine's API, which an engine behind a proxy may have; empty if there is
     /// none.
     fn parse(text: &str) -> Result<(Self, String), Error> {
         let text = text.trim();
@@ -77,7 +77,7 @@ impl Address {
         address.map(|address| (address, String::new()))
     }
 
-    /// Where Docker listens unless told otherwise.
+    /// The address at which Docker listens by default.
     pub(super) fn default_place() -> Self {
         if cfg!(windows) {
             Self::NamedPipe(DOCKER_PIPE.to_owned())
@@ -86,7 +86,7 @@ impl Address {
         }
     }
 
-    /// Where docker goes when TLS is asked for, and no host.
+    /// The address that docker uses if TLS is requested without a host.
     pub(super) fn default_tls_place() -> Self {
         Self::Tcp {
             host: "localhost".to_owned(),
@@ -94,7 +94,8 @@ impl Address {
         }
     }
 
-    /// The name of a socket in Linux's abstract namespace, where it is one; docker writes it `unix://@name`.
+    /// The socket's name in Linux's abstract namespace, if it has one. docker writes such an address as
+    /// `unix://@name`.
     pub(crate) fn abstract_name(&self) -> Option<&str> {
         match self {
             Self::Unix(path) => path.to_str()?.strip_prefix('@'),
@@ -102,13 +103,13 @@ impl Address {
         }
     }
 
-    /// What [`parse`](Self::parse) reads, where this system has such addresses.
+    /// Like [`parse`](Self::parse), but refuses addresses that this system does not support.
     pub(super) fn parse_on_this_system(text: &str) -> Result<(Self, String), Error> {
         let (address, base_path) = Self::parse(text)?;
         Ok((address.on_this_system()?, base_path))
     }
 
-    /// Refuses what this system has not.
+    /// Refuses an address that this system does not support.
     fn on_this_system(self) -> Result<Self, Error> {
         match self {
             Self::NamedPipe(_) if !cfg!(windows) => Err(refused(
@@ -164,7 +165,7 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
     if host.starts_with('-') || user.starts_with('-') {
         return Err(refused(text, "ssh would take it for an option"));
     }
-    // ssh's configuration may give both to a shell.
+    // ssh's configuration may pass the host and the user to a shell.
     let is_plain = |word: &str, more: &[u8]| {
         word.bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte) || more.contains(&byte))
@@ -190,7 +191,7 @@ fn is_blank(character: char) -> bool {
     character.is_whitespace() || character.is_control()
 }
 
-/// The host, empty where there is none, and the port.
+/// Returns the host, empty if there is none, and the port.
 fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), Error> {
     if authority.chars().any(is_blank) {
         return Err(refused(text, "a host has no white space"));
@@ -204,7 +205,7 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
             None if port.is_empty() => "",
             None => return Err(refused(text, "after the IPv6 address only a port may stand")),
         };
-        // In a URL the sign before the zone of an address is written so.
+        // In a URL, the `%` before the zone of an address is written as `%25`.
         let host = host.replacen("%25", "%", 1);
         if host.ends_with('%') {
             return Err(refused(
@@ -237,7 +238,7 @@ fn refused(text: &str, remedy: &str) -> Error {
     Error::invalid(format!("the engine's address `{text}` can't be used: {remedy}"))
 }
 
-/// The text without what stands between `user:` and `@`.
+/// Returns the text with the password between `user:` and `@` removed.
 fn without_password(text: &str) -> String {
     let start = text.find("://").map_or(0, |scheme| scheme + 3);
     let password = text.get(start..).and_then(|rest| {

@@ -1,4 +1,5 @@
-//! docker's `config.json`, as far as it says where the engine is, how to speak to it, and how to leave a terminal.
+//! The parts of docker's `config.json` that say where the engine is, how to connect to it, and how to detach from a
+//! terminal.
 
 use std::io;
 use std::path::Path;
@@ -8,23 +9,24 @@ use crate::error::{io_reason, sanitize_line};
 use super::file::read_regular;
 use super::json::{Fault, Object};
 
-/// How many characters of a fault a warning tells.
+/// The maximum number of characters of a fault that a warning shows.
 const MAX_FAULT_LEN: usize = 200;
 
-/// Docker goes on with what it could read of a broken file, and so with nothing of one that is no JSON.
+/// The settings of `config.json`. As in docker, the readable parts of a broken file are used; a file that is not JSON
+/// has none.
 #[derive(Debug, Default)]
 pub(super) struct Config {
-    /// Empty where none is chosen.
+    /// Empty if no context is set.
     pub(super) current_context: String,
     pub(super) headers: Vec<(String, String)>,
-    /// Empty where none are configured.
+    /// Empty if no keys are set.
     pub(super) detach_keys: String,
-    /// What is wrong with the file, in docker's words up to the reason.
+    /// What is wrong with the file. The text is docker's except for the reason.
     pub(super) warning: Option<String>,
 }
 
 impl Config {
-    /// Reads the file in this directory; where there is none, nothing is configured.
+    /// Reads the file in this directory; a missing file means no settings.
     pub(super) fn load(directory: &Path) -> Self {
         let path = directory.join("config.json");
         match read_regular(&path) {
@@ -48,10 +50,10 @@ impl Config {
         }
     }
 
-    /// Takes what can be taken, and tells the first fault.
+    /// Reads what it can, and returns the first fault.
     fn parse(&mut self, contents: &[u8]) -> Result<(), Fault> {
         let text = String::from_utf8_lossy(contents);
-        // docker looks at the first value only, and an empty file is fine.
+        // docker reads only the first value, and accepts an empty file.
         let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Object>();
         let Some(object) = values.next().transpose()? else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! docker's store of contexts, read only.
+//! docker's context store, read only.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,28 +15,28 @@ use super::json::{Fault, Object};
 use super::origin::Origin;
 use super::tls::Tls;
 
-/// How many contexts an error lists.
+/// The maximum number of contexts that an error lists.
 const MAX_NAMES: usize = 10;
 
-/// How many contexts are looked at for that.
+/// The maximum number of contexts that are read for that list.
 const MAX_READ: usize = 200;
 
-/// How many characters of a name an error shows.
+/// The maximum number of characters of a name that an error shows.
 const MAX_NAME_LEN: usize = 100;
 
-/// How many characters of what is wrong it shows.
+/// The maximum number of characters of a fault that an error shows.
 const MAX_FAULT_LEN: usize = 400;
 
-/// `contexts` below docker's configuration directory: a directory with the SHA-256 of the context's name holds its
-/// `meta.json`, another its TLS files (docker/cli, `cli/context/store`).
+/// The `contexts` directory in docker's configuration directory. A context's `meta.json` and its TLS files are in two
+/// directories named after the SHA-256 of the context's name (docker/cli, `cli/context/store`).
 #[derive(Debug)]
 pub(super) struct Store(PathBuf);
 
-/// What docker writes of a context.
+/// The parts of a context's `meta.json` that are used.
 #[derive(Debug, Default)]
 struct Meta {
     name: String,
-    /// `None` when it has no endpoint for the Docker API.
+    /// `None` if the context has no endpoint for the Docker API.
     docker: Option<Object>,
 }
 
@@ -45,7 +45,7 @@ impl Store {
         Self(config_dir.join("contexts"))
     }
 
-    /// The endpoint of the context of this name; `chosen` says who chose it.
+    /// Reads the endpoint of the context `name`; `chosen` says where the name came from.
     pub(super) fn read(&self, name: &str, chosen: &'static str) -> Result<Endpoint, Error> {
         let id = id(name);
         let path = self.0.join("meta").join(&id).join("meta.json");
@@ -79,7 +79,7 @@ impl Store {
         })
     }
 
-    /// A sentence that lists the contexts there are.
+    /// Returns a sentence that lists the existing contexts.
     fn others(&self) -> String {
         let mut names: Vec<String> = fs::read_dir(self.0.join("meta"))
             .into_iter()
@@ -114,10 +114,10 @@ impl Meta {
     }
 }
 
-/// The name of a context's directories.
+/// Returns the name of a context's directories.
 fn id(name: &str) -> String {
     Sha256::digest(name).iter().fold(String::new(), |mut id, byte| {
-        // Writing to a string does not fail.
+        // Writing to a string can't fail.
         let _ = write!(id, "{byte:02x}");
         id
     })

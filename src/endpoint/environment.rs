@@ -1,4 +1,4 @@
-//! What the environment and the file system say, so that tests can say it instead.
+//! The environment variables and the file system, which tests can replace.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,11 +9,11 @@ use crate::error::Error;
 pub(super) struct Environment<'a> {
     pub(super) variable: &'a dyn Fn(&str) -> Option<OsString>,
     pub(super) home: Option<PathBuf>,
-    /// The number of the user, where users have such.
+    /// The numeric user id; `None` except on Linux.
     pub(super) user: Option<u32>,
-    /// What is in a directory, in order; nothing where it can't be read.
+    /// Returns the entries of a directory in sorted order; empty if it can't be read.
     pub(super) entries: &'a dyn Fn(&Path) -> Vec<PathBuf>,
-    /// Whether something stands at a path, usable or not.
+    /// Whether a path exists, usable or not.
     pub(super) exists: &'a dyn Fn(&Path) -> bool,
 }
 
@@ -26,7 +26,7 @@ impl Environment<'_> {
         exists: &exists,
     };
 
-    /// Those of this process.
+    /// The environment of this process.
     pub(super) fn from_process() -> Self {
         let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
         Environment {
@@ -45,7 +45,7 @@ impl Environment<'_> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 
-    /// Whether a variable has a value, which to docker means "yes" whatever it is.
+    /// Whether a variable is set to a non-empty value. docker treats any such value as "yes".
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -63,13 +63,13 @@ impl Environment<'_> {
         })
     }
 
-    /// The directory for what runs for the user. Where no session has set it, it is where systemd makes it.
+    /// The user's runtime directory: `XDG_RUNTIME_DIR`, or the path at which systemd creates it.
     pub(super) fn runtime_dir(&self) -> Option<PathBuf> {
         let usual = || self.user.map(|user| PathBuf::from(format!("/run/user/{user}")));
         self.path("XDG_RUNTIME_DIR").or_else(usual)
     }
 
-    /// docker's configuration directory, unless an option names another.
+    /// docker's default configuration directory, used unless an option names another.
     pub(super) fn config_dir(&self) -> Option<PathBuf> {
         self.path("DOCKER_CONFIG")
             .or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
@@ -86,7 +86,7 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
 fn exists(path: &Path) -> bool {
     match path.symlink_metadata() {
         Ok(_) => true,
-        // What can't be looked at is not passed over.
+        // A path that can't be checked counts as existing.
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     }
 }

@@ -1,4 +1,4 @@
-//! docker's precedence, and what comes after it.
+//! docker's precedence of options and environment, and the fallback to other engines.
 
 use crate::error::{Error, Remedy, sanitize_line};
 
@@ -12,10 +12,10 @@ use super::places::places;
 use super::tls::Tls;
 use super::{CONNECT_TIMEOUT, Endpoint, headers};
 
-/// The context that stands for "none" and is never looked up.
+/// The name that means "no context". It is never looked up.
 const DEFAULT_CONTEXT: &str = "default";
 
-/// docker/cli, `cli/command/cli.go`.
+/// Follows docker/cli, `cli/command/cli.go`.
 pub(super) fn find(options: &EndpointOptions, environment: &Environment<'_>) -> Result<Endpoint, Error> {
     let given_context = options.context.as_deref().filter(|context| !context.is_empty());
     if given_context.is_some() && options.host.is_some() {
@@ -99,7 +99,7 @@ fn without_context(
     Ok(endpoint)
 }
 
-/// The first place that exists, and Docker's own where none does.
+/// Returns the first place that exists, or Docker's default if none does.
 fn anywhere(environment: &Environment<'_>) -> Result<Endpoint, Error> {
     let places = places(environment)?;
     let chosen = places.iter().find(|place| place.exists).or(places.first());
@@ -114,7 +114,7 @@ fn anywhere(environment: &Environment<'_>) -> Result<Endpoint, Error> {
     })
 }
 
-/// The version without the `v` that may stand before it. It becomes a part of every path.
+/// Returns the version without its optional `v` prefix. The version becomes part of every request path.
 fn api_version(text: &str) -> Result<String, Error> {
     let version = text.strip_prefix('v').unwrap_or(text);
     let is_number = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Headers of the user's own, from config.json or `DOCKER_CUSTOM_HEADERS`. Their values may be secret.
+//! Custom headers from config.json or `DOCKER_CUSTOM_HEADERS`. Their values may be secret.
 
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
@@ -6,7 +6,7 @@ use hyper::header::{
 
 use crate::error::{Error, sanitize_line};
 
-/// What says how a message is framed or who sends it can't be changed, as with docker.
+/// Headers that define a message's framing or its sender. As in docker, users can't change them.
 const OURS: [HeaderName; 7] = [
     HOST,
     USER_AGENT,
@@ -17,10 +17,10 @@ const OURS: [HeaderName; 7] = [
     TRAILER,
 ];
 
-/// How many characters of a header's name an error shows.
+/// The maximum number of characters of a header's name that an error shows.
 const MAX_NAME_LEN: usize = 100;
 
-/// The headers that are sent of these; `source` is where they stand.
+/// Validates the headers and returns those to send. `source` is the name of their source in errors.
 pub(super) fn checked(headers: Vec<(String, String)>, source: &str) -> Result<Vec<(String, String)>, Error> {
     let mut checked = Vec::new();
     for (name, value) in headers {
@@ -43,7 +43,7 @@ pub(super) fn checked(headers: Vec<(String, String)>, source: &str) -> Result<Ve
     Ok(checked)
 }
 
-/// The pairs of `DOCKER_CUSTOM_HEADERS`: one line of comma-separated `name=value`, of which each may be quoted
+/// Parses `DOCKER_CUSTOM_HEADERS`: one line of comma-separated `name=value` pairs, each of which may be quoted
 /// (docker/cli, `cli/command/cli_options.go`).
 pub(super) fn from_variable(text: &str) -> Result<Vec<(String, String)>, Error> {
     let refused = |reason: &str| refused("DOCKER_CUSTOM_HEADERS", reason);
@@ -64,8 +64,9 @@ fn refused(source: &str, reason: &str) -> Error {
     Error::invalid(format!("the headers of {source} can't be sent: {reason}"))
 }
 
-/// The fields of a line of CSV, by the rules of Go's `encoding/csv`: a quoted field may hold commas, line ends and
-/// doubled quotes; other fields hold no quote. What follows the first line that is not empty is not looked at.
+/// Splits a line of CSV into fields by the rules of Go's `encoding/csv`: a quoted field may contain commas, line
+/// breaks and doubled quotes; an unquoted field may not contain quotes. Everything after the first non-empty line is
+/// ignored.
 fn fields(text: &str) -> Option<Vec<String>> {
     let mut rest = text.trim_start_matches(['\r', '\n']);
     let mut fields = Vec::new();
@@ -88,7 +89,7 @@ fn fields(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The field whose opening quote was taken, and what follows its closing one.
+/// Reads a quoted field, whose opening quote is already removed, and returns it with the text after its closing quote.
 fn quoted_field(text: &str) -> Option<(String, &str)> {
     let mut field = String::new();
     let mut rest = text;

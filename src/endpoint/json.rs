@@ -1,4 +1,5 @@
-//! JSON objects as Go reads them into structs: names match in any case, and the last of several counts.
+//! JSON objects, read as Go reads them into structs: names are case-insensitive, and the last of several equal ones
+//! wins.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// What is wrong with JSON, without a word of it: it may hold secrets.
+/// What is wrong with JSON. It contains no part of the JSON, which may hold secrets.
 #[derive(Debug)]
 pub(super) struct Fault(String);
 
@@ -28,17 +29,17 @@ impl From<serde_json::Error> for Fault {
     }
 }
 
-/// The members of an object in their order, none of them read yet.
+/// The members of an object in order, not yet parsed.
 #[derive(Debug, Default)]
 pub(super) struct Object(Vec<(String, Box<RawValue>)>);
 
 impl Object {
-    /// The member of this name in any case; `None` where there is none but `null`.
+    /// Returns the last member of this name that is not `null`, ignoring case.
     pub(super) fn field<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Fault> {
         self.last(name, |key| key.eq_ignore_ascii_case(name))
     }
 
-    /// The member of exactly this name, as in a map of Go's.
+    /// Like [`field`](Self::field), but matches the name exactly, as in a Go map.
     pub(super) fn entry<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Fault> {
         self.last(name, |key| key == name)
     }
@@ -55,7 +56,7 @@ impl Object {
         }
     }
 
-    /// The members, of which each value is a text.
+    /// Returns all members. Their values must be strings; `null` means an empty string.
     pub(super) fn texts(&self) -> Result<Vec<(String, String)>, Fault> {
         let texts = self.0.iter().map(|(key, value)| {
             let text: Result<Option<String>, _> = serde_json::from_str(value.get());

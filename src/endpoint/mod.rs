@@ -1,4 +1,4 @@
-//! Where the engine is, and why there.
+//! Where the engine is, and why that address was chosen.
 
 mod address;
 mod config;
@@ -29,10 +29,10 @@ use crate::terminal::DetachKeys;
 
 use environment::Environment;
 
-/// How long making a connection may take, unless said.
+/// The default time limit for making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One place where an engine is expected, how it is spoken to, and the reason for which it was chosen.
+/// The address of an engine, how to connect to it, and why it was chosen.
 ///
 /// ```
 /// use dexec::Endpoint;
@@ -44,65 +44,67 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     address: Address,
-    /// What stands before the path of every request, as `/base`; empty unless a proxy wants one.
+    /// The path prefix of every request, such as `/base`; empty unless a proxy requires one.
     base_path: String,
     origin: Origin,
     tls: Option<Tls>,
-    /// What is sent with every request, beside our own. The values may be secret.
+    /// The headers sent with every request in addition to dexec's own. The values may be secret.
     headers: Vec<(String, String)>,
-    /// The version of the API that is asked for, as `1.41`; the engine's own choice where it is `None`.
+    /// The API version to request, such as `1.41`; `None` leaves the choice to the engine.
     api_version: Option<String>,
     connect_time: Duration,
-    /// What was looked at, where nobody named an engine.
+    /// The places that were checked, if no engine was configured.
     places: Vec<Place>,
-    /// Empty where docker's `config.json` has none.
+    /// Empty if docker's `config.json` sets none.
     detach_keys: String,
     warnings: Vec<String>,
 }
 
 impl Endpoint {
-    /// The endpoint that `host` names, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`,
-    /// `ssh://user@host`. The environment has no say in it, and no TLS is used.
+    /// Parses `host`, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`, `ssh://user@host`. The
+    /// environment is ignored, and TLS is not used.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when `host` is no such text.
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if `host` is not a valid address.
     pub fn parse(host: &str) -> Result<Self, Error> {
         Self::at(host, Origin::Given)
     }
 
-    /// The endpoint that `docker exec` would use with these options from this environment; where there is none, that of
-    /// another engine of this machine.
+    /// Finds the endpoint that `docker exec` would use with these options in this environment. If that does not exist,
+    /// finds another engine on this machine.
     ///
-    /// As docker has it, the first of these decides: [`host`](EndpointOptions::host) or
+    /// As in docker, the first of these that is set decides: [`host`](EndpointOptions::host) or
     /// [`context`](EndpointOptions::context), `DOCKER_HOST`, `DOCKER_CONTEXT`, the current context of `config.json`,
-    /// Docker's own socket. `DOCKER_CONFIG`, `DOCKER_TLS`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`,
+    /// Docker's default socket. `DOCKER_CONFIG`, `DOCKER_TLS`, `DOCKER_TLS_VERIFY`, `DOCKER_CERT_PATH`,
     /// `DOCKER_API_VERSION` and `DOCKER_CUSTOM_HEADERS` are honoured, as are the headers of `config.json`.
     ///
-    /// Where docker would go to its own socket and no such file exists, the endpoint is the one of `CONTAINER_HOST`,
-    /// else the first that exists of the usual sockets of rootless Docker, Docker Desktop, Colima, Rancher Desktop,
-    /// `OrbStack`, Lima and Podman ([`places`](Self::places)). One that refuses or forbids is the answer: no other is tried.
+    /// If docker would use its default socket and that file does not exist, the endpoint is that of `CONTAINER_HOST`,
+    /// or else the first existing socket among the usual ones of rootless Docker, Docker Desktop, Colima, Rancher
+    /// Desktop, `OrbStack`, Lima and Podman ([`places`](Self::places)). If the chosen engine refuses the connection or
+    /// denies access, no other is tried.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) when the options contradict each other, an
-    /// address or a variable can't be understood, or the context is missing or broken;
-    /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) when a file for TLS can't be read. No file's contents and no header's
-    /// value is in the message.
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the options contradict each other, an
+    /// address or a variable is invalid, or the context is missing or broken;
+    /// [`ErrorKind::Tls`](crate::ErrorKind::Tls) if a TLS file can't be read. The message never contains the contents
+    /// of a TLS file or the value of a header.
     pub fn find(options: &EndpointOptions) -> Result<Self, Error> {
         find::find(options, &Environment::from_process())
     }
 
-    /// The endpoint of these options alone: no environment variable has a say, and no file but those that are named.
+    /// Finds the endpoint from these options alone. Environment variables are ignored, and no files are read except
+    /// those that the options name.
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find).
+    /// The same as for [`find`](Self::find).
     pub fn from_options(options: &EndpointOptions) -> Result<Self, Error> {
         find::find(options, &Environment::EMPTY)
     }
 
-    /// The endpoint that the text of a host names.
+    /// Creates an endpoint from the text of its host.
     fn at(host: &str, origin: Origin) -> Result<Self, Error> {
         let (address, base_path) = Address::parse_on_this_system(host)?;
         Ok(Self {
@@ -126,36 +128,36 @@ impl Endpoint {
         }
     }
 
-    /// Where the engine is.
+    /// The address of the engine.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Why this place was chosen.
+    /// Why this address was chosen.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// What a TLS connection is made with; `None` where no TLS is used.
+    /// The settings for TLS connections; `None` if TLS is not used.
     #[must_use]
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
 
-    /// Every place that was looked at, in their order, where the options and the environment named no engine; else
-    /// none.
+    /// The places that were checked, in order. Empty if the options, docker's variables or `config.json` named an
+    /// engine.
     #[must_use]
     pub fn places(&self) -> &[Place] {
         &self.places
     }
 
-    /// The keys that leave a terminal by docker's `config.json` (`detachKeys`); `None` where it has none.
+    /// The detach keys from docker's `config.json` (`detachKeys`); `None` if it sets none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) where they can't be understood.
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the keys are invalid.
     pub fn detach_keys(&self) -> Result<Option<DetachKeys>, Error> {
         if self.detach_keys.is_empty() {
             return Ok(None);
@@ -166,14 +168,14 @@ impl Endpoint {
         }
     }
 
-    /// What is wrong with docker's `config.json`, for whoever can mend it; one line each. docker prints the same behind
-    /// `WARNING: `, and goes on.
+    /// The problems found in docker's `config.json`, one line each, to be shown to the user. docker prints them after
+    /// `WARNING: ` and continues.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Whether others can read on the way what is sent: it is TCP without TLS, and not to this machine.
+    /// Whether others can read the data in transit: the endpoint is TCP without TLS, and not on this machine.
     #[must_use]
     pub fn is_plaintext_remote(&self) -> bool {
         match &self.address {
@@ -205,7 +207,7 @@ impl Endpoint {
         self.connect_time
     }
 
-    /// Which other engines there are, for errors.
+    /// The other engines that exist, as a remedy for errors.
     pub(crate) fn other_engines(&self) -> Option<Remedy> {
         let others: Vec<String> = self
             .places
@@ -218,7 +220,7 @@ impl Endpoint {
 }
 
 impl fmt::Debug for Endpoint {
-    /// Without the values of headers.
+    /// Omits the values of headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Endpoint")

@@ -1,12 +1,12 @@
-//! What a caller says about the endpoint.
+//! The caller's options for the endpoint.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a caller says about the endpoint; the options of docker's command line with the same names.
+/// The caller's options for the endpoint, named like those of docker's command line.
 ///
-/// What is left at its default is found as `docker` finds it ([`Endpoint::find`](crate::Endpoint::find)), or has no
-/// effect ([`Endpoint::from_options`](crate::Endpoint::from_options)).
+/// Options left at their default are determined as `docker` does ([`Endpoint::find`](crate::Endpoint::find)), or have
+/// no effect ([`Endpoint::from_options`](crate::Endpoint::from_options)).
 ///
 /// ```
 /// use dexec::{Endpoint, EndpointOptions};
@@ -20,23 +20,23 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct EndpointOptions {
-    /// The engine's address, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`,
-    /// `ssh://user@host`. It can't stand together with `context`.
+    /// The engine's address, in the form of docker's `--host`: `unix:///path`, `tcp://host:port`, `ssh://user@host`.
+    /// It can't be combined with `context`.
     pub host: Option<String>,
-    /// The name of a context in docker's store; `default` stands for none.
+    /// The name of a context in docker's store; `default` means no context.
     pub context: Option<String>,
-    /// The directory of docker's `config.json` and contexts. Not, as with docker, of the default TLS files.
+    /// The directory of docker's `config.json` and contexts. As in docker, it does not affect the default TLS files.
     pub config_dir: Option<PathBuf>,
-    /// Whether TLS is used; `tls_verify` implies it.
+    /// Whether to use TLS. `tls_verify` implies it.
     pub tls: Option<bool>,
-    /// Whether the server is verified. TLS is used whichever it is.
+    /// Whether to verify the server. Either value enables TLS.
     pub tls_verify: Option<bool>,
-    /// The file of the certificate authorities to trust. With an empty path, those of the system.
+    /// The file with the trusted certificate authorities. An empty path means those of the system.
     pub tls_ca_cert: Option<PathBuf>,
-    /// The file of the client's certificate.
+    /// The file with the client's certificate.
     pub tls_cert: Option<PathBuf>,
-    /// The file of the client's key.
+    /// The file with the client's key.
     pub tls_key: Option<PathBuf>,
-    /// How long making a connection may take; 10 s unless said.
+    /// The time limit for making a connection; 10 s by default.
     pub connect_timeout: Option<Duration>,
 }

@@ -12,23 +12,23 @@ pub enum Origin {
     Given,
     /// The environment variable `DOCKER_HOST` names it.
     DockerHost,
-    /// It is the one of a context of docker's.
+    /// It is the endpoint of a docker context.
     Context {
         /// The context's name.
         name: String,
-        /// What chose the context, in words for people.
+        /// What chose the context, as text for messages.
         chosen: &'static str,
     },
-    /// It is where Docker listens unless told otherwise.
+    /// It is Docker's default address.
     Default,
-    /// The environment variable `CONTAINER_HOST`, which is Podman's, names it, and Docker's own socket does not exist.
+    /// Podman's environment variable `CONTAINER_HOST` names it, and Docker's own socket does not exist.
     ContainerHost,
-    /// It is a well-known socket of the engine named here, and those before it do not exist.
+    /// It is a well-known socket of the engine named here, and those with higher precedence do not exist.
     WellKnown(&'static str),
 }
 
 impl Origin {
-    /// Whether docker would not have gone there.
+    /// Whether docker would not have used this endpoint.
     pub(crate) fn is_beyond_docker(&self) -> bool {
         matches!(self, Self::ContainerHost | Self::WellKnown(_))
     }

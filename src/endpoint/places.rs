@@ -1,4 +1,4 @@
-//! Where to look for an engine that nobody named.
+//! Where to look for an engine if none is configured.
 
 use std::path::{Path, PathBuf};
 
@@ -11,23 +11,23 @@ use super::origin::Origin;
 const SYSTEM_PODMAN: &str = "/run/podman/podman.sock";
 const MACHINE: &str = "podman/podman-machine-default-api.sock";
 
-/// A place that was looked at when nobody named an engine.
+/// A place that was checked because no engine was configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Place {
-    /// Where it is.
+    /// The engine's address.
     pub address: Address,
-    /// Why it is looked at.
+    /// Why the place is checked.
     pub origin: Origin,
-    /// Whether something is there; whether it answers is another question. The first place of which this is true is
-    /// the endpoint, or else the first of all.
+    /// Whether something exists there, which does not mean that it answers. The first place that exists is the
+    /// endpoint; if none exists, the first place is.
     pub exists: bool,
-    /// As of the endpoint.
+    /// The same as in the endpoint.
     pub(super) base_path: String,
 }
 
-/// Every place in the order in which they count. Docker's own comes first, then what the user has set for Podman, then
-/// the sockets that each engine makes for its user, then that of the system's Podman.
+/// Returns all places in order of precedence: Docker's default first, then the address that the user has set for
+/// Podman, then the per-user sockets of each engine, then the socket of the system's Podman.
 pub(super) fn places(environment: &Environment<'_>) -> Result<Vec<Place>, Error> {
     let place = |address: Address, origin: Origin| Place {
         exists: match &address {
@@ -40,8 +40,8 @@ pub(super) fn places(environment: &Environment<'_>) -> Result<Vec<Place>, Error>
     };
     let mut places = vec![place(Address::default_place(), Origin::Default)];
     if let Some(host) = environment.text("CONTAINER_HOST")? {
-        // Whoever set it wants no other, whether it exists or not; and where docker has its own engine, it is no
-        // concern of ours.
+        // A user who sets CONTAINER_HOST wants that engine, even if it does not exist. If Docker's own socket exists,
+        // CONTAINER_HOST is not used and may be invalid.
         match Address::parse_on_this_system(&host) {
             Ok((address, base_path)) => places.push(Place {
                 exists: true,
@@ -84,7 +84,7 @@ fn sockets(environment: &Environment<'_>) -> Vec<(PathBuf, &'static str)> {
         (below(&home, ".orbstack/run/docker.sock"), "OrbStack's socket"),
     ];
     let instances = lima.map(|lima| (environment.entries)(&lima)).unwrap_or_default();
-    // Lima's own directories begin with `_`, which no instance's name does.
+    // Lima's own directories begin with `_`, which is not allowed in instance names.
     let is_instance = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         !name.starts_with(['_', '.'])
@@ -95,7 +95,7 @@ fn sockets(environment: &Environment<'_>) -> Vec<(PathBuf, &'static str)> {
         .map(|instance| (Some(instance.join("sock/docker.sock")), "Lima's socket"));
     let last = [
         (below(&runtime, "podman/podman.sock"), "Podman's rootless socket"),
-        // On Linux and on macOS since Podman 5; the others are of earlier releases.
+        // Used on Linux, and on macOS since Podman 5. Earlier releases use the others.
         (below(&runtime, MACHINE), "podman machine's socket"),
         (below(&environment.path("TMPDIR"), MACHINE), "podman machine's socket"),
         (below(&machine, "podman.sock"), "podman machine's socket"),

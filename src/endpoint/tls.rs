@@ -10,10 +10,10 @@ use super::environment::Environment;
 use super::file::read;
 use super::options::EndpointOptions;
 
-/// What a TLS connection is made with. The files are read, and not looked into yet.
+/// The settings for TLS connections. The files have been read, but not parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// The authorities to trust, and no others; those of the system where it is `None`.
+    /// The only certificate authorities to trust; `None` means those of the system.
     pub(crate) ca: Option<Pem>,
     /// The client's certificate and its key.
     pub(crate) identity: Option<(Pem, Pem)>,
@@ -24,21 +24,21 @@ pub struct Tls {
 /// A PEM file.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Pem {
-    /// Its path, for messages.
+    /// The file's path, for messages.
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
 }
 
 impl fmt::Debug for Pem {
-    /// Without the bytes, which may be a key.
+    /// Omits the bytes, which may be a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pem").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Tls {
-    /// What the options ask for, or the environment (docker/cli, `cli/flags/options.go`); `None` where neither asks
-    /// for TLS.
+    /// Returns the settings from the options or the environment (docker/cli, `cli/flags/options.go`); `None` if
+    /// neither requests TLS.
     pub(super) fn from_options(
         options: &EndpointOptions,
         environment: &Environment<'_>,
@@ -51,7 +51,7 @@ impl Tls {
         if !is_used {
             return Ok(None);
         }
-        // docker's --config does not change this directory.
+        // docker's `--config` does not change this directory.
         let directory = environment
             .path("DOCKER_CERT_PATH")
             .or_else(|| environment.config_dir());
@@ -72,12 +72,13 @@ impl Tls {
         Self::new(ca, certificate, key, verify).map(Some)
     }
 
-    /// A context's files; without their directory TLS is used only not to be verified, as docker has it.
+    /// Reads a context's TLS files. As in docker, if their directory does not exist, TLS is used only if verification
+    /// is off.
     pub(super) fn from_directory(directory: &Path, verify: bool) -> Result<Option<Self>, Error> {
         let is_there = match directory.metadata() {
             Ok(metadata) => metadata.is_dir(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            // What can't be looked at does not mean a connection without TLS.
+            // A directory that can't be read must not lead to a connection without TLS.
             Err(error) => return Err(unreadable(directory, &error)),
         };
         if !is_there && verify {
@@ -96,7 +97,7 @@ impl Tls {
                         .with_remedies([Remedy::NameClientCertificate]),
                 );
             }
-            // docker takes no notice of a certificate without its key.
+            // docker ignores a certificate without its key.
             (_, None) => None,
         };
         Ok(Self { ca, identity, verify })
@@ -133,7 +134,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Error {
     ))
 }
 
-/// docker wants this file even where the server is not verified, and for a unix socket.
+/// docker requires this file even if the server is not verified, and for a Unix socket.
 fn no_ca(path: &Path) -> Error {
     let path = path.display();
     Error::new(

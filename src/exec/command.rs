@@ -1,4 +1,4 @@
-//! A created command from its start to its end, its own or the one that is made for it.
+//! A created command, from its start until it ends or is stopped.
 
 use std::future::{Future, pending};
 use std::io;
@@ -21,34 +21,34 @@ use super::end::{lost, resolve_exit};
 use super::pump::{OutputPrefix, StreamEnd, StreamError, pump};
 use super::stop::{Stopped, Target};
 
-/// How long a cancelled command's start is waited for.
+/// How long to wait for the start of a cancelled command.
 const STARTING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long, beyond the grace, an engine that failed to answer a start may take to end the command all the same.
+/// How long, beyond the grace period, a stop may take if the engine failed to respond to the start.
 const STOPPING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long after the end of the grace a stopped command's answer comes, whatever happens.
+/// When the result of a stopped command is due, after the end of the grace period.
 const ANSWERING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the rest of a stopped command's output is waited for.
+/// How long to wait for the rest of a stopped command's output.
 const DRAINING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same when the caller is in a hurry, or when a process may be left, which holds the output open.
+/// The same if the command was cancelled, or if a process may be left that holds the output open.
 const SHORT_DRAINING_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A command that is created. Dropped before its end, it is stopped all the same.
+/// A created command. If it is dropped before it has ended, it is stopped in the background.
 pub(super) struct Command<'a> {
     context: &'a Context,
     spec: ExecSpec,
     target: Target,
-    /// Nothing of it is to be stopped any more.
+    /// Whether the command no longer has to be stopped.
     has_ended: bool,
 }
 
-/// What comes of a start.
+/// The result of a start.
 enum Started {
     Attached(Upgraded),
-    /// There is nothing to wait for.
+    /// There is nothing left to wait for.
     Ended(End),
 }
 
@@ -62,7 +62,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Starts the command and sees it to its end. An error means that nothing was started.
+    /// Starts the command and waits until it ends. An error means that nothing was started.
     pub(super) async fn live<O: Output>(
         mut self,
         stdin: Option<Stdin>,
@@ -80,7 +80,7 @@ impl<'a> Command<'a> {
     }
 
     async fn start(&mut self, cancel: &CancellationToken) -> Result<Started, Error> {
-        // A start that is under way can't be taken back.
+        // A start that was sent can't be cancelled.
         let started = {
             let mut starting = pin!(self.send_start());
             tokio::select! {
@@ -93,8 +93,8 @@ impl<'a> Command<'a> {
         match started {
             Some(Ok(Some(attached))) => Ok(Started::Attached(attached)),
             Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
-                // Nobody will have its output or its exit code, so it had better not run.
-                // An engine that fails may also fail to end it, and is not waited for as long as one that works.
+                // The command is stopped because nobody would receive its output or its exit code. The time is limited
+                // because an engine that failed to respond may also fail to stop it.
                 let time = self.target.kill_after.saturating_add(STOPPING_TIMEOUT);
                 let stopped = timeout(time, Box::pin(self.context.stopper.stop(&self.target))).await;
                 let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
@@ -111,7 +111,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// There is no connection to a detached command.
+    /// Returns `None` for a detached command, which has no connection.
     async fn send_start(&self) -> Result<Option<Upgraded>, Error> {
         let (id, spec) = (&self.target.exec, &self.spec);
         if spec.is_detached {
@@ -122,7 +122,7 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Moves the command's bytes until it has ended, or has to.
+    /// Transfers the command's data until the command ends or has to be stopped.
     async fn stream<O: Output>(
         &self,
         attached: Upgraded,
@@ -187,7 +187,7 @@ impl<'a> Command<'a> {
                 )
                 .await;
                 match (stopped, end) {
-                    // It had not ended by itself, as far as can be told: then the cause of the stop is what counts.
+                    // As far as is known, it had not ended on its own, so the cause of the stop determines the result.
                     (Some((cause, stopped)), End::ConnectionLost { error, may_run }) => {
                         let orphaned = may_run.then(|| error.cause().to_owned());
                         ended_by(cause, Stopped { orphaned, ..stopped }, None)
@@ -198,7 +198,8 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Stops the command while its output is still moved: it may write while it ends, and can't end while nobody reads.
+    /// Stops the command while its output is still transferred: it may write while it ends, and may block if nobody
+    /// reads.
     async fn stop(
         &self,
         cause: StopCause,
@@ -206,7 +207,7 @@ impl<'a> Command<'a> {
         mut streamed: Option<Result<StreamEnd, StreamError>>,
     ) -> (Stopped, Option<Result<StreamEnd, StreamError>>) {
         let latest = Instant::now() + self.target.kill_after.saturating_add(ANSWERING_TIMEOUT);
-        // On the heap: few commands are stopped.
+        // This is on the heap because few commands are stopped.
         let mut stopping = Box::pin(self.context.stopper.stop(&self.target));
         let stopped = loop {
             tokio::select! {
@@ -227,7 +228,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// An output of which can be told whether it is being waited for.
+/// An output that records whether it is being written to.
 struct ObservedOutput<'a, O> {
     output: &'a mut O,
     is_writing: &'a AtomicBool,
@@ -267,7 +268,7 @@ impl Drop for Command<'_> {
     }
 }
 
-/// Why a command has to be stopped whose output was moved to this end.
+/// Why a command must be stopped after its output ended like this, if it must.
 fn output_cause(streamed: &Result<StreamEnd, StreamError>) -> Option<StopCause> {
     match streamed {
         Err(StreamError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Some(StopCause::ReaderGone),

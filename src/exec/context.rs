@@ -1,4 +1,4 @@
-//! What all commands of one engine share.
+//! The state that all commands on one engine share.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::stop_tracker::StopTracker;
 pub(super) struct Context {
     pub(super) api: Api,
     pub(super) stopper: Stopper,
-    /// The commands that are stopped while nobody waits for them.
+    /// The commands that are being stopped in the background.
     pub(super) stops: Arc<StopTracker>,
 }
 

@@ -1,17 +1,17 @@
-//! The keys that leave a terminal, in what is typed on it.
+//! Finds the detach keys in what is typed on a terminal.
 
 use std::collections::VecDeque;
 
-/// Looks for the detach keys in what is typed, however it is cut.
+/// Finds the detach keys in typed input, however the input is split.
 #[derive(Debug)]
 pub(crate) struct Matcher {
     keys: Vec<u8>,
-    /// What was typed last and may be the beginning of the keys. It is held back.
+    /// The last typed bytes, which may be the beginning of the keys. They are not passed on yet.
     held: VecDeque<u8>,
 }
 
 impl Matcher {
-    /// `keys` are not empty.
+    /// `keys` must not be empty.
     pub(crate) fn new(keys: &[u8]) -> Self {
         Self {
             keys: keys.to_vec(),
@@ -19,8 +19,8 @@ impl Matcher {
         }
     }
 
-    /// Adds to `passed` what goes on to the command. True when the keys are complete: what is typed after them is
-    /// dropped, and this is not called again.
+    /// Adds to `passed` the bytes that are passed on to the command. Returns `true` if the keys are complete: what is
+    /// typed after them is dropped, and this must not be called again.
     pub(crate) fn push(&mut self, typed: &[u8], passed: &mut Vec<u8>) -> bool {
         for &byte in typed {
             self.held.push_back(byte);
@@ -34,7 +34,7 @@ impl Matcher {
         false
     }
 
-    /// What is held back, when nothing more is typed.
+    /// Returns the bytes that were held back, at the end of the input.
     pub(crate) fn finish(self) -> Vec<u8> {
         self.held.into()
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What goes on to the command, and whether the keys were complete.
+    /// Returns what is passed on to the command, and whether the keys were complete.
     fn type_in(keys: &[u8], pieces: &[&[u8]]) -> (Vec<u8>, bool) {
         let mut matcher = Matcher::new(keys);
         let mut passed = Vec::new();

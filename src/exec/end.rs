@@ -1,4 +1,4 @@
-//! What is known of a command's end: its output's end proves nothing, so the engine is asked.
+//! Determines how a command ended. The end of its output proves nothing, so the engine is asked.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::helper;
 use super::pump::{OutputPrefix, StreamError};
 use super::stop::{Stopper, Target};
 
-/// How long a command may still be called running after its output has ended.
+/// How long the engine may still report a command as running after its output has ended.
 const SETTLING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The end of a command whose output has ended, or broke.
+/// Returns how a command ended, after its output ended or failed.
 pub(super) async fn resolve_exit(
     api: &Api,
     spec: &ExecSpec,
@@ -41,7 +41,7 @@ pub(super) async fn resolve_exit(
             true,
         );
     }
-    // Its name may be another container's by now.
+    // The container's name may belong to another container by now.
     let container = state.container.as_ref().unwrap_or(&spec.container);
     match (state.exit_code, streamed) {
         (Some(code), Ok(())) => ended(api, spec, container, (code, state.pid.is_some()), seen).await,
@@ -62,7 +62,7 @@ pub(super) async fn resolve_exit(
     }
 }
 
-/// The end of a command that the engine knows no more: its container has ended or begun anew, or the engine has.
+/// How a command ended that the engine no longer knows: its container stopped or restarted, or the engine restarted.
 async fn exec_gone(api: &Api, container: &ContainerName, target: Option<(&Stopper, &Target)>) -> End {
     match (api.container_end(container).await, target) {
         (Some(ContainerEnd::Ended(event)), _) => container_stopped(container, event, exit_code::UNKNOWN),
@@ -90,7 +90,7 @@ async fn wait_until_exited(api: &Api, id: &ExecId) -> Result<Option<ExecState>, 
     }
 }
 
-/// The end of a command of which the engine says that it has ended with `code`, in `container`.
+/// Returns how a command ended that, according to the engine, ended with `code` in `container`.
 async fn ended(
     api: &Api,
     spec: &ExecSpec,
@@ -118,9 +118,9 @@ async fn ended(
         return End::StartFailed { code, error };
     }
     let stdout = String::from_utf8_lossy(&seen.stdout);
-    // Podman forgets the process of every command that has ended, so that its words have to do.
+    // Podman forgets the process id of every command that has ended, so only its message can be checked.
     let by_words = (125..=127).contains(&code) && is_stderr_alone && is_podman_start_failure(&stderr);
-    // Docker never made a process then.
+    // Without a process id, Docker never created a process.
     let by_process = (125..=128).contains(&code) && !has_pid;
     let words = match api.kind() {
         EngineKind::Docker => by_process.then_some(stdout),

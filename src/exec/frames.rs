@@ -1,4 +1,4 @@
-//! The framing by which an engine sends standard output and standard error over one connection.
+//! The framing with which an engine sends standard output and standard error over one connection.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use thiserror::Error;
@@ -6,15 +6,16 @@ use thiserror::Error;
 use crate::output::Stream;
 const HEADER: usize = 8;
 
-/// What is kept of a message from the engine itself.
+/// How much of a message from the engine itself is kept.
 const MAX_MESSAGE_LEN: usize = 4 * 1024;
 
-/// Takes the stream apart. A frame is handed on as its bytes come, never gathered: what its header claims costs nothing.
+/// Decodes the stream. The data of a frame is passed on as it arrives, never collected, so a large size in a header
+/// needs no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// The stream of the frame that is being read, and how many bytes of it are still to come.
+    /// The target of the frame that is being read, and how many of its bytes are still missing.
     frame: Option<(Target, usize)>,
-    /// What has come of a message from the engine.
+    /// The part of a message from the engine that has arrived.
     message: Vec<u8>,
 }
 
@@ -24,7 +25,7 @@ enum Target {
     Message,
 }
 
-/// The stream is not what an engine sends, or says that it has failed.
+/// The stream is invalid, or contains an error message from the engine.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum FrameError {
     #[error("a frame of the unknown type {0} came")]
@@ -34,7 +35,7 @@ pub(crate) enum FrameError {
 }
 
 impl Frames {
-    /// The next piece of output in `bytes`, which is taken from it; `None` when more bytes are needed.
+    /// Removes the next piece of output from `bytes` and returns it; `None` if more bytes are needed.
     pub(crate) fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<(Stream, Bytes)>, FrameError> {
         loop {
             let Some((target, left)) = self.frame else {
@@ -42,7 +43,7 @@ impl Frames {
                     return Ok(None);
                 }
                 let target = match bytes[0] {
-                    // Docker's own client takes 0, standard input, for standard output.
+                    // Docker's own client treats 0, standard input, as standard output.
                     0 | 1 => Target::Output(Stream::Stdout),
                     2 => Target::Output(Stream::Stderr),
                     3 => Target::Message,
@@ -73,7 +74,7 @@ impl Frames {
         }
     }
 
-    /// Whether the stream may end here: after a whole frame, with nothing left over.
+    /// Whether the stream may end here: after a whole frame, without any remaining bytes.
     pub(crate) fn is_whole(&self, rest: &BytesMut) -> bool {
         self.frame.is_none() && rest.is_empty()
     }
@@ -89,7 +90,7 @@ mod tests {
         [&[kind, 0, 0, 0][..], &length.to_be_bytes(), payload].concat()
     }
 
-    /// Both streams, and whether the end came after a whole frame.
+    /// Returns both streams, and whether the input ended after a whole frame.
     fn decode(pieces: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>, bool), FrameError> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut frames = Frames::default();

@@ -1,11 +1,11 @@
-//! Added groups, which the engines' exec has no field for.
+//! Adds groups, for which the engines' exec API has no field.
 //!
-//! The command is started as root by dexec's own [helper](super::helper), which gives it its user, its groups and the
-//! added ones. What the user and its groups are is asked in the container first, as that user, so that the command finds
-//! all else as without the added groups.
+//! dexec's own [helper](super::helper) is run as root. It sets the command's user, that user's groups and the added
+//! ones, and starts the command. The user and its groups are first determined in the container, as that user, so that
+//! the command finds everything else as it would without the added groups.
 //!
-//! Nothing of the container's is run as root: its programs, its search path and its loader's variables can be the
-//! caller's. The helper is static, is called by its whole path, and reads of the environment only what it hands on.
+//! No program of the container is run as root: the caller may control the container's programs, search path and loader
+//! variables. The helper is static, is called by its full path, and reads from the environment only what it passes on.
 
 use crate::api::Api;
 use crate::error::{Error, ErrorKind};
@@ -16,7 +16,7 @@ use crate::request::ExecSpec;
 use super::helper::Helper;
 use super::own;
 
-/// More than any identity is long.
+/// Larger than any identity.
 const MAX_IDENTITY_LEN: usize = 256 * 1024;
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,8 +27,8 @@ struct Identity {
     home: String,
 }
 
-/// The same command with the added groups; and the helper that was put into the container for it, which removes itself
-/// when the command is started.
+/// Returns the same command with the added groups, and the helper that was put into the container for it. The helper
+/// removes itself when the command is started.
 pub(super) async fn with_groups(api: &Api, spec: ExecSpec) -> Result<(ExecSpec, Helper), Error> {
     let helper = match Helper::put(api, &spec.container).await {
         Ok(helper) => helper,
@@ -38,14 +38,14 @@ pub(super) async fn with_groups(api: &Api, spec: ExecSpec) -> Result<(ExecSpec, 
     match by_helper(api, spec, helper.path()).await {
         Ok(spec) => Ok((spec, helper)),
         Err(error) => {
-            // The error is what the caller has to know.
+            // The original error is more important than a failure here.
             let _ = helper.remove(api).await;
             Err(error)
         }
     }
 }
 
-/// Whether it is the container's fault that the helper can't be put there.
+/// Whether the helper can't be put into the container because of the container itself.
 fn is_of_the_place(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::EngineError | ErrorKind::UnsupportedInContainer)
 }
@@ -60,14 +60,14 @@ async fn by_helper(api: &Api, spec: ExecSpec, helper: &str) -> Result<ExecSpec, 
         user: Some("0:0".to_owned()),
         ..spec
     };
-    // A rehearsal: the helper's own complaints could not be told from those of the command.
+    // This is a test run: the helper's error messages can't be distinguished from those of the command.
     ask(api, &spec, &prefix).await?;
     spec.env.push(format!("HOME={}", identity.home));
     spec.command.splice(0..0, prefix.iter().map(|&word| word.to_owned()));
     Ok(spec)
 }
 
-/// What a command prints in the container of `spec`, as its user and in its environment.
+/// Returns what a command prints in the container of `spec`, run as its user and with its environment.
 async fn ask(api: &Api, spec: &ExecSpec, command: &[&str]) -> Result<String, Error> {
     let question = ExecSpec {
         command: command.iter().map(|&word| word.to_owned()).collect(),
@@ -121,7 +121,7 @@ fn unsupported(spec: &ExecSpec, reason: &str) -> Error {
 }
 
 impl Identity {
-    /// Its groups and these, as a list with commas.
+    /// Returns the identity's groups and `more`, separated by commas.
     fn and(&self, more: &[String]) -> String {
         [self.groups.as_slice(), more].concat().join(",")
     }

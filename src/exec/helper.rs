@@ -1,6 +1,6 @@
 //! The static program that does inside a container what the image has no tool for.
 //!
-//! Its source is in `helper/`; `build.rs` makes it for the architectures that engines run on. It is put into the
+//! Its source is in `helper/`; `build.rs` builds it for the architectures that engines run on. It is put into the
 //! container when it is needed, and removed as soon as it is not.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::marker::Marker;
 
 const REMOVING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The program, by the names that engines have for architectures; empty where it could not be built.
+/// The program, by the engines' names for the architecture; empty if it could not be built.
 const PROGRAMS: [(&[&str], &[u8]); 2] = [
     (
         &["amd64", "x86_64"],
@@ -28,13 +28,14 @@ const PROGRAMS: [(&[&str], &[u8]); 2] = [
     ),
 ];
 
-/// Docker puts a file under what is mounted in the container, where only the root directory is sure to be seen.
+/// Docker writes files underneath the container's mounts, so only the root directory is certain to be visible.
 const DOCKER_DIRECTORIES: &[&str] = &["/"];
 
-/// Podman puts it where the container sees it, and gives a container with a read-only root two that are not.
+/// Podman writes files where the container sees them. A container with a read-only root still has two writable
+/// directories.
 const PODMAN_DIRECTORIES: &[&str] = &["/", "/run", "/tmp"];
 
-/// The helper, in a container.
+/// A helper that was put into a container.
 #[derive(Debug)]
 pub(super) struct Helper {
     container: ContainerName,
@@ -42,7 +43,7 @@ pub(super) struct Helper {
 }
 
 impl Helper {
-    /// Puts the helper into a container, under a name that no other has, where it may be run as root.
+    /// Puts the helper into a container, under a unique name, in a directory where it may be run as root.
     pub(super) async fn put(api: &Api, container: &ContainerName) -> Result<Self, Error> {
         let architecture = api.architecture(container).await?;
         let program = PROGRAMS
@@ -78,7 +79,7 @@ impl Helper {
         archive: &Bytes,
     ) -> Result<(), Error> {
         if api.is_open_to_others(container, directory).await? {
-            // What is run as root must be what was put there.
+            // The file that is run as root must be the one that was put there.
             return Err(unsupported(&format!(
                 "users other than root can replace files in the container's directory {directory}"
             )));
@@ -90,7 +91,7 @@ impl Helper {
         &self.path
     }
 
-    /// Removes the helper, which only root may do in the root directory.
+    /// Removes the helper. In the root directory, only root may do this.
     pub(super) async fn remove(self, api: &Api) -> Result<(), Error> {
         let spec = ExecSpec {
             container: self.container,
@@ -101,7 +102,7 @@ impl Helper {
         };
         let id = api.create_exec(&spec, false).await?;
         let mut socket = api.start_attached(&id, &spec).await?.connection;
-        // It ends in a moment; its output is empty.
+        // The helper ends quickly, and its output is empty.
         let mut output = tokio::io::sink();
         let ended = tokio::io::copy(&mut socket, &mut output);
         let _ = tokio::time::timeout(REMOVING_TIMEOUT, ended).await;
@@ -113,7 +114,7 @@ fn unsupported(reason: &str) -> Error {
     Error::new(ErrorKind::UnsupportedInContainer, reason)
 }
 
-/// A tar archive of one program.
+/// Returns a tar archive of one program.
 fn archive(name: &str, program: &[u8]) -> Bytes {
     let mut header = tar::Header::new_ustar();
     header.set_size(program.len() as u64);
@@ -122,11 +123,11 @@ fn archive(name: &str, program: &[u8]) -> Bytes {
     let written = builder
         .append_data(&mut header, name, program)
         .and_then(|()| builder.into_inner());
-    // Nothing is written but memory, and the name is a short one.
+    // This can't fail: it writes only to memory, and the name is short.
     written.unwrap_or_default().into()
 }
 
-/// Why the helper could not execute the command, in its own words, where these are all that was written.
+/// Returns why the helper could not execute the command, if standard error contains only the helper's message.
 pub(super) fn execute_failure(stderr: &str) -> Option<ErrorKind> {
     let reason = stderr.strip_prefix("dexec: failed to execute ")?.strip_suffix('\n')?;
     if reason.contains('\n') {

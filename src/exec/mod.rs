@@ -1,4 +1,4 @@
-//! One command's life: created, started, its bytes moved until they end, its exit code asked for; or stopped.
+//! Runs a command: creates and starts it, transfers its data and asks for its exit code, or stops it.
 
 mod command;
 mod context;
@@ -28,7 +28,7 @@ use context::Context;
 use helper::Helper;
 use stop::{Moment, Target};
 
-/// Runs commands on one engine. A clone shares what they need.
+/// Runs commands on one engine. Clones share their state.
 #[derive(Clone, Debug)]
 pub(crate) struct Executor(Context);
 
@@ -41,7 +41,7 @@ impl Executor {
         &self.0.api
     }
 
-    /// Runs a command and hands its output on while it comes.
+    /// Runs a command and passes on its output as it arrives.
     pub(crate) async fn exec_to<O: Output>(&self, request: Request, output: &mut O, cancel: &CancellationToken) -> End {
         let Request {
             spec,
@@ -58,7 +58,7 @@ impl Executor {
                 biased;
                 created = &mut creating => created,
                 () = cancel.cancelled() => {
-                    // What adding groups has put into the container is not left there.
+                    // The helper for added groups must not be left in the container.
                     if has_groups && let Ok((_, Some(helper), _)) = creating.await {
                         let _ = Box::pin(helper.remove(self.api())).await;
                     }
@@ -81,13 +81,13 @@ impl Executor {
             is_answered: false,
         };
         let command = Command::new(&self.0, spec, target);
-        // On the heap: what a life takes is more than a stack frame should.
+        // The future is on the heap because it is too large for a stack frame.
         let end = Box::pin(command.live(stdin, timeout, output, cancel)).await;
         let end = end.unwrap_or_else(End::NotRun);
         if let Some(helper) = helper
             && !matches!(end, End::Exited { .. } | End::Detached { .. } | End::LeftRunning { .. })
         {
-            // It removes itself when it is started. What the end says is more than that it could not be done.
+            // The helper removes itself when it is started. The command's end is more important than a failure here.
             let _ = Box::pin(helper.remove(self.api())).await;
         }
         end
@@ -109,7 +109,7 @@ impl Executor {
             Ok(id) => Ok((spec, helper, id)),
             Err(error) => {
                 if let Some(helper) = helper {
-                    // The error is what the caller has to know.
+                    // The original error is more important than a failure here.
                     let _ = Box::pin(helper.remove(self.api())).await;
                 }
                 Err(error)
@@ -117,7 +117,8 @@ impl Executor {
         }
     }
 
-    /// Waits for the commands whose futures were dropped; gives an error for each of which a process may be left.
+    /// Waits until the commands whose futures were dropped are stopped. Returns an error for each of which a process
+    /// may be left.
     pub(crate) async fn shutdown(&self) -> Vec<Error> {
         self.0.stops.wait().await
     }

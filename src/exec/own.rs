@@ -1,4 +1,4 @@
-//! Commands of dexec's own, which end by themselves.
+//! Commands that dexec runs for its own use, which end on their own.
 
 use crate::api::Api;
 use crate::error::Error;
@@ -9,7 +9,7 @@ use crate::request::ExecSpec;
 use super::end::resolve_exit;
 use super::pump::{OutputPrefix, pump};
 
-/// Runs a command to its end. An error means that nothing was started.
+/// Runs a command until it ends. Returns an error if it could not be created or started.
 pub(super) async fn run(api: &Api, spec: &ExecSpec, output: &mut Capture) -> Result<End, Error> {
     let id = api.create_exec(spec, false).await?;
     let attached = api.start_attached(&id, spec).await?;

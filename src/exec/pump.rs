@@ -1,4 +1,4 @@
-//! Moves a started command's bytes: its input in, its output out, until the output ends.
+//! Transfers a started command's input and output, until the output ends.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -20,62 +20,64 @@ use crate::transport::Upgraded;
 use super::detach::Matcher;
 use super::frames::{FrameError, Frames};
 
-/// Two of Docker's largest frames. More costs more: it leaves the cache before it is written.
+/// Twice Docker's largest frame. A larger buffer is slower: the data leaves the cache before it is written.
 const BUFFER: usize = 64 * 1024;
 
-/// More than is left of what was read: a part of a frame's header.
+/// Larger than what is left of a read: part of a frame's header.
 const REST: usize = 64;
 
-/// How many buffers are kept, beside the one that is read into. A command's output holds those that are not written yet.
+/// How many buffers are kept besides the one that is read into. A command's output holds those not yet written.
 const MAX_BUFFERS: usize = 3;
 
-/// More than is typed at once, and less than what is pasted.
+/// Larger than what is typed at once, and smaller than what is pasted.
 const TYPED: usize = 4 * 1024;
 
-/// The runtime's words for a failed start, of which this is more than enough.
+/// How much of each stream is kept. This is more than enough for the runtime's message about a failed start.
 const SEEN: usize = 4 * 1024;
 
-/// After what silence the engine is asked whether the command has ended.
+/// How long the output may be silent before the engine is asked whether the command has ended.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How far the pauses between two questions grow.
+/// The longest pause between two such requests.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 
-/// How often the engine is told a terminal's size that it does not take: Podman 5 answers a start before there is a
-/// terminal. With pauses that grow from 10 ms to 500 ms these are some 8 s; a command that takes none has mostly ended.
+/// How many times a terminal size is sent that the engine rejects: Podman 5 responds to a start before the terminal
+/// exists. With pauses that grow from 10 ms to 500 ms, this takes about 8 s. A command whose terminal has no size by
+/// then has usually ended.
 const MAX_RESIZES: u32 = 20;
 const MAX_RESIZE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Ctrl-D, by which a terminal's user tells the end of what is typed.
+/// Ctrl-D, with which the user of a terminal ends the input.
 const END_OF_TRANSMISSION: u8 = 0x04;
 
-/// Why nothing more is moved.
+/// Why the transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamEnd {
     /// The output has ended.
     Ended,
-    /// The terminal's detach keys were typed.
+    /// The user typed the terminal's detach keys.
     Left,
 }
 
-/// Why the output did not come to its proper end.
+/// Why the output did not end properly.
 #[derive(Debug, Error)]
 pub(crate) enum StreamError {
     #[error("{0}")]
     Read(#[source] io::Error),
-    /// TLS, behind a whole frame: nobody can tell the end that the engine meant from one that was made on the way.
+    /// The TLS connection was closed improperly after a whole frame: the engine's end of the output can't be
+    /// distinguished from a connection cut on the way.
     #[error("the connection was closed without TLS's own end (close_notify)")]
     Unsealed(#[source] io::Error),
     #[error("the stream ended in the middle of a frame")]
     CutFrame,
     #[error("{0}")]
     Frame(#[from] FrameError),
-    /// The output could not be handed on; the others are faults of the connection.
+    /// The output could not be passed on. All other variants are errors of the connection.
     #[error("{0}")]
     Output(#[source] io::Error),
 }
 
-/// The beginning of each stream, by which a failed start is known.
+/// The beginning of each stream, which shows whether a start failed.
 #[derive(Debug, Default)]
 pub(crate) struct OutputPrefix {
     pub(crate) stdout: Vec<u8>,
@@ -93,9 +95,9 @@ impl OutputPrefix {
     }
 }
 
-/// Moves bytes until the output ends. A command that does not read its input to the end does not keep it waiting.
+/// Transfers data until the output ends, even if the command does not read its input to the end.
 ///
-/// An engine that does not end the output of a command which has ended is not waited for without end.
+/// Does not wait forever for an engine that does not end the output of a command that has ended.
 pub(crate) async fn pump<O: Output>(
     attached: Upgraded,
     (stdin, terminal): (Option<Stdin>, Option<&Terminal>),
@@ -133,7 +135,7 @@ pub(crate) async fn pump<O: Output>(
                 Ok(0) if decoder.is_whole(&bytes) => return Ok(StreamEnd::Ended),
                 Ok(0) => return Err(StreamError::CutFrame),
                 Ok(_) => {}
-                // An engine that closes the connection before it has read all of our input resets it.
+                // An engine that closes the connection before it has read all of the input resets it.
                 Err(error) if takes_input && is_reset(&error) && decoder.is_whole(&bytes) => {
                     return Ok(StreamEnd::Ended);
                 }
@@ -161,12 +163,13 @@ pub(crate) async fn pump<O: Output>(
     }
 }
 
-/// What was read into before. Memory of this size is dear: each new piece is asked of the system, which fills it with zeros.
+/// Buffers to reuse. Allocating buffers of this size is slow: the system provides the memory and fills it with zeros.
 #[derive(Default)]
 struct Buffers(Vec<BytesMut>);
 
 impl Buffers {
-    /// A buffer with these bytes and room for a read: the same, or one of which nobody holds anything any more.
+    /// Returns a buffer with these bytes and room for a read. It is the same buffer, or one that is no longer in use,
+    /// or a new one.
     fn next(&mut self, mut bytes: BytesMut) -> BytesMut {
         if bytes.try_reclaim(BUFFER) {
             return bytes;
@@ -185,10 +188,10 @@ impl Buffers {
     }
 }
 
-/// What the engine sends, taken apart as it comes.
+/// Decodes what the engine sends as it arrives.
 enum Decoder {
     Frames(Frames),
-    /// A terminal's one stream is sent as it is: whatever its bytes are, they are no frame's header.
+    /// A terminal's only stream is sent without frames: none of its bytes is a frame's header.
     Terminal,
 }
 
@@ -209,16 +212,17 @@ impl Decoder {
     }
 }
 
-/// Comes when the output has been silent for long and the engine says, asked twice, that the command has ended.
+/// Resolves when the output has been silent for a long time and the engine, asked twice, reports that the command has
+/// ended.
 ///
-/// The time in which the output is written does not count: an engine that waits for its reader is silent too. The alarm is
-/// kept from one silence to the next, as to set one takes longer than most silences.
+/// The time in which the output is written does not count: an engine that waits for its reader is silent too. The timer
+/// is kept from one silence to the next, because setting it takes longer than most silences.
 async fn proven_end(mut alarm: Pin<&mut Sleep>, api: &Api, id: &ExecId) {
     let mut pause = SILENCE;
     let mut question = Instant::now() + pause;
     let mut has_ended = false;
     loop {
-        // What it was set for may be an earlier silence.
+        // The timer may have been set for an earlier silence.
         if alarm.is_elapsed() || alarm.deadline() > question {
             alarm.as_mut().reset(question);
         }
@@ -232,12 +236,12 @@ async fn proven_end(mut alarm: Pin<&mut Sleep>, api: &Api, id: &ExecId) {
                 pause * 2
             }
             Ok(_) if has_ended => return,
-            // Its last output may be on the way.
+            // The last output may still be in transit.
             Ok(_) => {
                 has_ended = true;
                 SILENCE
             }
-            // An engine that does not answer proves nothing.
+            // An engine that does not respond proves nothing.
             Err(_) => pause * 2,
         };
         pause = pause.min(MAX_SILENCE);
@@ -252,11 +256,11 @@ fn is_reset(error: &io::Error) -> bool {
     )
 }
 
-/// Sends the input and then its end. It comes when the input asks to leave the command, and never otherwise: the
-/// output's end is the only other end.
+/// Sends the input and then its end. Resolves only if the detach keys are typed: otherwise the transfer ends with the
+/// output.
 async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: impl AsyncWrite + Unpin) -> StreamEnd {
-    // A command that has stopped reading is no fault: what it does next is told by its output and exit code.
-    // Input that can't be read has come to its end.
+    // It is no error if the command has stopped reading: its output and exit code show what it does next. Input that
+    // can't be read is treated as ended.
     match (stdin, terminal) {
         (Some(stdin), Some(terminal)) => match Box::pin(type_in(stdin, terminal, &mut writer)).await {
             Ok(true) => StreamEnd::Left,
@@ -272,8 +276,8 @@ async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: imp
     }
 }
 
-/// Sends what is typed, each key at once, to its end or to the detach keys; whether those came. A terminal's input is
-/// never shut down: Docker would end the output with it.
+/// Sends each key at once when it is typed, until the input ends or the detach keys are typed. Returns whether they
+/// were. A terminal's input is never shut down, because Docker would then end the output as well.
 async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<bool> {
     let mut matcher = terminal.detach_keys.as_ref().map(|keys| Matcher::new(keys.as_bytes()));
     let mut typed = BytesMut::with_capacity(TYPED);
@@ -298,7 +302,7 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
     passed = matcher.map(Matcher::finish).unwrap_or_default();
     last = passed.last().copied().unwrap_or(last);
     if !matches!(last, b'\n' | b'\r' | END_OF_TRANSMISSION) {
-        // Within a line the first one only hands the line on.
+        // Within a line, the first Ctrl-D only submits the line.
         passed.push(END_OF_TRANSMISSION);
     }
     passed.push(END_OF_TRANSMISSION);
@@ -307,7 +311,7 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
     Ok(false)
 }
 
-/// Tells the engine the size of the terminal, now and whenever it has changed.
+/// Sends the terminal's size to the engine, now and whenever it changes.
 async fn follow_size(terminal: &Terminal, api: &Api, id: &ExecId) -> Infallible {
     let mut sizes = terminal.sizes.clone();
     loop {

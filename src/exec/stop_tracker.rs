@@ -1,4 +1,4 @@
-//! Commands that are being stopped on their own, because nobody waits for their end any more.
+//! Commands that are being stopped in the background, because nobody waits for their end any more.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ pub(super) struct StopTracker {
 }
 
 impl StopTracker {
-    /// Begins to stop a command; `stopping` gives why something may be left of it.
+    /// Starts to stop a command. `stopping` returns the reason if a process of it may be left.
     pub(super) fn spawn(&self, stopping: impl Future<Output = Option<String>> + Send + 'static, container: &str) {
         let container = container.to_owned();
         let failures = std::sync::Arc::clone(&self.failures);
@@ -37,7 +37,7 @@ impl StopTracker {
         }
     }
 
-    /// Waits until all are stopped; gives those of which something may be left.
+    /// Waits until all commands are stopped. Returns an error for each of which a process may be left.
     pub(super) async fn wait(&self) -> Vec<Error> {
         self.tracker.close();
         self.tracker.wait().await;

@@ -1,4 +1,4 @@
-//! The output of a command kept in memory, as much of it as has room.
+//! Keeps a command's output in memory, up to a limit.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,16 +9,16 @@ use crate::text::Cleaner;
 
 use super::sink::{Output, Stream};
 
-/// How many bytes of each stream a [`Capture`] keeps unless told otherwise: 64 MiB.
+/// The default limit of a [`Capture`] for each stream: 64 MiB.
 pub const CAPTURE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// Output that is longer is taken to go on: 64 KiB.
+/// Output longer than this, 64 KiB, is expected to keep growing.
 const LONG: usize = 64 * 1024;
 
-/// More than the line takes that a response puts between head and tail.
+/// Extra room for the line that a response inserts between head and tail, which is shorter than this.
 const LINE: usize = 128;
 
-/// Keeps the first and the last bytes of both streams, and counts what it leaves out in between.
+/// Keeps the first and the last bytes of both streams, and counts the bytes in between that it drops.
 #[derive(Debug)]
 pub struct Capture {
     stdout: Stored,
@@ -32,7 +32,8 @@ impl Default for Capture {
 }
 
 impl Capture {
-    /// A capture that keeps at most `limit` bytes of each stream: one half from its beginning, one from its end.
+    /// Creates a capture that keeps at most `limit` bytes of each stream: half from its beginning and half from its
+    /// end.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
@@ -41,7 +42,7 @@ impl Capture {
         }
     }
 
-    /// What was kept: standard output, then standard error.
+    /// Returns what was kept: standard output, then standard error.
     #[must_use]
     pub fn finish(self) -> (Captured, Captured) {
         (self.stdout.finish(), self.stderr.finish())
@@ -99,19 +100,19 @@ impl Stored {
         }
     }
 
-    /// Long output gets all its room at once, for the tail too and for a line between them, so that it need not be moved
-    /// when it grows: where nothing was written, it costs no more than addresses on most systems.
+    /// Long output reserves all its memory at once, including the tail and the line between them, so that it need not
+    /// be moved as it grows. On most systems memory that is never written to takes up only address space.
     fn extend_head(&mut self, bytes: &[u8]) {
         let length = self.head.len();
         if length + bytes.len() > self.head.capacity().max(LONG) {
-            // Where there is not as much, there may be enough.
+            // If this much can't be reserved, a smaller amount may still suffice.
             let whole = (self.head_limit + self.tail_limit).saturating_add(LINE);
             let _ = self.head.try_reserve_exact(whole - length);
         }
         self.head.extend_from_slice(bytes);
     }
 
-    /// Never grows beyond the limit: left to itself, the ring would take up to twice as much.
+    /// Never grows beyond the limit. The deque's own growth could allocate up to twice as much.
     fn extend_tail(&mut self, bytes: &[u8]) {
         let length = self.tail.len();
         let needed = length + bytes.len();
@@ -141,9 +142,9 @@ impl Stored {
     }
 }
 
-/// What a command wrote to one stream, as it wrote it.
+/// What a command wrote to one stream, unchanged.
 ///
-/// Where the capture's limit was passed, the first and the last part are there and the middle is only counted.
+/// If the capture's limit was exceeded, only the first and the last part are kept, and the middle is counted.
 #[derive(Clone, Default)]
 pub struct Captured {
     pub(crate) head: Vec<u8>,
@@ -152,14 +153,15 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Everything that was kept: all that the command wrote unless [`left_out`](Self::left_out) is above 0.
+    /// Returns everything that was kept, which is all that the command wrote unless [`left_out`](Self::left_out) is
+    /// above 0.
     #[must_use]
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.head.append(&mut self.tail);
         self.head
     }
 
-    /// How many bytes in the middle were not kept.
+    /// The number of bytes in the middle that were not kept.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         self.gap.as_ref().map_or(0, |gap| gap.bytes)
@@ -175,7 +177,7 @@ impl From<Vec<u8>> for Captured {
     }
 }
 
-/// The bytes themselves are the command's own and may be secret: only their number is shown.
+/// Shows only the number of bytes: the command's output may be secret.
 impl fmt::Debug for Captured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Captured")
@@ -189,16 +191,16 @@ impl fmt::Debug for Captured {
 #[derive(Clone, Debug)]
 pub(crate) struct Gap {
     bytes: u64,
-    /// The text as it was written, up to the end of the gap, and how many characters of it lie in the gap.
+    /// Decodes the text as written, up to the end of the gap, and counts the characters in the gap.
     pub(crate) as_written: Counted,
-    /// The same without terminal escapes.
+    /// The same for the text without terminal escapes.
     pub(crate) clean: Counted,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Counted {
     pub(crate) characters: u64,
-    /// Stands at the end of the gap: a character or an escape that was cut there goes on in the tail.
+    /// The state at the end of the gap: a character or an escape that is cut there continues in the tail.
     pub(crate) cleaner: Cleaner,
 }
 
@@ -265,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_character_cut_by_the_gap_is_counted_once() {
-        // The euro sign is cut by the end of the head, the umlaut by the beginning of the tail.
+        // The euro sign is cut by the end of the head, the umlaut by the start of the tail.
         let captured = store(4, &["a€bü!".as_bytes()]);
         assert_eq!(captured.head, b"a\xe2");
         assert_eq!(captured.tail, b"\xbc!");

@@ -1,4 +1,4 @@
-//! What takes a command's output.
+//! The receiver of a command's output.
 
 use std::future::Future;
 use std::io;
@@ -14,39 +14,39 @@ pub enum Stream {
     Stderr,
 }
 
-/// Takes a command's output while it comes.
+/// Receives a command's output as it arrives.
 pub trait Output: Send {
-    /// Is told that the command was started, before any of its output is written and of its input read.
+    /// Called once the command has been started, before any of its output is written or its input is read.
     ///
     /// # Errors
     ///
-    /// The output can't be handed on: the command is stopped.
+    /// The output can't be passed on; the command is stopped.
     fn started(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Takes the next bytes of a stream, in the order in which the engine sent them.
+    /// Writes the next bytes of a stream, in the order in which the engine sent them.
     ///
-    /// The engine is not read from until this is done: a slow output holds the command back.
+    /// Nothing more is read from the engine until this completes, so a slow output slows the command down.
     ///
     /// # Errors
     ///
-    /// The output can't be handed on; nothing more is written then.
+    /// The output can't be passed on; nothing more is written.
     fn write(&mut self, stream: Stream, bytes: Bytes) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Sees to it that everything taken so far is on its way. It is called whenever more output has to be waited for.
+    /// Passes on everything written so far. It is called whenever dexec has to wait for more output.
     ///
     /// # Errors
     ///
-    /// As of [`write`](Self::write).
+    /// The same as for [`write`](Self::write).
     fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Comes when the output will take no more, which it may know before anything is written: a command that is silent
-    /// has to be stopped all the same. By default it never comes.
+    /// Completes when the output accepts no more data. The output may know this before anything is written, so that a
+    /// silent command can be stopped too. By default it never completes.
     ///
-    /// It is waited for while there is nothing to write, and dropped when there is.
+    /// It is polled while there is nothing to write, and dropped when there is.
     fn closed(&mut self) -> impl Future<Output = io::Error> + Send {
         std::future::pending()
     }

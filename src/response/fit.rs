@@ -1,21 +1,21 @@
-//! Text brought within a number of characters.
+//! Shortens text to a number of characters.
 
-/// Below this limit a line that says what is missing would take the place of what matters.
+/// Under this limit there is no marker: it would take up most of the space.
 const SMALLEST_WITH_MARKER: usize = 200;
 
-/// The most bytes that a character has within a JSON string: a control character is written as `\u0000`.
+/// The maximum size in bytes of a character within a JSON string: a control character is written as `\u0000`.
 pub(super) const MAX_CHARACTER_LEN: usize = 6;
 
-/// The most bytes that a marker has within a JSON string.
+/// The maximum size in bytes of a marker within a JSON string.
 pub(super) const MAX_MARKER_LEN: usize = 64;
 
 fn marker(left_out: u64) -> String {
     format!("\n[… {left_out} characters left out …]\n")
 }
 
-/// `text` itself where it has no more than `limit` characters, else what is kept of it; and whether that is less.
+/// Returns `text` shortened to at most `limit` characters, and whether anything was left out.
 pub(super) fn whole(text: String, limit: usize) -> (String, bool) {
-    // No character is shorter than a byte.
+    // A character has at least one byte.
     if text.len() <= limit {
         return (text, false);
     }
@@ -26,7 +26,7 @@ pub(super) fn whole(text: String, limit: usize) -> (String, bool) {
     (keep((&text, total), (&text, total), total as u64, limit), true)
 }
 
-/// What is kept of a text of which only the beginning and the end are known.
+/// Shortens a text whose middle is missing: only its beginning and its end are known.
 pub(super) fn around_gap(mut head: String, gap: u64, tail: &str, limit: Option<usize>) -> String {
     let (before, after) = (head.chars().count(), tail.chars().count());
     match limit {
@@ -42,13 +42,13 @@ pub(super) fn around_gap(mut head: String, gap: u64, tail: &str, limit: Option<u
     }
 }
 
-/// At most `limit` of the `total` characters of a text that begins with `front` and ends with `back`, each given with
-/// the number of its own characters.
+/// Returns at most `limit` of the `total` characters of a text that begins with `front` and ends with `back`. Both
+/// come with their number of characters.
 fn keep((front, in_front): (&str, usize), (back, in_back): (&str, usize), total: u64, limit: usize) -> String {
     if limit < SMALLEST_WITH_MARKER {
         return first(front, limit).to_owned();
     }
-    // The marker grows with the number in it, and the number with the marker.
+    // A longer marker leaves less room for the text, which may make the number in the marker longer.
     let mut room = limit;
     loop {
         let from_back = in_back.min(room - in_front.min(room.div_ceil(2)));
@@ -62,7 +62,7 @@ fn keep((front, in_front): (&str, usize), (back, in_back): (&str, usize), total:
     }
 }
 
-/// How many bytes these characters have within a JSON string.
+/// Returns the size in bytes of the text within a JSON string.
 pub(super) fn bytes_in_json(text: &str) -> usize {
     text.chars().map(character_in_json).sum()
 }
@@ -75,11 +75,11 @@ fn character_in_json(character: char) -> usize {
     }
 }
 
-/// The limit with which what is kept of a text has at most `room` bytes within a JSON string, which it has not as it is:
-/// of a text that is known whole, or of its front and its back.
+/// Returns the limit that shortens a text to at most `room` bytes within a JSON string. The unshortened text must be
+/// larger. The text is either known as a whole, or by its front and back.
 pub(super) fn limit_within(front: &str, back: Option<&str>, room: usize) -> usize {
-    // The marker is taken to be long where bytes are counted and short where characters are: what a limit leaves room
-    // for is then never more than what was counted here.
+    // Counts the marker as long in bytes and as short in characters, so that the text that the limit keeps is never
+    // larger than the text counted here.
     let mut left = room.saturating_sub(MAX_MARKER_LEN);
     let mut limit = marker(0).chars().count();
     let (mut from_front, mut from_back) = (front.chars(), back.unwrap_or(front).chars().rev());
@@ -93,7 +93,7 @@ pub(super) fn limit_within(front: &str, back: Option<&str>, room: usize) -> usiz
         limit += pair.into_iter().flatten().count();
     }
     if back.is_none() {
-        // From here on nothing would be left out.
+        // With a higher limit nothing would be left out.
         limit = limit.min(front.chars().count().saturating_sub(1));
     }
     if limit >= SMALLEST_WITH_MARKER {
@@ -171,7 +171,7 @@ mod tests {
         let limited = around_gap("h".repeat(300), 1000, &"t".repeat(300), Some(250));
         assert_eq!(limited.chars().count(), 250);
         let kept = limited.chars().filter(|kept| matches!(kept, 'h' | 't')).count() as u64;
-        // The marker has three letters `h` and three letters `t` of its own.
+        // The marker itself contains three letters `h` and three letters `t`.
         let in_marker = marker(0).chars().filter(|kept| matches!(kept, 'h' | 't')).count() as u64;
         assert_eq!(left_out(&limited), Some(1600 - (kept - in_marker)));
     }

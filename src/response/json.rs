@@ -1,17 +1,17 @@
-//! JSON taken over from a command, and the length of our own.
+//! Handles JSON from a command's output, and measures the response's own JSON.
 
 use std::io;
 
 use serde_json::value::RawValue;
 
-/// The JSON in `text` as it was written, but for the white space between its parts: a response is one line.
+/// Returns the JSON in `text` unchanged except for white space between tokens, as a response is one line.
 pub(super) fn parse(text: &str) -> Result<Box<RawValue>, String> {
     let not_json = |error: serde_json::Error| format!("stdout is not JSON: {error}");
     let value: &RawValue = serde_json::from_str(text).map_err(not_json)?;
     RawValue::from_string(without_white_space(value.get())).map_err(not_json)
 }
 
-/// `json` is valid, so quotes and backslashes tell what is in a string.
+/// `json` is valid, so quotes and backslashes are enough to find the strings.
 fn without_white_space(json: &str) -> String {
     let mut kept = String::with_capacity(json.len());
     let mut rest = json;
@@ -35,7 +35,7 @@ fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// The length of the string with which `json` begins, with its quotes.
+/// Returns the length of the string at the start of `json`, including its quotes.
 fn string_length(json: &[u8]) -> usize {
     let mut length = 1;
     while let Some(at) = memchr::memchr2(b'"', b'\\', &json[length..]) {
@@ -43,13 +43,13 @@ fn string_length(json: &[u8]) -> usize {
         if json[length - 1] == b'"' {
             break;
         }
-        // What is escaped.
+        // Skip the escaped character.
         length += 1;
     }
     length
 }
 
-/// Counts the characters of UTF-8 that is written to it.
+/// Counts the characters of the UTF-8 text written to it.
 #[derive(Debug, Default)]
 pub(super) struct CharacterCounter {
     characters: u64,
@@ -63,7 +63,7 @@ impl CharacterCounter {
 
 impl io::Write for CharacterCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Every byte but the continuation ones begins a character.
+        // Every byte except a continuation byte starts a character.
         self.characters += bytes.iter().filter(|&&byte| byte & 0xc0 != 0x80).count() as u64;
         Ok(bytes.len())
     }

@@ -111,7 +111,7 @@ fn bytes_that_are_not_utf8_are_told() {
 
 #[test]
 fn compact_compares_quarters_of_characters() {
-    // {"exitCode":0,"stdout":"","stderr":"","success":true} has 53 characters, and each one of output adds one.
+    // {"exitCode":0,"stdout":"","stderr":"","success":true} has 53 characters, and each character of output adds one.
     let cost = |characters: usize| {
         let outcome = exited(0, &"x".repeat(characters), "");
         json(outcome, &compact()).contains("stdout")
@@ -120,7 +120,7 @@ fn compact_compares_quarters_of_characters() {
         !cost(1) && !cost(1000),
         "the response always has more characters than the bare output"
     );
-    // Escapes count in the bare output and go from the response.
+    // Escapes count as raw output but are removed from the response.
     let coloured = exited(0, &"\x1b[31mx\x1b[0m".repeat(100), "");
     assert!(json(coloured, &compact()).contains("stdout"));
     // A limit makes the response small.
@@ -129,7 +129,7 @@ fn compact_compares_quarters_of_characters() {
         ..compact()
     };
     assert!(json(exited(0, &"x".repeat(1000), ""), &limited).contains("stdout"));
-    // 53 + 10 + `,"isTruncated":true` = 82 characters make 21 quarters.
+    // 53 + 10 + `,"isTruncated":true` = 82 characters, which cost 21.
     assert!(!json(exited(0, &"x".repeat(80), ""), &limited).contains("stdout"));
     assert!(json(exited(0, &"x".repeat(81), ""), &limited).contains("stdout"));
 }
@@ -168,7 +168,7 @@ fn a_limit_cuts_each_stream() {
     assert_eq!(response.stdout.as_deref(), Some("ab"));
     assert_eq!(response.stderr.as_deref(), Some("de"));
     assert!(response.is_truncated);
-    // The newline that is stripped does not count.
+    // The newline that is removed does not count.
     assert!(!Response::new(exited(0, "ab\n", ""), &options).is_truncated);
     let none = ResponseOptions {
         limit: Some(0),
@@ -186,7 +186,7 @@ async fn what_the_capture_left_out_is_counted_in_clean_characters() {
     let (stdout, stderr) = capture.finish();
     let outcome = Outcome::new(End::Exited { code: 0 }, stdout, stderr);
     let response = Response::new(outcome, &parse_json());
-    // The head is "ab" and the beginning of an escape, the tail the end of another one and "mn".
+    // The head is "ab" and the start of an escape; the tail is the end of another escape and "mn".
     assert_eq!(response.stdout.as_deref(), Some("ab\n[… 10 characters left out …]\nmn"));
     assert!(response.is_truncated);
     assert!(response.parse_json_error.unwrap().contains("too much to parse"));
@@ -223,7 +223,7 @@ fn what_is_no_json_is_told() {
     let large = format!("[{}0]", "0,".repeat(MAX_JSON_SIZE / 2));
     let response = Response::new(exited(0, &large, ""), &parse_json());
     assert!(response.parse_json_error.unwrap().contains("too much to parse"));
-    // A failure says what it is; its text was never meant to be JSON.
+    // The text of a failure is not the command's output, so it is not parsed as JSON.
     let refused = ended(End::NotRun(Error::new(ErrorKind::EngineError, "no")), "", "");
     assert!(Response::new(refused, &parse_json()).parse_json_error.is_none());
 }
@@ -231,7 +231,7 @@ fn what_is_no_json_is_told() {
 #[test]
 fn a_failed_start_s_words_are_on_standard_error() {
     let error = || Error::new(ErrorKind::CommandNotFound, "it is not there");
-    // Docker sends them as standard output, Podman as standard error.
+    // Docker sends the message as standard output, Podman as standard error.
     for (stdout, stderr) in [("OCI runtime exec failed\r\n", ""), ("", "OCI runtime exec failed\n")] {
         let outcome = ended(
             End::StartFailed {

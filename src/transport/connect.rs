@@ -27,18 +27,18 @@ use super::tls;
 
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long one address of a host is waited for before the next is tried too.
+/// How long to wait for one address of a host before the next is tried too.
 const NEXT_ADDRESS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// As often as docker asks for it.
+/// The same interval as docker's.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// What all connections to one endpoint share.
+/// The state that all connections to one endpoint share.
 pub(super) struct Dialer {
     endpoint: Endpoint,
-    /// Made for the first connection.
+    /// Created for the first connection.
     connector: OnceLock<TlsConnector>,
-    /// What an address of ssh needs.
+    /// Set for an ssh address.
     #[cfg(unix)]
     ssh: Option<Ssh>,
 }
@@ -79,7 +79,7 @@ impl Dialer {
         }
     }
 
-    /// Why an answer did not come, where the way to the engine tells it.
+    /// Returns why there was no response, if ssh or TLS explains it.
     pub(super) async fn fault_of_answer(&self, error: &hyper::Error) -> Option<Error> {
         #[cfg(unix)]
         if let Some(ssh) = &self.ssh {
@@ -96,7 +96,7 @@ impl Dialer {
         }
     }
 
-    /// What leads to the engine on another machine, where the address does not say it.
+    /// Returns how the engine on another machine was reached, if the address does not say it.
     #[cfg_attr(not(unix), expect(clippy::unused_self, reason = "only ssh finds it there"))]
     pub(super) fn far_end(&self) -> Option<String> {
         #[cfg(unix)]
@@ -116,7 +116,7 @@ impl Dialer {
     }
 
     async fn tls(&self, tls: &Tls, host: &str, port: u16) -> Result<Connection, TransportError> {
-        // Files that can't be used are told whether or not the engine is there.
+        // Loads the TLS files first, so that unusable files are reported whether or not the engine is reachable.
         let connector = if let Some(connector) = self.connector.get() {
             connector
         } else {
@@ -154,7 +154,7 @@ fn no_such_transport() -> Error {
     Error::new(ErrorKind::EngineUnreachable, reason)
 }
 
-/// It holds keys.
+/// Omits the TLS connector, which holds keys.
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer")
@@ -163,13 +163,14 @@ impl fmt::Debug for Dialer {
     }
 }
 
-/// The socket at the path, or the one with that name in Linux's abstract namespace, which tokio takes for a path so.
+/// Connects to the socket at the path or, on Linux, to the abstract socket of that name, which tokio expects as a path
+/// with a leading NUL.
 #[cfg(unix)]
 async fn unix(path: &Path, abstract_name: Option<&str>) -> Result<UnixStream, TransportError> {
     let path = abstract_name.map_or(path.to_owned(), |name| PathBuf::from(format!("\0{name}")));
     loop {
         match UnixStream::connect(&path).await {
-            // The queue of the listener is full.
+            // The listener's queue is full.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
             connected => return connected.map_err(TransportError::Connect),
         }
@@ -178,7 +179,7 @@ async fn unix(path: &Path, abstract_name: Option<&str>) -> Result<UnixStream, Tr
 
 #[cfg(windows)]
 async fn pipe(path: &str) -> Result<tokio::net::windows::named_pipe::NamedPipeClient, TransportError> {
-    /// Every instance of the pipe has a client.
+    /// All instances of the pipe have a client.
     const PIPE_BUSY: i32 = 231;
 
     let path = path.replace('/', "\\");
@@ -200,7 +201,7 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportError> {
     Ok(stream)
 }
 
-/// The first connection that is made: an address that does not answer keeps the next one waiting for a moment only
+/// Returns the first connection that succeeds. An address that does not respond delays the next one only for a moment
 /// (RFC 8305).
 async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut untried = addresses.into_iter();
@@ -224,9 +225,9 @@ async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
-    // Requests and keystrokes are small, and each is waited for.
+    // Requests and keystrokes are small and must not be delayed.
     stream.set_nodelay(true)?;
-    // A host that has vanished sends no sign; and what is idle for long is cut on the way.
+    // Detects a host that is gone, and keeps the network from dropping idle connections.
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
@@ -243,7 +244,7 @@ fn unknown_host(host: &str, error: io::Error) -> Error {
     Error::new(ErrorKind::EngineUnreachable, reason).with_source(error)
 }
 
-/// An IPv6 address and its zone.
+/// Splits an IPv6 address from its zone.
 fn zone_of(host: &str) -> Option<(Ipv6Addr, &str)> {
     let (address, zone) = host.split_once('%')?;
     Some((address.parse().ok()?, zone))
@@ -258,7 +259,7 @@ mod tests {
         std::net::TcpListener::bind("127.0.0.1:0").unwrap()
     }
 
-    /// A port that answers nobody: its queue is full.
+    /// Returns a port that accepts no connection, because its queue is full.
     fn silent() -> (SocketAddr, Vec<std::net::TcpStream>, socket2::Socket) {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

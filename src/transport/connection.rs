@@ -1,12 +1,12 @@
-//! A connection to an engine, whatever it runs over.
+//! A connection to an engine over any transport.
 
 use std::fmt;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Shut down, it tells the engine that no more input comes, and the engine's output still arrives. A named pipe can't be
-/// half closed: over it a command does not learn of its input's end.
+/// Shutting it down tells the engine that there is no more input; the engine's output still arrives. A named pipe
+/// can't be half closed, so over a pipe a command is not notified of the end of its input.
 pub(crate) type Connection = Box<dyn ByteStream>;
 
 /// A stream of bytes in both directions.
@@ -14,10 +14,10 @@ pub(crate) trait ByteStream: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync +
 
 impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Sync + Unpin> ByteStream for T {}
 
-/// The connection of an answer that upgraded it to a stream.
+/// The connection of a response that upgraded it to a stream.
 #[derive(Debug)]
 pub(crate) struct Upgraded {
     pub(crate) connection: Connection,
-    /// What came after the head of the answer, and was read with it.
+    /// Bytes after the head of the response that were read together with it.
     pub(crate) read_ahead: Bytes,
 }

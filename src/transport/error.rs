@@ -1,4 +1,4 @@
-//! Why there is no answer.
+//! Why there was no response.
 
 use std::error::Error as StdError;
 use std::io;
@@ -8,22 +8,22 @@ use thiserror::Error;
 
 use crate::error::Error as Diagnosed;
 
-/// How long an engine may take to begin its answer. Under heavy load a start takes many seconds.
+/// How long an engine may take to begin its response. Under heavy load a start takes many seconds.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What to say of a port at which TLS is spoken, and that was asked without.
+/// The message for a port that expects TLS, if the request was sent without TLS.
 pub(crate) const WANTS_TLS: &str = "speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to \
                                     the directory of ca.pem, cert.pem and key.pem";
 
-/// Why there is no answer.
+/// Why there was no response.
 #[derive(Debug, Error)]
 pub(crate) enum TransportError {
     #[error("{0}")]
     Connect(#[source] io::Error),
-    /// No connection was made, and what to do about it is told.
+    /// No connection was made; the error says why and what to do about it.
     #[error("{0}")]
     Diagnosed(#[from] Diagnosed),
-    /// No answer came, and why is told.
+    /// There was no response; the error says why.
     #[error("{0}")]
     NoResponse(#[source] Diagnosed),
     #[error("no connection was made within {} s", .0.as_secs_f64())]
@@ -32,7 +32,7 @@ pub(crate) enum TransportError {
     AnswerTimeout,
     #[error("{0}")]
     Http(#[source] hyper::Error),
-    /// The connection broke while an answer was read.
+    /// The connection broke while a response was read.
     #[error("the connection broke: {0}")]
     BodyRead(#[source] Box<dyn StdError + Send + Sync>),
 }

@@ -1,6 +1,6 @@
-//! How bytes get to an engine: over a socket, TCP, TLS, ssh or a named pipe.
+//! Connects to an engine over a socket, TCP, TLS, ssh or a named pipe.
 //!
-//! Each connection is kept for the next request, and every wait has its bound.
+//! Connections are reused for later requests, and every wait has a limit.
 
 mod connect;
 mod connection;

@@ -1,4 +1,4 @@
-//! Sends requests over connections that are kept for the next one, and bounds every wait.
+//! Sends requests over connections that are reused, and limits every wait.
 
 use std::future::Future;
 use std::io;
@@ -18,31 +18,30 @@ use crate::endpoint::{Address, Endpoint};
 use super::connect::Dialer;
 use super::error::{ANSWER_TIMEOUT, TransportError};
 
-/// The body of a request.
 type Body = Full<Bytes>;
 
-/// A request of which nothing was sent, and why.
+/// A request of which nothing was sent, and the reason.
 type Unsent = (Request<Body>, hyper::Error);
 
-/// A connection that was not used for longer may have been cut on the way without a sign.
+/// How long a connection may be unused: after that, the network may have dropped it without notice.
 const MAX_IDLE: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Transport {
     dialer: Dialer,
     host: HeaderValue,
-    /// The user's own.
+    /// The user's own headers.
     headers: HeaderMap,
     idle: Mutex<Vec<IdleConnection>>,
     kind: OnceLock<EngineKind>,
 }
 
-/// Which engine it is. They differ in what they tell of a command.
+/// The kind of engine. The kinds differ in what they report about a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EngineKind {
     Docker,
     Podman,
-    /// It does not say, or a proxy between does not let it.
+    /// The engine does not report it, or a proxy removes the header.
     Unknown,
 }
 
@@ -57,7 +56,7 @@ impl Transport {
         let host = match endpoint.address() {
             address @ Address::Tcp { host, .. } => {
                 let authority = address.to_string().strip_prefix("tcp://").map(str::to_owned);
-                // The zone of an address is of no concern to the other end.
+                // The zone of an address has a meaning only on this machine.
                 match host.split_once('%') {
                     Some((_, zone)) => authority.map(|authority| authority.replacen(&format!("%25{zone}]"), "]", 1)),
                     None => authority,
@@ -68,7 +67,7 @@ impl Transport {
         let host = host.and_then(|host| HeaderValue::from_str(&host).ok());
         let mut headers = HeaderMap::new();
         for (name, value) in endpoint.headers() {
-            // The endpoint has looked at each.
+            // The endpoint has already validated each header.
             if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
                 value.set_sensitive(true);
                 headers.insert(name, value);
@@ -77,14 +76,14 @@ impl Transport {
         Self {
             dialer: Dialer::new(endpoint),
             headers,
-            // What docker sends where the address is no host.
+            // docker sends this value if the address has no host.
             host: host.unwrap_or(HeaderValue::from_static("api.moby.localhost")),
             idle: Mutex::default(),
             kind: OnceLock::new(),
         }
     }
 
-    /// Which engine it is, as far as an answer has told.
+    /// Returns the kind of engine, if a response has named it.
     pub(crate) fn kind(&self) -> EngineKind {
         self.kind.get().copied().unwrap_or(EngineKind::Unknown)
     }
@@ -93,12 +92,13 @@ impl Transport {
         self.dialer.endpoint()
     }
 
-    /// What leads to the engine on another machine, where the address does not say it and a connection was made.
+    /// Returns how the engine on another machine was reached, if the address does not say it and a connection was
+    /// made.
     pub(crate) fn far_end(&self) -> Option<String> {
         self.dialer.far_end()
     }
 
-    /// Sends a request, over an idle connection where there is one.
+    /// Sends a request, over an idle connection if there is one.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, TransportError> {
         let mut request = self.addressed(request);
         while let Some(sender) = self.take_idle() {
@@ -155,13 +155,13 @@ impl Transport {
             .handshake(TokioIo::new(socket))
             .await
             .map_err(TransportError::Http)?;
-        // Its errors reach whoever waits for an answer over it.
+        // Errors of the connection are returned to the callers that wait for a response over it.
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
     }
 
-    /// A connection that can take a request now. Those that are closed or were idle for too long are dropped; one
-    /// whose answer is still being read stays.
+    /// Returns a connection that can send a request now. Drops connections that are closed or were unused for too
+    /// long, and skips those whose response is still being read.
     fn take_idle(&self) -> Option<SendRequest<Body>> {
         let mut idle = self.lock_idle();
         idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < MAX_IDLE);
@@ -170,23 +170,24 @@ impl Transport {
     }
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
-        // No code that holds the lock can leave the list half changed.
+        // No code that holds the lock can leave the list in an inconsistent state.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The request as it goes over a connection: the path alone, below the endpoint's own and the API's version where
-    /// there are such, and the headers that say from whom and to whom. The user's own headers stand behind ours.
+    /// Returns the request as it is sent: with the path only, after the endpoint's base path and the API version if it
+    /// has them, and with the headers for the host, the user agent and the user's own. dexec's headers take precedence
+    /// over the user's.
     fn addressed(&self, request: Request<Body>) -> Request<Body> {
         let (mut parts, body) = request.into_parts();
         if let Some(path) = parts.uri.path_and_query() {
             let endpoint = self.endpoint();
             let base = endpoint.base_path();
             let whole = match endpoint.api_version() {
-                // Podman's own calls have a version of their own.
+                // The paths of Podman's own calls already contain a version.
                 Some(version) if !path.as_str().contains("/libpod/") => format!("{base}/v{version}{path}"),
                 _ => format!("{base}{path}"),
             };
-            // The endpoint has looked at what is put before the path.
+            // The endpoint has already validated what precedes the path.
             parts.uri = whole.parse().unwrap_or_else(|_| path.clone().into());
         }
         for (name, value) in &self.headers {
@@ -207,7 +208,7 @@ async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     tokio::time::timeout(time, future).await.ok()
 }
 
-/// The maker that an answer names.
+/// Returns the kind of engine that the response's `Server` header names.
 fn kind(response: &Response<Incoming>) -> Option<EngineKind> {
     let server = response.headers().get(SERVER)?.as_bytes();
     if server.starts_with(b"Libpod") {

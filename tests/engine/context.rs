@@ -1,4 +1,4 @@
-//! The command runs in the container, and the container stays as it was.
+//! The command runs in the container, and the container is left unchanged.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn status_line(status: &str, name: &str) -> String {
         .to_owned()
 }
 
-/// An engine that is started in a plain chroot runs every exec in the host's root, and all else would still pass.
+/// An engine started in a plain chroot runs every exec in the host's root; only this test would fail then.
 #[test]
 fn the_command_is_in_the_container() {
     let host = |path: &str| fs::read_to_string(path).expect("it can be read");
@@ -48,7 +48,7 @@ fn the_command_is_in_the_container() {
     }
     assert_eq!(inside("ls /sys/class/net"), "lo");
 
-    // Its control group is that of the container's first process, and not ours.
+    // Its control group is that of the container's first process, and not the host's.
     let own = inside("cat /proc/self/cgroup");
     assert_eq!(own, inside("cat /proc/1/cgroup"));
     let id = api::get("/containers/dexec-shell/json")["Id"]
@@ -75,7 +75,7 @@ fn user_environment_and_directory_are_inherited() {
 
     let response = dexec(["dexec-nonroot", "sh", "-c", "id -un; id -gn; echo $HOME"]).response();
     assert_eq!(response["stdout"], "app\napp\n/home/app");
-    // Nothing of dexec's own environment gets there.
+    // dexec does not pass on its own environment.
     let response = dexec(["dexec-shell", "env"]).env("LEAKED", "yes").response();
     assert!(!response["stdout"].as_str().expect("stdout is there").contains("LEAKED"));
 }
@@ -114,7 +114,7 @@ fn ids_name_a_container_too() {
     }
 }
 
-/// Run by script/test after all the others.
+/// script/test runs this after all other tests.
 #[test]
 #[ignore = "looks at what the other tests have left"]
 fn the_containers_are_as_they_were() {
@@ -125,13 +125,13 @@ fn the_containers_are_as_they_were() {
             .into_iter()
             .flatten()
             .map(|change| change["Path"].as_str());
-        // Podman itself makes files in /etc when it starts a container.
+        // Podman itself creates files in /etc when it starts a container.
         let own: Vec<_> = paths
             .filter(|path| !(api::is_podman() && *path == Some("/etc")))
             .collect();
         assert!(own.is_empty(), "{name}: {own:?}");
     }
-    // Commands that the tests left on purpose end by themselves. Podman lists those that are dead too.
+    // Wait for commands that the tests left running on purpose. Podman also lists zombie processes.
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let listed = api::get("/containers/dexec-shell/top");

@@ -1,5 +1,5 @@
-//! The engine itself ends, or hangs, while a command runs. Each test ends the engine and starts it anew, so they are
-//! run one after the other when all others are done.
+//! The engine itself stops or hangs while a command runs. Each test stops and restarts the engine, so these tests run
+//! one after the other, when all others are done.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +27,7 @@ fn signal_engine(name: &str) {
     assert!(done.expect("kill can be run").success());
 }
 
-/// Starts the engine again, and in it the container of the tests.
+/// Starts the engine again, and its test container.
 fn start_engine() {
     let (_, engine) = (state(), api::engine());
     let directory = state().parent().expect("it has one").to_owned();
@@ -39,7 +39,7 @@ fn start_engine() {
         .output();
     let done = done.expect("it can be run");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    // It may run on: Podman's containers do.
+    // It may still be running: Podman's containers survive the engine.
     let (status, body) = api::call("POST", "/containers/dexec-shell/start", &Value::Null);
     assert!(matches!(status, 204 | 304), "{status} {body}");
     let response = dexec(["dexec-shell", "echo", "well"]).response();
@@ -55,9 +55,9 @@ fn wait_for_end() {
     }
 }
 
-/// The answer to a command in whose middle the engine gets a signal.
+/// The response to a command during which the engine receives a signal.
 fn answer_when_engine_gets(signal: &str) -> Value {
-    // Podman's commands outlive it, so each test has another one.
+    // Podman's commands survive the engine, so each test uses a different command.
     let sleep = if signal == "KILL" { "sleep 31" } else { "sleep 32" };
     let script = format!("echo before; exec {sleep}");
     let child = dexec(["dexec-shell", "sh", "-c", &script]).spawn();
@@ -110,7 +110,7 @@ fn an_engine_that_is_killed_is_told() {
 fn an_engine_that_is_stopped_is_told() {
     let response = answer_when_engine_gets("TERM");
     assert_eq!(response["stdout"], "before", "{response}");
-    // Docker ends its containers first, and may still tell of it.
+    // Docker stops its containers first, and may still report it.
     let what = (response["exitCode"].as_i64(), response["errorKind"].as_str());
     assert!(
         matches!(
@@ -126,7 +126,7 @@ fn an_engine_that_is_stopped_is_told() {
 fn an_engine_that_is_gone_when_a_command_is_to_be_stopped_is_told() {
     let child = dexec(["--output=events", "dexec-shell", "sh", "-c", "echo before; sleep 30"]).spawn();
     api::wait_for_process("dexec-shell", "sleep 30");
-    // It hangs first, so that the connection stays.
+    // The engine hangs first, so that the connection stays open.
     signal_engine("STOP");
     test_support::signal(&child, "TERM");
     thread::sleep(Duration::from_millis(500));

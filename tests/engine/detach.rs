@@ -1,4 +1,4 @@
-//! Commands that are started and left.
+//! Detached commands.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn read(file: &str) -> Option<String> {
 fn a_detached_command_runs_on() {
     let file = "/data/detached";
     let script = format!("sleep 1; echo done >{file}");
-    // Standard input is not attached, whatever the flags say.
+    // Standard input is not attached, even with `-i`.
     let response = dexec(["-d", "-i", "dexec-shell", "sh", "-c", &script]).response();
     let id = response["execId"].as_str().expect("there is an id");
     assert!(

@@ -1,6 +1,6 @@
-//! `dexec --raw` beside the real `docker exec`: the same bytes on the same streams and the same exit code.
+//! Compares `dexec --raw` with the real `docker exec`: the same bytes on the same streams and the same exit code.
 //!
-//! What differs on purpose is the closed list in docs/docker-compat.md; no case here is of it.
+//! docs/docker-compat.md lists all intended differences; no case here is one of them.
 
 use std::path::Path;
 
@@ -90,8 +90,8 @@ fn cases(env_file: &str, paused: &str, stopped: &str) -> Vec<Case> {
     ]
 }
 
-/// Commands that leave input unread. Podman itself then resets connections, and what its client prints of that is by
-/// chance; so these are compared on Docker only.
+/// Commands that leave input unread. Podman itself then resets connections, and what its client prints is random, so
+/// these are compared on Docker only.
 fn cases_with_unread_input() -> Vec<Case> {
     vec![
         with_input(shell(&["-i"], "head -c 1"), noise(8_000_000)),
@@ -99,7 +99,7 @@ fn cases_with_unread_input() -> Vec<Case> {
     ]
 }
 
-/// Command lines that end before any request, of which docker's texts name docker's own command.
+/// Invalid command lines, which fail before any request. docker's error messages name docker's own command.
 const WRONG_LINES: &[&[&str]] = &[
     &["--nope", "dexec-shell", "true"],
     &["--use", "root", "dexec-shell", "true"],
@@ -123,13 +123,13 @@ fn version(cli: &Path) -> u32 {
     number.expect("docker tells its version")
 }
 
-/// Docker before 23 has words of its own for a missing or nameless container and a bad env file.
+/// Docker before 23 has a different message for a missing or empty container name and for a bad env file.
 fn is_older_wording(theirs: &str) -> bool {
     theirs.starts_with("Error: No such container: ") || theirs.starts_with("read /tmp: ")
 }
 
 fn normal(mut done: Done) -> Done {
-    // Podman's engine adds this to a failed start, and not every time.
+    // Podman's engine sometimes adds this line to a failed start.
     let noise = "Error: read unixpacket ";
     let stderr: String = done
         .stderr_text()
@@ -173,7 +173,7 @@ fn raw_is_what_docker_exec_prints() {
             if version(cli) < 23 && is_older_wording(&theirs.stderr_text()) {
                 theirs.stderr.clone_from(&ours.stderr);
             }
-            // docker's client keeps the reason to itself when the engine refuses a start; dexec tells it.
+            // When the engine refuses a start, docker's client does not print the reason; dexec does.
             if theirs.stderr.starts_with(b"unable to upgrade to tcp, received ") {
                 theirs.stderr.clone_from(&ours.stderr);
             }

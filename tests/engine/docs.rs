@@ -1,4 +1,4 @@
-//! The console examples of the README and the docs give what they show.
+//! The console examples of the README and the docs produce the output that they show.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +8,14 @@ use serde_json::Value;
 use test_support::api;
 use test_support::program;
 
-/// One command of a page, and what the page shows of its output.
+/// One command of a page, and the output that the page shows.
 struct Example {
     place: String,
     command: String,
     shown: String,
 }
 
-/// The examples of a page that show an output of dexec.
+/// The examples of a page that show output of dexec.
 fn examples(page: &Path) -> Vec<Example> {
     let text = fs::read_to_string(page).expect("it can be read");
     let mut examples: Vec<Example> = Vec::new();
@@ -40,7 +40,7 @@ fn examples(page: &Path) -> Vec<Example> {
 }
 
 impl Example {
-    /// The page's container is one of the tests'; what differs from engine to engine is not compared.
+    /// Runs the example in a test container. Output that differs between engines is not compared.
     fn check(&self, path: &str) {
         let command = self.command.replace(" web ", " dexec-shell ");
         let run = program("sh").args(["-c", &command]).env("PATH", path);
@@ -56,7 +56,7 @@ impl Example {
             assert_eq!(given["errorKind"], kind, "{context}");
             assert_eq!(given["success"], false, "{context}");
         } else if self.shown.contains('…') {
-            // The page leaves some of it out.
+            // The page omits part of the output.
             let mut rest = given.as_str();
             for part in self.shown.split('…') {
                 let found = rest.find(part.trim_end_matches('\n'));
@@ -64,7 +64,7 @@ impl Example {
                 rest = &rest[found..];
             }
         } else if api::is_podman() && !given.contains("groups=1000(app),") {
-            // Older versions list the user's own group only where there are no others.
+            // Older Podman versions list the user's own group only if the user has no other groups.
             assert_eq!(given, self.shown.replace("groups=1000(app),", "groups="), "{context}");
         } else {
             assert_eq!(given, self.shown, "{context}");

@@ -1,4 +1,4 @@
-//! What goes wrong has the same kind on every engine, a message that helps, and docker's words.
+//! Each error has the same kind on every engine, a helpful message, and docker's text.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::dexec;
 use test_support::api::{self, Container};
 use test_support::signal;
 
-/// The response to `true` in this container, which can't run there.
+/// The response to `true` in this container, which must fail.
 #[track_caller]
 fn refused(container: &str, kind: &str) -> Value {
     let response = dexec([container, "true"]).response();
@@ -39,7 +39,7 @@ fn a_missing_container_is_told_with_those_there_are() {
 
 #[test]
 fn an_ambiguous_id_is_told() {
-    // Sixteen containers and more have two ids that begin alike.
+    // The ids of 17 containers can't all begin with different hexadecimal digits.
     let containers: Vec<Container> = (0..17)
         .map(|number| Container::create(&format!("ambiguous-{number}"), &["true"], "no"))
         .collect();
@@ -89,14 +89,14 @@ fn a_paused_container_is_told() {
 fn a_restarting_container_is_told() {
     let container = Container::create("restarting", &["sh", "-c", "sleep 0.2; exit 1"], "always");
     container.post("start");
-    // The container runs for moments; in between, it restarts.
+    // The container runs for a moment, and then restarts.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     let told = loop {
         let response = dexec([&container.name, "true"]).response();
         if response["errorKind"] == "containerRestarting" {
             break response;
         }
-        // The container may end at any moment of the command's life.
+        // The container may stop at any time while the command runs.
         let kinds = [
             "containerStopped",
             "containerNotRunning",
@@ -108,7 +108,7 @@ fn a_restarting_container_is_told() {
         assert!(kind.is_none_or(|kind| kinds.contains(&kind)), "{response}");
         assert!(std::time::Instant::now() < deadline, "never seen restarting");
     };
-    // The engine refused, or the runtime could not start the command.
+    // Either the engine refused the command, or the runtime could not start it.
     assert!(matches!(told["exitCode"].as_i64(), Some(1 | 125..=128)), "{told}");
     let words = format!("`{}` is restarting: wait until it runs", container.name);
     assert!(message(&told).contains(&words), "{told}");
@@ -178,7 +178,7 @@ fn a_program_that_the_kernel_does_not_execute_is_told() {
                 "{response}"
             );
         }
-        // A command's own words are its own.
+        // The command's own output is not taken for a failed start.
         let script = format!("echo 'exec {path}: exec format error' >&2; exit 1");
         let response = dexec([&container.name, "sh", "-c", &script]).response();
         assert_eq!(
@@ -197,7 +197,7 @@ fn a_container_that_has_just_ended_is_told() {
             let response = dexec([&container.name, "true"]).response();
             match response["errorKind"].as_str() {
                 None => {}
-                // It ended while the command ran, or before.
+                // The container stopped during the command, or before it.
                 Some("containerNotRunning" | "containerStopped") => break,
                 Some(_) => panic!("{response}"),
             }
@@ -252,7 +252,7 @@ fn a_container_that_ends_takes_the_command_with_it() {
         assert_eq!(response["errorKind"], "containerStopped", "{action}: {response}");
         assert_eq!(response["stdout"], "before", "{action}: {response}");
         assert_eq!(response.get("orphaned"), None, "{action}: {response}");
-        // A container that was removed may be gone with the exit code of its commands.
+        // If the container was removed, the exit codes of its commands may be lost.
         let exit = response["exitCode"].as_i64();
         assert!(
             exit == Some(137) || event == "was removed" && exit == Some(255),
@@ -270,7 +270,7 @@ fn a_killed_command_in_a_running_container_is_only_an_exit_code() {
 
 #[test]
 fn a_socket_that_forbids_is_told_with_its_group() {
-    // Another user runs a copy of dexec that it can reach.
+    // Runs a copy of dexec as another user, which may not be able to reach the original.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let copy = directory.path().join("dexec");
     std::fs::copy(env!("CARGO_BIN_EXE_dexec"), &copy).expect("it can be copied");
@@ -310,14 +310,14 @@ fn a_socket_that_forbids_is_told_with_its_group() {
 
 #[test]
 fn a_signal_before_the_start_leaves_nothing_behind() {
-    // A socket on which nobody answers.
+    // A socket whose server never answers.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let socket = directory.path().join("socket");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("it can be listened to");
     let child = dexec(["web", "true"])
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .spawn();
-    // It hears signals before it sends anything.
+    // dexec handles signals before it sends anything.
     let (mut client, _) = listener.accept().expect("it comes");
     std::io::Read::read_exact(&mut client, &mut [0]).expect("it asks");
     signal(&child, "TERM");

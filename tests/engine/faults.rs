@@ -1,4 +1,4 @@
-//! Faults of containers, connections and of our own output, made to happen while a command runs.
+//! Faults of containers, connections and dexec's own output while a command runs.
 
 use std::io::Read as _;
 use std::net::Shutdown;
@@ -36,7 +36,7 @@ fn a_container_that_is_restarted_takes_the_command_with_it() {
     let response = answer(child);
     assert_eq!(response["stdout"], "before", "{response}");
     assert_eq!(response.get("orphaned"), None, "{response}");
-    // Engines forget the command with the container's end, or tell that it was killed.
+    // When the container stops, engines either forget the command or report that it was killed.
     let what = (response["exitCode"].as_i64(), response["errorKind"].as_str());
     assert!(
         matches!(
@@ -83,7 +83,7 @@ fn a_command_in_a_paused_container_can_t_be_stopped_and_that_is_said() {
     assert!(message.contains("paused"), "{message}");
 }
 
-/// A socket in front of the engine that cuts every connection after this many bytes from the engine.
+/// A socket in front of the engine that cuts every connection after the engine has sent this many bytes.
 fn cutting_socket(bytes: u64) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("socket");
@@ -172,7 +172,7 @@ fn too_few_descriptors_are_told() {
             "{descriptors}: {shown}"
         );
         match done.code {
-            // Not even a runtime can be made, or the engine can't be reached.
+            // Either the runtime can't be created, or the engine can't be reached.
             1 | 127 => {}
             124 => {
                 let response = done.response();
@@ -188,7 +188,7 @@ fn too_few_descriptors_are_told() {
     assert!(codes.contains(&1) && codes.last() == Some(&124), "{codes:?}");
 }
 
-/// Output that came before the reader paused is not lost when the command is stopped.
+/// Output that was written before the reader paused is not lost when the command is stopped.
 #[test]
 fn a_slow_reader_has_what_was_written_before_the_stop() {
     let container = sleeper("fault-slow");
@@ -204,7 +204,7 @@ fn a_slow_reader_has_what_was_written_before_the_stop() {
     assert_eq!(code(child.wait().expect("it ends")), 124);
 }
 
-/// A reader who takes nothing does not keep dexec from ending, nor the command from being stopped.
+/// A reader that stops reading does not prevent dexec from ending or from stopping the command.
 #[test]
 fn a_stuck_reader_does_not_keep_a_signal_waiting() {
     let container = sleeper("fault-stuck");
@@ -217,7 +217,7 @@ fn a_stuck_reader_does_not_keep_a_signal_waiting() {
         assert_eq!(code(status), 143, "{mode}");
         assert_eq!(container.processes().len(), 1, "{mode}");
     }
-    // The same when the command has ended and its answer is being written.
+    // The same applies when the command has ended and the response is being written.
     let mut child = dexec([&container.name, "seq", "1", "100000"]).spawn();
     thread::sleep(Duration::from_millis(2500));
     test_support::signal(&child, "TERM");
@@ -226,7 +226,7 @@ fn a_stuck_reader_does_not_keep_a_signal_waiting() {
 
 #[test]
 fn a_stream_that_does_not_wait_is_waited_for() {
-    // Node and many others set O_NONBLOCK on a pipe that they share with us.
+    // Node and many other programs set O_NONBLOCK on a pipe that they share with dexec.
     let script = format!(
         "import os, subprocess, time\n\
          r, w = os.pipe()\n\

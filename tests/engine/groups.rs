@@ -49,7 +49,7 @@ fn the_command_is_otherwise_as_without() {
         &response,
         json!({ "exitCode": 9, "stdout": "/tmp\nin", "stderr": "e", "success": false }),
     );
-    // An ordinary user gains no capability.
+    // An ordinary user gains no capabilities.
     let run = dexec([
         "-u",
         "app",

@@ -41,7 +41,7 @@ fn the_engine_is_told() {
     assert!(text.starts_with(&format!("engine      {engine} {version}\n")), "{text}");
 }
 
-/// Other tests start and end containers meanwhile.
+/// Other tests start and stop containers at the same time.
 #[test]
 fn running_containers_are_counted() {
     let running = told()["runningContainers"].as_u64().expect("it is a number");
@@ -66,7 +66,7 @@ fn an_older_version_of_the_api_can_be_asked_for() {
     };
     assert_eq!(run("1.40")["stdout"], "hi");
     let refused = run("1.999");
-    // Podman takes any.
+    // Podman accepts any version.
     if !api::is_podman() {
         assert_eq!(refused["errorKind"], "engineTooOld", "{refused}");
         let message = refused["message"].as_str().expect("there is a message");

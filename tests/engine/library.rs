@@ -59,7 +59,7 @@ async fn a_stream_has_output_and_then_the_end() {
     assert!(events.next().await.is_none());
 }
 
-/// What is not taken stays with the engine and the command; a stream that is dropped stops the command.
+/// Output that the stream's consumer does not read blocks the command; dropping the stream stops it.
 #[tokio::test(flavor = "current_thread")]
 async fn a_stream_holds_the_command_back_and_stops_it() {
     let container = api::Container::start("library-stream", &["sleep", "1000000"]);
@@ -144,7 +144,7 @@ async fn a_terminal_s_input_ends_with_ctrl_d() {
         let stdout = stdout
             .strip_suffix("after\r\n")
             .expect("output after the end comes too");
-        // What is typed is shown when it comes, which may be in the middle of what the command writes.
+        // The terminal echoes input as it arrives, possibly in the middle of the command's output.
         let sorted = |text: &str| {
             let mut bytes = text.as_bytes().to_vec();
             bytes.sort_unstable();
@@ -164,7 +164,7 @@ async fn detach_keys_leave_the_command() {
     let End::LeftRunning { exec_id } = &outcome.end else {
         panic!("{:?}", outcome.end);
     };
-    // Docker answers a start before the command runs.
+    // Docker responds to a start before the command runs.
     loop {
         let state = api::get(&format!("/exec/{exec_id}/json"));
         if state["Running"] == true {
@@ -213,7 +213,7 @@ async fn a_container_is_known_by_name_and_by_id() {
     assert_eq!(kind(engine.container("a/../b").await), Err(ErrorKind::InvalidRequest));
 }
 
-/// A socket in front of the engine, and the request lines of each connection that is made to it.
+/// A socket in front of the engine, and the request lines of each connection to it.
 fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("socket");

@@ -1,4 +1,4 @@
-//! Many commands, long ones, and much output.
+//! Many commands, long-running commands, and large outputs.
 
 use std::collections::VecDeque;
 use std::io::Read as _;
@@ -77,7 +77,7 @@ async fn a_thousand_with_64_in_flight_are_all_right() {
                 assert_eq!(outcome.stdout.into_bytes(), format!("out {number}\n").into_bytes());
                 assert_eq!(outcome.stderr.into_bytes(), format!("err {number}\n").into_bytes());
             }
-            // Docker 26 was seen to fail so by itself under load; it is said, and the command did not run.
+            // Docker 26 sometimes failed like this under load. The failure is reported, and the command did not run.
             End::StartFailed { error, .. } if error.to_string().contains("init") => false_starts += 1,
             other => panic!("{number}: {other:?}"),
         }
@@ -85,8 +85,8 @@ async fn a_thousand_with_64_in_flight_are_all_right() {
     assert!(false_starts <= 5, "{false_starts}");
 }
 
-/// The resident memory of this process in KiB, and how many descriptors it has open.
-/// What the stops said, beside what is left in the container as it is seen from outside.
+/// Asserts that the outcomes agree with the processes left in the container: some outcome is orphaned exactly if some
+/// process is left.
 fn assert_true(container: &Container, outcomes: &[Outcome]) {
     let mut left = container.processes();
     left.retain(|line| !line.ends_with("sleep 1000000"));
@@ -97,7 +97,7 @@ fn assert_true(container: &Container, outcomes: &[Outcome]) {
         };
         if let Some(reason) = orphaned {
             said.push(reason);
-            // An engine that is too slow for the time of a stop is a reason; any other is a wrong one.
+            // The only valid reason is that the engine was too slow to stop the command in time.
             assert!(reason.contains("it took too long"), "{reason}");
         } else {
             assert!(signal.is_some(), "{end:?}");
@@ -142,7 +142,7 @@ async fn sixty_that_are_stopped_at_once_are_gone() {
     assert_true(&container, &outcomes);
 }
 
-/// `DEXEC_STOPS` says how many.
+/// `DEXEC_STOPS` sets the number of commands (default: 100).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "loads the machine: script/test runs it on its own"]
 async fn many_stops_under_load_say_what_is_true() {
@@ -183,7 +183,7 @@ fn own_size() -> (u64, usize) {
     (memory.expect("it has memory"), descriptors)
 }
 
-/// `DEXEC_SOAK_SECONDS` says for how long: a minute unless it is set.
+/// `DEXEC_SOAK_SECONDS` sets the duration (default: 60).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "loads the machine: script/test runs it on its own"]
 async fn nothing_grows_over_time() {
@@ -221,7 +221,7 @@ async fn nothing_grows_over_time() {
         }
         assert_eq!(codes, [0, 0, 0, 124, 124, 1, 3]);
         count += codes.len();
-        // One is given up in its middle.
+        // One call is dropped while its command runs.
         let given_up = Box::pin(exec(Arc::clone(&engine), hang("sleep 1000")));
         let _ = tokio::time::timeout(Duration::from_millis(200), given_up).await;
         let left = engine.shutdown().await;
@@ -268,7 +268,7 @@ fn a_gigabyte_goes_through_in_little_memory() {
         assert_eq!((copied, code(child.wait().expect("it ends"))), (length, 0));
         memory.join().expect("the watcher does not panic")
     };
-    // What a program takes by itself is much more in a debug build.
+    // The base memory of a program is much larger in a debug build.
     let without_output = peak_of("sleep 2", 0);
     let peak = peak_of(GIGABYTE, 1_000_000_000);
     assert!(

@@ -1,4 +1,4 @@
-//! dexec on a real engine.
+//! Tests of dexec on a real engine.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
 

@@ -1,4 +1,4 @@
-//! The three ways to answer.
+//! The three output modes.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ fn lines(done: &Done) -> Vec<Value> {
         .collect()
 }
 
-/// The text of one stream over all events.
+/// The text of one stream, from all events.
 fn text(events: &[Value], stream: &str) -> String {
     events.iter().filter_map(|event| event[stream].as_str()).collect()
 }

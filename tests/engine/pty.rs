@@ -1,4 +1,4 @@
-//! A program on a terminal of its own: what it shows, what is typed to it, and the modes that it leaves.
+//! Runs a program on its own terminal: its output, its keyboard input, and the terminal modes that it leaves.
 
 use std::io::{Read as _, Write};
 use std::num::NonZero;
@@ -12,23 +12,23 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, SlavePty, native_p
 
 use test_support::Run;
 
-/// No test waits longer for what a program shows, or for its end.
+/// The longest time that a test waits for output or for a program's end.
 const MAX_WAIT: Duration = Duration::from_secs(180);
 
-/// The lines and columns of a terminal, unlike those of any that is there by default.
+/// The lines and columns of the terminal; they differ from all usual defaults.
 pub const SIZE: (u16, u16) = (33, 77);
 
 /// A program that runs on a terminal.
 pub struct Session {
     child: Box<dyn Child + Send + Sync>,
     controller: Box<dyn MasterPty + Send>,
-    /// Kept open, so that its modes can be seen when the program has ended.
+    /// Kept open, so that the modes can be read after the program has ended.
     _terminal: Box<dyn SlavePty + Send>,
     keyboard: Box<dyn Write + Send>,
     screen: Arc<Screen>,
-    /// How much of what was shown has been waited for.
+    /// How many bytes of the output have been waited for.
     seen: usize,
-    /// The modes before the program began.
+    /// The modes before the program started.
     found: String,
     name: String,
 }
@@ -37,20 +37,20 @@ pub struct Session {
 struct Screen {
     shown: Mutex<Vec<u8>>,
     more: Condvar,
-    /// How long the reader rests after each read, in microseconds.
+    /// How long the reader pauses after each read, in microseconds.
     rest: AtomicU64,
-    /// Nothing more is read.
+    /// The reader has stopped reading.
     is_closed: AtomicBool,
 }
 
-/// What can be run on a terminal.
+/// Something that can be run on a terminal.
 pub trait OnTerminal: Sized {
     /// Starts the program on a terminal of [`SIZE`].
     fn on_terminal(self) -> Session {
         self.on_terminal_read_slowly(Duration::ZERO)
     }
 
-    /// The same, with a reader that rests after each read.
+    /// The same, with a reader that pauses for `rest` after each read.
     fn on_terminal_read_slowly(self, rest: Duration) -> Session;
 }
 
@@ -110,7 +110,7 @@ impl Session {
         self.keyboard.flush().expect("it can be typed");
     }
 
-    /// Waits until this is shown, behind what was waited for before.
+    /// Waits until the output contains this text, after the text that was waited for before.
     #[track_caller]
     pub fn wait_for(&mut self, expected: impl AsRef<[u8]>) {
         let expected = expected.as_ref();
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    /// Waits until the screen, as a terminal draws it, is as it should be.
+    /// Waits until the screen, as a terminal draws it, meets the condition.
     #[track_caller]
     pub fn wait_for_screen(&self, is_right: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + MAX_WAIT;
@@ -150,7 +150,7 @@ impl Session {
         }
     }
 
-    /// What a terminal of this size would show of all that was written.
+    /// The screen after all output so far, on a terminal of this size.
     pub fn screen(&self) -> String {
         let size = self.controller.get_size().expect("it has a size");
         let mut parser = vt100::Parser::new(character_count(size.rows), character_count(size.cols), 0);
@@ -174,18 +174,18 @@ impl Session {
         signal(self.pid(), name);
     }
 
-    /// Sets modes of the terminal, as another program may.
+    /// Sets modes of the terminal, as another program might.
     pub fn set_modes(&self, modes: &str) {
         let status = Command::new("stty").args(["-F", &self.name, modes]).status();
         assert!(status.expect("stty can be run").success());
     }
 
-    /// Closes the window in which the terminal is, with the next that is shown.
+    /// Closes the terminal, as closing its window does, when the next output arrives.
     pub fn hang_up(self) {
         self.screen.is_closed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the terminal's modes are those before the program began.
+    /// Returns whether the terminal's modes are those before the program started.
     pub fn is_as_found(&self) -> bool {
         modes(&self.name) == self.found
     }
@@ -213,7 +213,7 @@ impl Session {
         self.child.try_wait().expect("it can be waited for").is_some()
     }
 
-    /// Waits for the program's end: its exit code, and all that was shown. The terminal must be as it was found.
+    /// Waits for the program's end. Returns the exit code and all output. The terminal's modes must be restored.
     #[track_caller]
     pub fn end(mut self) -> (u32, Vec<u8>) {
         let deadline = Instant::now() + MAX_WAIT;
@@ -226,7 +226,7 @@ impl Session {
         }
         let status = self.child.wait().expect("it has ended");
         assert_eq!(modes(&self.name), self.found, "the terminal is not as it was found");
-        // The reader may have the last bytes to read.
+        // The reader may still have to read the last bytes.
         let mut before = usize::MAX;
         while before != self.shown().len() {
             before = self.shown().len();
@@ -254,7 +254,7 @@ fn pty_size((rows, cols): (u16, u16)) -> PtySize {
     }
 }
 
-/// The modes of a terminal as `stty -a` tells them, but for its size.
+/// The modes of a terminal as `stty -a` prints them, without the size.
 fn modes(name: &str) -> String {
     let output = Command::new("stty")
         .args(["-a", "-F", name])

@@ -1,4 +1,4 @@
-//! dexec and a Podman that a user without rights runs.
+//! Tests of dexec with a rootless Podman.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::transports::every_case;
 use test_support::api;
 use test_support::{Run, assert_response};
 
-/// The user's directory, which script/engines puts beside the socket.
+/// The user's directory, which script/engines creates next to the socket.
 fn own() -> PathBuf {
     Path::new(&api::socket()).with_file_name("own")
 }
@@ -19,7 +19,7 @@ fn given(args: &[&str]) -> Run {
     dexec(["-H", &host]).args(args).env("DOCKER_HOST", "")
 }
 
-/// Nothing names the engine.
+/// `dexec` without any option or variable that names the engine.
 fn found(args: &[&str]) -> Run {
     dexec(args)
         .env("DOCKER_HOST", "")

@@ -1,4 +1,4 @@
-//! ssh: one login, nothing that stays, and faults told by their cause.
+//! ssh: one login per command, nothing left behind, and errors that name the cause.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,7 +14,7 @@ use test_support::{Run, assert_response, code, rest_of, signal};
 
 #[test]
 fn one_command_is_one_login() {
-    // A stop makes as many connections as a command can need.
+    // Stopping a command takes the largest number of connections that a command can need.
     let args = [
         "--timeout",
         "1",
@@ -42,7 +42,7 @@ fn one_command_is_one_login() {
     }
 }
 
-/// Starts a command that waits, in a container of its own, and waits until it runs.
+/// Starts a command that waits, in its own container, and waits until it runs.
 fn started(sshd: &Sshd, container: &Container) -> Child {
     let script = "echo started; sleep 600";
     let mut child = sshd.dexec(&["--raw", &container.name, "sh", "-c", script]).spawn();
@@ -64,12 +64,12 @@ fn nothing_stays_whatever_ends_dexec() {
         child.wait().expect("it ends");
         sshd.assert_nothing_stays();
     }
-    // The reader of the output goes.
+    // The reader of the output disappears.
     let mut child = started(&sshd, &container);
     drop(child.stdout.take());
     assert_eq!(code(child.wait().expect("it ends")), 141);
     sshd.assert_nothing_stays();
-    // An error.
+    // A failed command.
     let response = sshd.dexec(&["dexec-nosuch", "true"]).response();
     assert_eq!(response["errorKind"], "containerNotFound", "{response}");
     sshd.assert_nothing_stays();
@@ -80,7 +80,7 @@ fn a_signal_to_the_whole_group_leaves_time_to_stop_the_command() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-group", &["sleep", "1000000"]);
     for (name, exit) in [("TERM", 143), ("INT", 130)] {
-        // As a terminal sends it, or timeout(1).
+        // To the whole process group, as a terminal or timeout(1) sends it.
         let script = "echo started >&2; sleep 600";
         let mut command = sshd.dexec(&[&container.name, "sh", "-c", script]).into_command();
         let mut child = command.process_group(0).spawn().expect("it can be started");
@@ -217,8 +217,8 @@ fn what_leads_to_the_engine_there_is_told() {
     }
 }
 
-/// Options of the user's own configuration of ssh that would put the login into the background, take its input away, or
-/// run more.
+/// Options in the user's ssh configuration that would send the login to the background, disconnect its input, or run
+/// something else.
 #[test]
 fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
     for option in [
@@ -237,7 +237,7 @@ fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
     ] {
         for far_end in [FarEnd::Docker, FarEnd::Socket] {
             let sshd = Sshd::start(&far_end);
-            // The port is taken: by sshd.
+            // sshd itself uses this port.
             sshd.configure(&option.replace("PORT", &sshd.port.to_string()));
             let run = sshd
                 .dexec(&["-i", "dexec-shell", "sh", "-c", "cat; exit 3"])
@@ -250,7 +250,7 @@ fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
     }
 }
 
-/// Options that came with OpenSSH 8.7 end an earlier one.
+/// Versions of ssh before OpenSSH 8.7 fail on options that were added in 8.7.
 #[test]
 fn an_earlier_ssh_has_only_options_that_it_knows() {
     let sshd = Sshd::start(&FarEnd::Docker);
@@ -344,7 +344,7 @@ fn ssh_asks_for_a_passphrase_on_the_terminal() {
     sshd.assert_nothing_stays();
 }
 
-/// Where a child of the test below finds its sshd.
+/// The variable that tells a child process of the test below its sshd's address.
 const OF_LIBRARY: &str = "DEXEC_TEST_SSH_URL";
 
 #[test]
@@ -353,7 +353,7 @@ fn an_engine_of_the_library_that_is_dropped_leaves_nothing() {
         return use_library(&url);
     }
     let sshd = Sshd::start(&FarEnd::Docker);
-    // dexec's ssh is the one of the PATH, which a test can set only for a child.
+    // dexec uses the ssh on the PATH, which a test can set only for a child process.
     let child = sshd.dexec(&[]).into_command();
     let path = child
         .get_envs()

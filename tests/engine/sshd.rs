@@ -1,4 +1,4 @@
-//! A real sshd on this machine, with keys of its own, and dexec that goes through it.
+//! A real sshd on this machine, with its own keys, and dexec connecting through it.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,23 +15,23 @@ use crate::dexec;
 use test_support::api;
 use test_support::{Run, without_engines};
 
-/// Ended with its value.
+/// A running sshd; it is stopped when this is dropped.
 pub struct Sshd {
     directory: TempDir,
     server: Child,
     pub port: u16,
 }
 
-/// What a session finds at the far end.
+/// What is installed on the remote host.
 pub enum FarEnd {
-    /// docker, set to the engine under test.
+    /// docker, connected to the engine under test.
     Docker,
-    /// docker, set to the engine under test, and nothing else may be run.
+    /// docker, connected to the engine under test; no other command is allowed.
     OnlyDocker,
-    /// docker, set to an engine that is not there.
+    /// docker, with the address of an engine that does not exist.
     DockerWithoutEngine,
     OnlyDockerWithoutEngine,
-    /// No docker, and the engine under test where a rootless Podman has its socket.
+    /// No docker; the engine under test listens at the socket path of a rootless Podman.
     Socket,
     Nothing,
 }
@@ -46,7 +46,7 @@ impl Sshd {
         for name in ["tmp", "bin", "own/podman", "wrapped"] {
             fs::create_dir_all(at(name)).expect("a directory can be made");
         }
-        // The programs of a far end without docker.
+        // The programs of a remote host without docker.
         for program in ["sh", "id"] {
             let shell_s = run("sh", &["-c", &format!("command -v {program}")]);
             std::os::unix::fs::symlink(shell_s.trim(), at("bin").join(program)).expect("it can be linked");
@@ -74,7 +74,7 @@ impl Sshd {
 
         let host_key = fs::read_to_string(at("host.pub")).expect("there is a key");
         fs::write(at("known"), format!("[127.0.0.1]:{port} {host_key}")).expect("it can be written");
-        // ssh reads the configuration of the user's home, whatever HOME says.
+        // ssh reads the configuration from the user's home directory, and ignores HOME.
         let config = format!(
             "IdentityFile {}\nIdentitiesOnly yes\nIdentityAgent none\nUserKnownHostsFile {}\nStrictHostKeyChecking yes\n",
             path(&at("user")),
@@ -96,7 +96,7 @@ impl Sshd {
         self.directory.path().join(name)
     }
 
-    /// A further line of ssh's configuration.
+    /// Adds a line to ssh's configuration.
     pub fn configure(&self, line: &str) {
         let config = fs::read_to_string(self.at("config")).expect("it is there");
         fs::write(self.at("config"), format!("{config}{line}\n")).expect("it can be written");
@@ -106,7 +106,7 @@ impl Sshd {
         format!("ssh://root@127.0.0.1:{}", self.port)
     }
 
-    /// `dexec` with this program `ssh`, on the engine at this address.
+    /// `dexec` with the wrapped `ssh` program, on the engine at this address.
     pub fn dexec_at(&self, url: &str, args: &[&str]) -> Run {
         let programs = format!(
             "{}:{}",
@@ -121,7 +121,7 @@ impl Sshd {
         self.dexec_at(&self.url(), args)
     }
 
-    /// How often somebody has logged in.
+    /// The number of logins so far.
     pub fn logins(&self) -> usize {
         self.log().matches("Accepted publickey for").count()
     }
@@ -130,7 +130,7 @@ impl Sshd {
         fs::read_to_string(self.at("log")).expect("there is a log")
     }
 
-    /// Waits until nothing of dexec is left: no directory, and no program that knows it.
+    /// Waits until nothing of dexec is left: neither its directory nor a process that refers to it.
     #[track_caller]
     pub fn assert_nothing_stays(&self) {
         let left = || {
@@ -157,7 +157,7 @@ impl Drop for Sshd {
 
 fn listen(directory: &Path, environment: &str) -> (Child, u16) {
     let at = |name: &str| path(&directory.join(name)).to_owned();
-    // A port that was free may be taken by another test in the meantime.
+    // Another test may take the free port before sshd listens on it.
     for _ in 0..10 {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
@@ -170,7 +170,7 @@ fn listen(directory: &Path, environment: &str) -> (Child, u16) {
         );
         fs::write(at("sshd_config"), config).expect("it can be written");
         let log = fs::File::create(at("log")).expect("it can be made");
-        // Nothing depends on which engines run here. sshd needs its directory for the processes that talk to strangers.
+        // The engines on this machine must not matter. sshd needs this directory for its privilege separation.
         let server = without_engines()
             .args(["sh", "-c", "mkdir -p /run/sshd && exec \"$@\"", "sh"])
             .args(["/usr/sbin/sshd", "-D", "-e", "-f", &at("sshd_config")])
@@ -194,12 +194,12 @@ fn listen(directory: &Path, environment: &str) -> (Child, u16) {
     );
 }
 
-/// The id and the arguments of every program.
+/// The id and the arguments of every process.
 pub fn programs() -> Vec<(String, String)> {
     let mut programs = Vec::new();
     for process in fs::read_dir("/proc").expect("there is /proc").flatten() {
         let mut line = Vec::new();
-        // One that has ended in the meantime says nothing.
+        // The process may have ended in the meantime.
         let file = fs::File::open(process.path().join("cmdline"));
         if file.and_then(|mut file| file.read_to_end(&mut line)).is_ok() {
             let id = process.file_name().to_string_lossy().into_owned();
@@ -225,7 +225,7 @@ pub fn wait_until(is_so: impl Fn() -> bool) {
     panic!("it does not come to be so");
 }
 
-/// A port that takes connections and says nothing.
+/// A port that accepts connections and never answers.
 pub fn silent_port() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("it can be listened to");
     let port = listener.local_addr().expect("it has an address").port();

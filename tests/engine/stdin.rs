@@ -47,13 +47,13 @@ fn fifty_megabytes_go_in_and_come_back() {
 
 #[test]
 fn a_command_that_stops_reading_early_does_not_wait() {
-    // Podman loses output that is on its way when the command leaves input unread, whatever the client; so the command
-    // gives it time.
+    // If a command leaves input unread, Podman loses output that is still in transit, with any client; so the command
+    // waits.
     let done = dexec(["--raw", "-i", "dexec-shell", "sh", "-c", "head -c 3; sleep 1; exit 6"])
         .stdin(noise(50_000_000))
         .run();
     assert_eq!((done.code, done.stdout), (6, noise(50_000_000)[..3].to_vec()));
-    // Nor does one that reads nothing.
+    // A command that reads nothing does not wait either.
     assert_eq!(
         dexec(["-i", "dexec-shell", "sh", "-c", "exit 5"])
             .stdin(noise(1_000_000))

@@ -1,4 +1,4 @@
-//! A command that is stopped is stopped in the container: looked at from outside.
+//! Checks from outside that a stopped command is really stopped in the container.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Child;
@@ -13,7 +13,7 @@ use crate::dexec;
 use test_support::api::{self, Container};
 use test_support::{code, signal};
 
-/// A family in which every kind of child is that can be found; it ends when it is killed, and not before.
+/// A tree with every kind of child that can be found. It does not end until it is killed.
 const TREE: &str = r#"
 sleep 1001 &
 (sleep 1002 &)
@@ -29,7 +29,7 @@ echo ready
 while :; do sleep 1010; done
 "#;
 
-/// How a command comes to be stopped.
+/// What causes a command to be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Timeout,
@@ -49,14 +49,14 @@ const WAYS: [Way; 7] = [
     Way::Drop,
 ];
 
-/// What was said of it: whether something may be left, and why.
+/// What dexec reported: whether processes may be left, and why.
 struct Said {
     orphaned: bool,
     message: String,
 }
 
 impl Way {
-    /// Runs `command`, which says `ready`, and stops it.
+    /// Runs `command`, which prints `ready`, and stops it.
     fn stop(self, container: &Container, command: &[&str]) -> Said {
         let words = || [&[container.name.as_str()][..], command].concat();
         match self {
@@ -76,7 +76,7 @@ impl Way {
                 let child = dexec(["--output=events", "--kill-after=0.5"]).args(words()).spawn();
                 let (rest, status) = after_ready(child, |child| signal(child, name));
                 assert_eq!(status, expected, "{rest}");
-                // What the command writes to the end comes before the response.
+                // The last output of the command is printed before the response.
                 let last = rest.lines().last().unwrap_or_default();
                 let response: Value = serde_json::from_str(last).expect("it is the response");
                 assert_eq!(response["errorKind"], "interrupted", "{response}");
@@ -138,7 +138,7 @@ impl Way {
     }
 }
 
-/// Tells when the command has said something.
+/// Cancels the token when the command writes output.
 struct Announced(CancellationToken);
 
 impl Announced {
@@ -176,7 +176,7 @@ fn library(words: &[&str]) -> (Engine, Request) {
     (Engine::connect(&endpoint), request.expect("it is a request"))
 }
 
-/// Waits for the command's word, does something, and gives the rest of what dexec prints and its exit code.
+/// Waits until the command prints `ready`, calls `act`, and returns the rest of dexec's output and its exit code.
 fn after_ready(mut child: Child, act: impl Fn(&Child)) -> (String, i32) {
     let mut stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
     let mut first = String::new();
@@ -188,7 +188,7 @@ fn after_ready(mut child: Child, act: impl Fn(&Child)) -> (String, i32) {
     (rest, code(child.wait().expect("it ends")))
 }
 
-/// Every way ends everything, and leaves the container as it was.
+/// Asserts that each way to stop the command ends all its processes, and leaves the container unchanged.
 #[track_caller]
 fn all_ways_end(container: &Container, command: &[&str]) {
     let before = (container.processes(), container.changes());
@@ -261,7 +261,7 @@ fn a_command_that_obeys_has_its_own_last_words() {
     let container = own("stop-obeys", json!({}));
     let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.1 2>/dev/null; done";
     let mut response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
-    // The shell may tell of its child's end.
+    // The shell may print a message about its child's end.
     response["stderr"] = json!("");
     assert_eq!(
         response,
@@ -331,7 +331,7 @@ fn a_process_that_can_t_be_told_apart_is_left_and_said() {
     assert!(container.processes().iter().any(|line| line.ends_with("sleep 1030")));
 }
 
-/// The container's first process begins others all the time, in sessions of their own; and there is another exec.
+/// The container's first process keeps starting processes in their own sessions, and another exec is running.
 #[test]
 fn nobody_else_is_touched() {
     let first = "while :; do setsid sleep 2000 & sleep 0.4; [ $((n=${n:-0}+1)) -lt 12 ] || break; done; sleep 1000000";
@@ -385,7 +385,7 @@ fn a_command_is_stopped_in_the_moment_of_its_start() {
         thread::sleep(Duration::from_millis(delay));
         signal(&child, "TERM");
         let output = child.wait_with_output().expect("it ends");
-        // Before dexec listens the signal has its usual effect; that is shown by the empty answer.
+        // Until dexec handles signals, the signal has its default action; standard output is empty then.
         assert_eq!(code(output.status), 143, "after {delay} ms");
         assert_eq!(
             container.processes().len(),
@@ -436,7 +436,7 @@ fn the_library_tells_cause_and_signal() {
     );
 }
 
-/// As gosu, su-exec and setpriv do it: nobody but that user can look into the process that is left.
+/// gosu, su-exec and setpriv do the same: the remaining process can be inspected only by that user.
 #[test]
 fn a_command_that_becomes_another_user_ends() {
     let settings = json!({ "Image": "dexec-test/setpriv" });

@@ -1,4 +1,5 @@
-//! A stop where the command's processes are hard to know, to look at or to signal; and what it must never touch.
+//! Stops where the command's processes are hard to identify, inspect or signal; and processes that must not be
+//! touched.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -19,20 +20,20 @@ fn own(purpose: &str, settings: Value) -> Container {
     Container::start_with(purpose, api::merged(sleeper, settings))
 }
 
-/// The root directory of a running container, as this machine sees it.
+/// The root directory of a running container, as seen from this machine.
 fn root_of(container: &Container) -> PathBuf {
     let pid = &api::get(&format!("/containers/{}/json", container.name))["State"]["Pid"];
     PathBuf::from(format!("/proc/{pid}/root"))
 }
 
-/// What runs in the container beside its first process.
+/// The processes of the container, except its first one.
 fn left_in(container: &Container) -> Vec<String> {
     let mut left = container.processes();
     left.retain(|line| !line.ends_with("sleep 1000000"));
     left
 }
 
-/// The command is stopped by its time, and nothing of it is left.
+/// Asserts that the command is stopped at its timeout, and that no process of it is left.
 #[track_caller]
 fn ends(container: &Container, options: &[&str], command: &[&str]) -> Value {
     let run = dexec(["--timeout=1.5"])
@@ -50,7 +51,7 @@ fn ends(container: &Container, options: &[&str], command: &[&str]) -> Value {
     response
 }
 
-/// A copy of the program that waits, with another mode.
+/// A copy of the `wait` program with this file mode.
 fn copy_of_wait(container: &Container, name: &str, mode: u32) -> PathBuf {
     let root = root_of(container);
     let copy = root.join("bin").join(name);
@@ -60,7 +61,7 @@ fn copy_of_wait(container: &Container, name: &str, mode: u32) -> PathBuf {
 }
 
 fn give_capability(program: &Path) {
-    // cap_net_raw+ep, as setcap writes it.
+    // cap_net_raw+ep, in the encoding of setcap.
     let script = "import os, sys; os.setxattr(sys.argv[1], 'security.capability', \
                   bytes.fromhex('0100000200200000' + '00000000' * 3))";
     let status = Command::new("python3").args(["-c", script]).arg(program).status();
@@ -129,7 +130,7 @@ fn a_container_without_its_working_directory_is_looked_at() {
     );
 }
 
-/// Where no more processes can be made, dexec's own exec is allowed, and may fork none either.
+/// The engine can still start dexec's exec when the container has reached its process limit, but it can't fork either.
 #[test]
 fn a_command_that_has_taken_every_process_id_ends() {
     for (purpose, is_read_only) in [("edge-pids", false), ("edge-pids-readonly", true)] {
@@ -140,8 +141,7 @@ fn a_command_that_has_taken_every_process_id_ends() {
     }
 }
 
-/// The search path, the loader's variables and the programs of the image are never used with more rights than the
-/// caller's.
+/// The search path, the loader's variables and the image's programs never get more privileges than the caller has.
 #[test]
 fn nothing_of_the_caller_s_is_run_as_root() {
     let settings = json!({ "User": "app", "Env": ["PATH=/home/app/bin:/bin"] });
@@ -166,7 +166,7 @@ fn nothing_of_the_caller_s_is_run_as_root() {
     assert!(!ran.exists(), "{:?}", fs::read_to_string(ran));
 }
 
-/// A daemon takes the command's environment over with a job, as `at` and `batch` do.
+/// A daemon runs a job with the environment of the command that submitted it, as `at` and `batch` do.
 #[test]
 fn a_daemon_that_runs_the_command_s_job_lives() {
     let daemon = "trap '' CHLD; cd /tmp; setsid sh -c 'while :; do for f in *.job; do [ ! -f \"$f\" ] || { mv \"$f\" \
@@ -185,7 +185,7 @@ fn a_daemon_that_runs_the_command_s_job_lives() {
     assert!(!has("sleep 616") && !has("sleep 617"), "{left:?}");
 }
 
-/// Waits for the command's word.
+/// Waits until the command prints `ready`.
 fn ready(child: &mut Child) -> BufReader<std::process::ChildStdout> {
     let mut stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
     let mut line = String::new();
@@ -250,12 +250,12 @@ fn a_renamed_container_was_not_removed() {
     assert_eq!(code(child.wait().expect("it ends")), 137);
 }
 
-/// With the machine's process namespace the agent sees every process of the machine.
+/// In the host's process namespace, the agent sees every process of the machine.
 #[test]
 fn with_the_host_s_processes_only_the_container_s_are_named() {
     let container = own("edge-pid-host", json!({ "HostConfig": { "PidMode": "host" } }));
     let count = |command: &str| pids_of(command).len();
-    // What an earlier run left is not counted.
+    // The process id excludes processes that an earlier test run left.
     let sleep = |number: u32| format!("sleep {number}{}", std::process::id());
     let (stranger, others, hidden) = (sleep(1), sleep(2), sleep(6));
     let mut other = dexec([&container.name, "sh", "-c", &format!("sleep 0.7; exec env -i {others}")]).spawn();
@@ -277,7 +277,7 @@ fn with_the_host_s_processes_only_the_container_s_are_named() {
     );
     assert_eq!((count(&stranger), count(&others)), (1, 1));
     assert_eq!(family.map(|command| count(&command)), [0, 0, 0]);
-    // What can't be told apart is named, and nothing else.
+    // A process that may belong to the command is named in the message, and left running.
     let script = format!("(env -i setsid {hidden} &); {}", sleep(7));
     let response = dexec(["--timeout=1.5", &container.name, "sh", "-c", &script]).response();
     let message = response["message"].as_str().unwrap_or_default();
@@ -293,7 +293,7 @@ fn with_the_host_s_processes_only_the_container_s_are_named() {
     }
 }
 
-/// The processes of this machine that have this command line.
+/// The processes of this machine with this command line.
 fn pids_of(command: &str) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("it can be read").flatten();
     entries
@@ -325,7 +325,7 @@ fn with_another_container_s_processes_only_the_own_ones_are_named() {
     assert_eq!(pids_of("sleep 2632"), [0; 0]);
 }
 
-/// The engine's machine has used up its numbers for processes since the container began, and begins anew.
+/// The process ids of the engine's machine wrap around after the container has started.
 #[test]
 fn numbers_of_processes_begin_anew_in_between() {
     let greatest = fs::read_to_string("/proc/sys/kernel/pid_max").expect("there is one");
@@ -337,7 +337,7 @@ fn numbers_of_processes_begin_anew_in_between() {
     begin_before_the_last(greatest / 8);
     let container = own("edge-numbers", json!({}));
     begin_before_the_last(2);
-    // The container's own process is a sleep too.
+    // The container's first process is a `sleep` too.
     let response = dexec(["--timeout=0.3", &container.name, "env", "-i", "sleep", "2651"]).response();
     assert_eq!(
         (&response["timedOut"], &response["orphaned"]),
@@ -347,7 +347,7 @@ fn numbers_of_processes_begin_anew_in_between() {
     assert_eq!(pids_of("sleep 2651"), [0; 0]);
 }
 
-/// Another command's processes are in the middle of an execve all the time, without a parent or a sign.
+/// Another command's processes are always in the middle of an execve, without a known parent or a readable marker.
 #[test]
 fn what_another_command_begins_is_not_named() {
     let container = own("edge-execve", json!({}));
@@ -357,7 +357,7 @@ fn what_another_command_begins_is_not_named() {
     for _ in 0..6 {
         let response = dexec(["--timeout=0.4", &container.name, "sleep", "620"]).response();
         if response["errorKind"] == "engineError" {
-            // The engine itself fails to start a command now and then under such a load.
+            // Under this load, the engine itself sometimes fails to start a command.
             continue;
         }
         assert_eq!(
@@ -370,7 +370,7 @@ fn what_another_command_begins_is_not_named() {
     other.wait().expect("it ends");
 }
 
-/// A stranger that began just before the command is none of its processes.
+/// An unrelated process that started just before the command does not belong to it.
 #[test]
 fn what_began_just_before_the_command_is_not_named() {
     let container = own("edge-just-before", json!({}));
@@ -416,7 +416,7 @@ fn a_dexec_that_is_killed_while_it_stops_a_command_leaves_no_file() {
     drop(container);
 }
 
-/// What dexec has in the container is ended too, and has to look again.
+/// dexec's agent in the container is killed too, and has to be started again.
 #[test]
 fn a_command_that_kills_everything_when_it_is_asked_to_end_ends() {
     let container = own("edge-kills-all", json!({}));
@@ -426,7 +426,7 @@ fn a_command_that_kills_everything_when_it_is_asked_to_end_ends() {
     ends(&container, &["--kill-after=0.5"], &["sh", "-c", stubborn]);
 }
 
-/// Agents read lists of processes, and pay for each character.
+/// AI agents read process lists, and each character costs tokens.
 #[test]
 fn a_stop_has_a_short_command_line() {
     for (purpose, is_read_only) in [("edge-ps", false), ("edge-ps-readonly", true)] {
@@ -456,7 +456,7 @@ fn a_stop_has_a_short_command_line() {
     }
 }
 
-/// The inner dexec has to be done before the outer one kills it.
+/// The inner dexec must finish before the outer one kills it.
 #[test]
 fn a_dexec_that_is_run_by_dexec_stops_its_command_in_time() {
     let outer = own("edge-nested", json!({ "HostConfig": { "Binds": ["/:/host"] } }));
@@ -484,7 +484,7 @@ fn a_dexec_that_is_run_by_dexec_stops_its_command_in_time() {
         "-c",
         stubborn,
     ];
-    // Longer than by default, so that a busy machine has the time.
+    // Longer than the default, to allow for a busy machine.
     let run = dexec(["--timeout=4", "--kill-after=20", &outer.name]).args(nested);
     let response = run.response();
     assert_eq!(
@@ -493,7 +493,7 @@ fn a_dexec_that_is_run_by_dexec_stops_its_command_in_time() {
         "{response}"
     );
     assert_eq!(left_in(&inner), [""; 0]);
-    // Half of the outer one's grace is what the inner one takes.
+    // The inner dexec uses half of the outer one's grace period.
     let shown = program(env!("CARGO_BIN_EXE_dexec")).env("DEXEC_ID", "0123456789abcdef-600");
     let run = shown.args(["-H", &socket, "--timeout=1", &inner.name, "sh", "-c", stubborn]);
     assert_eq!(run.response()["signal"], "SIGKILL");

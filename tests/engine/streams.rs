@@ -57,7 +57,7 @@ fn exit_codes_are_the_command_s_own() {
 
 #[test]
 fn a_command_s_own_words_are_no_failed_start() {
-    // The words of a failed start on Docker, and those of one on Podman, from a command that ran.
+    // Messages of a failed start on Docker and on Podman, printed by a command that did run.
     let docker = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"x\": executable file \
                   not found in $PATH: unknown";
     let script = format!("echo '{docker}'; exit 126");
@@ -85,7 +85,7 @@ fn every_byte_passes() {
 #[test]
 fn output_comes_while_the_command_runs() {
     let mut child = dexec(["--raw", "dexec-shell", "sh", "-c", "printf half; read line; echo $line"]).spawn();
-    // The command waits for input that never comes: its end is that of standard input, which is not attached.
+    // Standard input is not attached, so `read` reaches its end.
     let mut half = [0; 4];
     child
         .stdout
@@ -106,7 +106,7 @@ fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-/// 100 MB that only their own checksum can stand for: the output of a counter.
+/// 100 MB of a counter's output, which is compared by its checksum.
 const COUNTER: &str = "seq 1 12777777 | head -c 100000000";
 
 #[test]
@@ -122,7 +122,7 @@ fn a_hundred_megabytes_arrive_exact_in_little_memory() {
     assert_eq!(bytes.len(), 100_000_000);
     assert!(expected.starts_with(&sha256(&bytes)), "{expected}");
     let peak = memory.join().expect("the watcher does not panic");
-    // A debug build has about 3 MiB more than a release build, of which 4.5 MiB were seen.
+    // The peak of a release build was 4.5 MiB; a debug build uses about 3 MiB more.
     assert!(peak > 0 && peak < 16 * 1024, "{peak} KiB");
 }
 
@@ -144,7 +144,7 @@ fn a_capture_is_bounded_and_says_what_it_left_out() {
         .split_once(" characters left out …]\n")
         .expect("the marker has an end");
     assert_eq!(head.len(), 32 * 1024 * 1024);
-    // No final newline was stripped: the last line is cut.
+    // No final newline was stripped, because the last line is cut.
     assert_eq!(tail.len(), 32 * 1024 * 1024);
     assert_eq!(number, (100_000_000 - 64 * 1024 * 1024).to_string());
     let peak = memory.join().expect("the watcher does not panic");
@@ -245,7 +245,7 @@ fn a_child_left_behind_does_not_hold_the_answer() {
         &response,
         json!({ "exitCode": 3, "stdout": "now", "stderr": "", "success": false }),
     );
-    // The child that holds the output goes before the next test looks.
+    // Removes the child that holds the output open before the next test checks the processes.
     let _ = dexec(["dexec-shell", "pkill", "-f", "sleep 8"]).run();
 }
 

@@ -1,4 +1,4 @@
-//! Commands with a terminal, on a terminal.
+//! Commands with a terminal, run on a terminal.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use test_support::{docker_clis, program};
 
 const DETACH: &[u8] = b"\x10\x11";
 
-/// Waits in the container until the terminal has its size, which comes a moment after the start on some engines.
+/// Waits in the container until the terminal has its size; some engines set it only a moment after the start.
 const SIZED: &str = "until [ \"$(stty size 2>/dev/null)\" = '33 77' ]; do sleep 0.05; done";
 
-/// A session of a command in the common container.
+/// A session of a command in the shared container.
 fn session(options: &[&str], command: &[&str]) -> Session {
     dexec([options, &["-it", "dexec-shell"], command].concat()).on_terminal()
 }
@@ -24,7 +24,7 @@ fn shell(script: &str) -> Session {
     session(&[], &["sh", "-c", script])
 }
 
-/// Runs a command in the common container without a terminal, and gives what it prints.
+/// Runs a command in the shared container without a terminal, and returns its output.
 fn look(command: &[&str]) -> String {
     dexec([&["--raw", "dexec-shell"], command].concat()).run().stdout_text()
 }
@@ -36,7 +36,7 @@ fn config(text: &str) -> tempfile::TempDir {
     directory
 }
 
-/// Waits until a file is in the common container, and removes it.
+/// Waits until a file exists in the shared container, and removes it.
 fn wait_for_file(file: &str) {
     let wait = format!("while [ ! -e {file} ]; do sleep 0.1; done; rm {file}");
     let done = dexec(["--timeout", "30", "dexec-shell", "sh", "-c", &wait]).run();
@@ -71,7 +71,7 @@ fn a_terminal_alone_needs_none_here() {
     );
 }
 
-/// The user's terminal is left as it is then: it ends each line once more, and its Ctrl-C is dexec's.
+/// Without `-i`, the local terminal keeps its modes: it translates each newline again, and Ctrl-C interrupts dexec.
 #[test]
 fn a_terminal_alone_leaves_ours_alone() {
     let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
@@ -145,7 +145,7 @@ fn every_byte_passes_both_ways() {
     session.wait_for("ready\n");
     session.type_in(&bytes);
     session.wait_for(&bytes);
-    // One at a time, as a user types.
+    // One byte at a time, as a user types.
     for byte in &bytes {
         session.type_in([*byte]);
     }
@@ -155,7 +155,7 @@ fn every_byte_passes_both_ways() {
     assert_eq!(session.end().0, 0);
 }
 
-/// Docker's own search for detach keys doubles a byte where they are cut like this.
+/// Docker's own search for detach keys duplicates a byte if they are split like this.
 #[test]
 fn a_small_number_passes_however_it_is_cut() {
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 4 | od -An -tx1"];
@@ -173,7 +173,7 @@ fn each_key_is_sent_at_once() {
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 126"];
     let mut session = session(&[], &command);
     session.wait_for("ready\n");
-    // Docker holds back what its own detach keys may begin with, and dexec what its may.
+    // Docker and dexec each hold back the first byte of their own detach keys.
     for key in (0..=0x7f).filter(|key| ![0x10, 0x1e].contains(key)) {
         session.type_in([key]);
         session.wait_for([key]);
@@ -245,7 +245,7 @@ fn the_detach_keys_leave_the_command() {
     });
 }
 
-/// The output may wait for its reader; the user of the terminal has left.
+/// The output may still wait for its reader, but the user has detached from the terminal.
 #[test]
 fn a_reader_that_stalls_does_not_keep_the_terminal() {
     let file = "/data/stalled";
@@ -256,7 +256,7 @@ fn a_reader_that_stalls_does_not_keep_the_terminal() {
         .on_terminal();
     wait_for_file(file);
     session.wait_until_raw();
-    // By then nothing more can be written.
+    // By then the pipe is full.
     thread::sleep(Duration::from_secs(1));
     session.type_in(DETACH);
     session.wait_until(Session::is_as_found);
@@ -323,11 +323,11 @@ fn wrong_detach_keys_are_refused() {
     let stderr = done.stderr_text();
     let is_told = stderr.starts_with("invalid detach keys (foo)") && stderr.contains("config.json");
     assert!(done.code == 1 && is_told, "{stderr}");
-    // Without a terminal they are nobody's concern.
+    // Without a terminal, invalid keys are ignored.
     assert_eq!(configured(&[]).code, 0);
 }
 
-/// Node and many others set `O_NONBLOCK` on a terminal that they share with us.
+/// Node and many other programs set `O_NONBLOCK` on a terminal that they share with dexec.
 #[test]
 fn a_terminal_that_does_not_wait_is_waited_for() {
     let script = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])";
@@ -341,7 +341,7 @@ fn a_terminal_that_does_not_wait_is_waited_for() {
     assert_eq!(session.end().0, 0);
 }
 
-/// docker looks at the container first, and creates nothing.
+/// docker checks the container first, and creates nothing.
 #[test]
 fn without_a_terminal_here_it_is_refused() {
     let run = |args: &[&str]| {
@@ -385,7 +385,7 @@ fn ten_megabytes_wait_for_a_slow_reader() {
     );
 }
 
-/// Opens a file in busybox's vi, types a line and looks at the screen; then writes the file and quits.
+/// Opens a file in busybox's vi, types a line and captures the screen; then writes the file and quits.
 fn edit(mut session: Session) -> (String, String) {
     let opened = session.wait_for_screen(|screen| screen.contains("~\n~") && screen.contains("1/1"));
     session.type_in("ihello from vi");
@@ -424,7 +424,7 @@ fn the_terminal_is_given_back_after_every_end() {
             "begun\r\ndexec: the time of --timeout was over. The command was stopped\r\n",
         ),
         (&["--group-add", "video"], "id; exit 8", &[8], "3000(video)"),
-        // Some engines refuse it at the create.
+        // Some engines refuse the user when the exec is created.
         (&["-u", "nosuch"], "true", &[1, 126], "nosuch"),
     ] {
         let (code, shown) = session(options, &["sh", "-c", command]).end();
@@ -491,7 +491,7 @@ fn a_terminal_that_hangs_up_stops_the_command() {
 
 #[test]
 fn dexec_itself_can_be_suspended() {
-    // A shell that goes on with it at each line that is typed.
+    // A shell that resumes dexec each time a line is typed.
     let line =
         "\"$0\" \"$@\"; code=$?; while [ $code -gt 140 ]; do echo suspended; read -r; fg; code=$?; done; exit $code";
     let command = [
@@ -520,7 +520,7 @@ fn dexec_itself_can_be_suspended() {
     assert_eq!(session.end().0, 0);
 }
 
-/// A shell that goes on with what SIGSTOP has stopped may have changed the modes.
+/// A shell that resumes a process after SIGSTOP may have changed the terminal's modes.
 #[test]
 fn a_stopped_dexec_takes_the_terminal_again() {
     let mut session = shell("stty raw -echo; echo begun; exec head -c 5");
@@ -536,7 +536,7 @@ fn a_stopped_dexec_takes_the_terminal_again() {
     assert_eq!(session.end().0, 0);
 }
 
-/// Nobody could make it go on.
+/// Without a shell, nothing could resume dexec.
 #[test]
 fn without_a_shell_dexec_is_not_suspended() {
     let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
@@ -567,7 +567,7 @@ fn is_stopped(pid: u32) -> bool {
     stat.rsplit(") ").next().expect("it has a state").starts_with('T')
 }
 
-/// The same keys through `docker exec -it` give the same screen.
+/// The same keys through `docker exec -it` produce the same screen.
 #[test]
 fn docker_s_screen_is_the_same() {
     let host = std::env::var("DOCKER_HOST").expect("it names the engine");

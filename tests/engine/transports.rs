@@ -1,4 +1,4 @@
-//! The same commands over every way to the engine.
+//! The same commands over every transport to the engine.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::sshd::{FarEnd, Sshd};
 use test_support::api;
 use test_support::{Run, assert_response, noise};
 
-/// Runs each case over one way, which `name` keeps apart from the others in the container.
+/// Runs all cases over one transport; `name` makes its files in the container unique.
 pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
     let response = dexec(&["dexec-shell", "sh", "-c", "echo out; echo err >&2; exit 3"]).response();
     assert_response(
@@ -22,7 +22,7 @@ pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
         json!({ "exitCode": 3, "stdout": "out", "stderr": "err", "success": false }),
     );
 
-    // The end of the input arrives, and output after it comes back.
+    // The end of standard input arrives, and output after it is returned.
     let script = "cat; sleep 0.2; echo after; exit 4";
     let response = dexec(&["-i", "dexec-shell", "sh", "-c", script])
         .stdin("in\n")
@@ -37,7 +37,7 @@ pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     assert!(done.stdout == bytes, "{} bytes came back", done.stdout.len());
 
-    // A terminal's bytes are no frames, whatever they look like.
+    // A terminal's bytes are not split into frames, even if they look like frames.
     let script = "stty raw -echo; printf '\\001\\000\\000\\000\\000\\000\\000\\003abc'; sleep 0.2; \
                   printf '\\002\\000'; sleep 0.2; printf '\\000\\377'";
     let done = dexec(&["-t", "dexec-shell", "sh", "-c", script]).run();
@@ -76,7 +76,7 @@ fn over_a_unix_socket() {
     every_case("unix", |args| dexec(args));
 }
 
-/// An engine speaks TLS at all its ports or at none, so plain tcp is led to its socket.
+/// An engine uses TLS on all of its ports or on none, so plain TCP connections are forwarded to its socket.
 #[test]
 fn over_tcp() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("it can be listened to");
@@ -96,7 +96,7 @@ fn lead(client: TcpStream) {
         client.try_clone().expect("it can be shared"),
     );
     let (mut from_client, mut to_engine) = (client, engine);
-    // Whoever goes early is no fault.
+    // An early disconnect is not an error.
     thread::spawn(move || {
         let _ = io::copy(&mut from_client, &mut to_engine);
         let _ = to_engine.shutdown(Shutdown::Write);
@@ -151,7 +151,7 @@ fn over_ssh_to_a_socket() {
     let url = format!("{}{}", sshd.url(), api::socket());
     every_case("ssh-socket", |args| sshd.dexec_at(&url, args));
     sshd.assert_nothing_stays();
-    // Another is not there.
+    // A socket that does not exist.
     let response = sshd.dexec_at(&format!("{}/nowhere", sshd.url()), &["dexec-shell", "true"]);
     let response = response.response();
     assert_eq!(response["errorKind"], "engineUnreachable", "{response}");

@@ -14,7 +14,7 @@ fn id_as(user: &str) -> String {
 
 #[test]
 fn a_user_has_every_form() {
-    // The user's groups of /etc/group come with the name and the number; Podman 4 leaves the own group out.
+    // The user's groups in /etc/group apply to a name and a number; Podman 4 omits the user's own group.
     for user in ["app", "1000"] {
         let id = id_as(user);
         assert!(["1000:1000 1000 2000 /home/app"].contains(&id.as_str()), "{user}: {id}");
@@ -28,7 +28,7 @@ fn a_user_has_every_form() {
     ] {
         assert_eq!(id_as(user), id, "{user}");
     }
-    // A user without an entry in /etc/passwd: Podman 5 sets no HOME.
+    // A user without an entry in /etc/passwd: Podman 5 does not set HOME.
     assert!(
         ["4242:0 0 /", "4242:0 0"].contains(&id_as("4242").as_str()),
         "{}",
@@ -90,7 +90,8 @@ fn privileges_are_passed_on() {
     };
     let (plain, _) = capabilities(&[]);
     let (privileged, refusal) = capabilities(&["--privileged"]);
-    // Docker 20.10 asks for capabilities that a machine may not have; then the runtime refuses, which shows the same.
+    // Docker 20.10 requests capabilities that a machine may lack; the runtime's refusal then shows that they were
+    // requested.
     assert!(
         privileged.starts_with("CapEff:") && privileged > plain || refusal.contains("unable to apply caps"),
         "{plain} {privileged} {refusal}"

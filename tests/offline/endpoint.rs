@@ -1,4 +1,4 @@
-//! Where the engine is looked for, and how it is spoken to.
+//! How dexec finds the engine, and how it connects to it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::dexec;
 use crate::fake::{self, Fake, Script};
 use test_support::{Done, Run, docker_clis, program};
 
-/// A docker configuration directory.
+/// A Docker configuration directory.
 struct Config(TempDir);
 
 impl Config {
@@ -33,7 +33,7 @@ impl Config {
         fs::write(path, contents).expect("it can be written");
     }
 
-    /// A context called `test`, as docker writes it.
+    /// Writes a context called `test`, as docker does.
     fn store(&self, endpoint: &Value) {
         let meta = json!({"Name": "test", "Metadata": {"Description": "x"}, "Endpoints": {"docker": endpoint}});
         self.write(&format!("contexts/meta/{TEST}/meta.json"), &meta.to_string());
@@ -51,7 +51,7 @@ fn message(response: &Value) -> &str {
     response["message"].as_str().expect("there is a message")
 }
 
-/// An engine on which every command prints `x`, however many come.
+/// An engine on which every command prints `x`, for any number of commands.
 fn engine() -> Fake {
     let created = format!("{{\"Id\":\"{}\"}}", fake::EXEC_ID);
     Fake::start(Script {
@@ -193,8 +193,7 @@ fn a_broken_config_file_is_warned_of_as_docker_does() {
     );
 }
 
-/// A port of this machine, at an address that is not the loopback one, where whoever connects is turned away; and the
-/// first line of each request.
+/// A port on a non-loopback address of this machine that refuses every request, and the first line of each request.
 fn exposed_port() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("0.0.0.0:0").expect("it can be listened to");
     let port = listener.local_addr().expect("it has an address").port();
@@ -243,7 +242,7 @@ fn a_plain_connection_elsewhere_is_warned_of() {
     assert_eq!(warned(&dexec(["--raw", "-H", &host, "web", "true"]).run()), 1);
     let silenced = dexec(["-H", &host, "web", "true"]).env("DEXEC_ALLOW_PLAIN_TCP", "1");
     assert_eq!(silenced.response()["errorKind"], "containerPaused");
-    // Nobody else is there to listen on the way.
+    // Nobody can listen in on a loopback connection.
     let here = host.replace("0.0.0.0", "127.0.0.1");
     assert_eq!(
         dexec(["-H", &here, "web", "true"]).response()["errorKind"],
@@ -276,7 +275,7 @@ fn tls_that_lacks_its_files_is_no_plain_connection() {
 
 #[test]
 fn a_connection_is_not_waited_for_longer_than_is_said() {
-    // A queue that is full takes no connection and refuses none.
+    // A full queue neither accepts a connection nor refuses it.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("socket");
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("it can be made");
@@ -321,7 +320,7 @@ fn places_that_do_not_exist_are_passed_over() {
 
 #[test]
 fn contexts_of_the_real_docker_are_followed() {
-    // Without one the others of these tests write what it would write.
+    // On machines without a docker CLI, the other tests write the files that it would write.
     for docker in docker_clis() {
         contexts_are_those_of(&docker);
     }
@@ -347,7 +346,7 @@ fn contexts_are_those_of(docker: &Path) {
     has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
     has_run(config.dexec(&["--context=of-docker", "web", "true"]));
 
-    // With TLS files, which docker copies into its store.
+    // With TLS files, which docker copies into its context store.
     config.write("authority", AUTHORITY);
     let authority = config.path().join("authority");
     let host = format!("host=tcp://127.0.0.1:1,ca={}", authority.display());
@@ -367,7 +366,7 @@ fn contexts_are_those_of(docker: &Path) {
     }
 }
 
-/// Each choice of what can name the engine leads docker and dexec to the same one.
+/// For each way to specify the engine, docker and dexec connect to the same one.
 #[test]
 fn the_real_docker_goes_to_the_same_engine() {
     let clis = docker_clis();
@@ -402,7 +401,7 @@ fn the_real_docker_goes_to_the_same_engine() {
         let reached = |cli: &OsStr, command: &[&str]| {
             let before: Vec<usize> = fakes.iter().map(Fake::connections).collect();
             let mut run = program("env").env("DOCKER_CONFIG", config.path());
-            // Docker 20.10 takes an empty DOCKER_HOST for one that is set.
+            // Docker 20.10 treats an empty DOCKER_HOST as set, so unused variables are removed.
             for (place, name, value) in [(2, "DOCKER_HOST", fakes[2].host.as_str()), (3, "DOCKER_CONTEXT", "two")] {
                 run = if is_chosen(place) {
                     run.env(name, value)
@@ -417,7 +416,7 @@ fn the_real_docker_goes_to_the_same_engine() {
             if is_chosen(1) {
                 run = run.args(["-c", "test"]);
             }
-            // How it ends is no matter: what answers is not engine enough for docker.
+            // The exit code does not matter: the fake engine does not implement enough for docker.
             run.args(command).args(["web", "true"]).run();
             (0..5)
                 .filter(|&place| fakes[place].connections() > before[place])
@@ -431,7 +430,7 @@ fn the_real_docker_goes_to_the_same_engine() {
     }
 }
 
-/// A certificate that nobody trusts; docker takes no file without one.
+/// A certificate that nothing trusts. docker rejects a file without a certificate.
 const AUTHORITY: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBdTCCARugAwIBAgIUERtkM7H6vBsnruJaFvO/QDuYPbcwCgYIKoZIzj0EAwIw
@@ -493,7 +492,7 @@ fn a_zone_leads_to_the_engine_and_is_not_sent_to_it() {
         client.write_all(&refusal).expect("it can be written");
         String::from_utf8_lossy(&head[..length]).to_lowercase()
     });
-    // The loopback interface is the first.
+    // The loopback interface has the index 1.
     let response = dexec(["-H", &format!("tcp://[::1%251]:{port}"), "web", "true"]).response();
     assert_eq!(response["errorKind"], "containerNotFound", "{response}");
     let head = answering.join().expect("it does not panic");

@@ -1,4 +1,4 @@
-//! A scripted engine for faults and hostile bytes. What an engine does when all is well is tested on real ones.
+//! A scripted engine for faults and hostile bytes. The normal behaviour is tested on real engines.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,30 +9,30 @@ use std::time::Duration;
 
 pub const EXEC_ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// The version of the API that a request may ask for.
+/// The version prefix that a request path may have.
 pub const VERSION: &str = "/v1.40";
 
-/// How long the engine waits before each byte of an answer that comes byte by byte.
+/// The pause before each byte of an [`Answer::ByteByByte`].
 const BYTE_PAUSE: Duration = Duration::from_micros(200);
 
-/// How much of an endless answer is written at once.
+/// How many bytes of an endless answer are written at once.
 const BLOCK: usize = 64 * 1024;
 
-/// The id of what dexec itself runs in the container: an agent, or the helper that is to go.
+/// The id of what dexec itself runs in the container: the agent, or the helper that removes its own file.
 const OWN_ID: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
-/// What the engine sends on one call.
+/// What the engine sends in response to one call.
 #[derive(Clone)]
 pub enum Answer {
-    /// These bytes; none at all close the connection.
+    /// These bytes. If there are none, the connection is closed.
     Bytes(Vec<u8>),
-    /// These bytes, each on its own.
+    /// These bytes, one at a time.
     ByteByByte(Vec<u8>),
-    /// The first bytes, and then the others again and again.
+    /// The first bytes, then the second ones repeatedly.
     Endless(Vec<u8>, Vec<u8>),
-    /// These bytes, and then nothing, over a connection that stays open.
+    /// These bytes; then nothing, on a connection that stays open.
     Silent(Vec<u8>),
-    /// These bytes, and then what is made of each line that comes.
+    /// These bytes; then, for each line received, the answer that the function returns.
     Talk(Vec<u8>, Arc<dyn Fn(&str) -> Answer + Send + Sync>),
 }
 
@@ -42,7 +42,7 @@ impl From<Vec<u8>> for Answer {
     }
 }
 
-/// What the engine sends on each call.
+/// What the engine sends in response to each call.
 #[derive(Clone)]
 pub struct Script {
     pub create: Answer,
@@ -50,12 +50,12 @@ pub struct Script {
     pub inspect: Answer,
     pub container: Answer,
     pub containers: Answer,
-    /// What dexec itself runs in the container, beside the command.
+    /// The create of what dexec itself runs in the container, in addition to the command.
     pub own_create: Answer,
     pub own_start: Answer,
     pub image: Answer,
     pub version: Answer,
-    /// What a directory of the container is like.
+    /// The `stat` of a directory in the container.
     pub stat: Answer,
     pub archive: Answer,
     pub top: Answer,
@@ -64,7 +64,7 @@ pub struct Script {
 }
 
 impl Default for Script {
-    /// An engine on which a command prints `x` and ends with 0, and nobody can look into the container.
+    /// An engine on which a command prints `x` and exits with 0, and which does not let an agent start.
     fn default() -> Self {
         let refused = || json("403 Forbidden", "{\"message\":\"nobody may do this\"}").into();
         Self {
@@ -87,7 +87,7 @@ impl Default for Script {
 }
 
 impl Script {
-    /// The answer to a request; `creates` is how many commands were created before.
+    /// Returns the answer to a request; `creates` is the number of exec creates before it.
     fn answer(&self, request: &str, creates: usize) -> &Answer {
         let is_own = request.contains(OWN_ID);
         match request {
@@ -109,12 +109,12 @@ impl Script {
     }
 }
 
-/// A container that runs.
+/// A running container.
 fn container() -> String {
     format!("{{\"State\":{{\"Status\":\"running\",\"Running\":true}},\"Image\":\"sha256:{EXEC_ID}\"}}")
 }
 
-/// A directory with this mode.
+/// The answer for a directory with this mode.
 pub fn stat(mode: u32) -> Vec<u8> {
     let json = format!("{{\"mode\":{mode}}}");
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, json);
@@ -138,7 +138,7 @@ pub fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     [&[kind, 0, 0, 0][..], &length.to_be_bytes(), payload].concat()
 }
 
-/// The answer to a start, and the stream after it.
+/// The answer to a start, followed by the stream.
 pub fn stream(frames: &[Vec<u8>]) -> Vec<u8> {
     let head = b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\n\
                  Upgrade: tcp\r\n\r\n";
@@ -236,7 +236,7 @@ fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<Vec<String>>>, ke
     }
 }
 
-/// Sends an answer; `false` when the connection is to be closed.
+/// Sends an answer. Returns `false` if the connection is to be closed.
 fn send(answer: &Answer, client: &mut UnixStream, reader: &mut BufReader<UnixStream>) -> bool {
     match answer {
         Answer::Bytes(bytes) => !bytes.is_empty() && client.write_all(bytes).is_ok(),
@@ -253,7 +253,7 @@ fn send(answer: &Answer, client: &mut UnixStream, reader: &mut BufReader<UnixStr
             false
         }
         Answer::Silent(bytes) => {
-            // Until the other side has gone.
+            // Until the client closes the connection.
             let _ = client
                 .write_all(bytes)
                 .and_then(|()| std::io::copy(reader, &mut std::io::sink()));

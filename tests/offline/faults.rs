@@ -1,4 +1,4 @@
-//! Engines and networks that fail: the answer says what is known, and never more.
+//! Failing engines and networks: the answer states what is known, and nothing more.
 
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ fn a_command_that_the_engine_forgot_went_with_its_container() {
         );
         assert!(message(&response).contains(event), "{response}");
     }
-    // In a container that runs, and into which nobody can look, it may run on.
+    // The container is running and its processes can't be listed, so the command may still be running.
     let response = run(Script {
         inspect: forgot().into(),
         ..Script::default()
@@ -272,7 +272,7 @@ fn the_good_path_makes_three_requests() {
     assert!(fake.connections() <= 2);
 }
 
-/// An answer of an engine that says which it is.
+/// An answer of an engine that names itself in the `Server` header.
 fn from(server: &str, body: &str) -> Vec<u8> {
     format!(
         "HTTP/1.1 200 OK\r\nServer: {server}\r\nContent-Length: {}\r\n\r\n{body}",
@@ -445,7 +445,7 @@ fn what_answers_as_a_web_server_does_is_no_engine() {
     }
 }
 
-/// It may have passed the start on before it gave up.
+/// The proxy may have forwarded the start before it timed out.
 #[test]
 fn a_proxy_that_gives_up_on_a_start_is_no_refusal() {
     for status in ["502 Bad Gateway", "504 Gateway Timeout"] {

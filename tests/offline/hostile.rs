@@ -1,4 +1,4 @@
-//! Engines that lie: whatever they send, there is one clear answer, in bounded time and memory.
+//! Hostile engines: whatever an engine sends, dexec returns one clear answer, in bounded time and memory.
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -13,19 +13,19 @@ use crate::dexec;
 use crate::fake::{Answer, EXEC_ID, Fake, Script, frame, json, stream};
 use test_support::{Done, code};
 
-/// No call keeps more than 16 MiB of an answer, and no agent may say more than 32 MiB.
+/// In KiB. A call keeps at most 16 MiB of an answer, and an agent may send at most 32 MiB.
 const MAX_MEMORY: u64 = 64 * 1024;
 
-/// What is killed before it takes the machine's memory.
+/// In KiB. A process that uses more is killed before it exhausts the machine's memory.
 const KILLED_MEMORY: u64 = 1024 * 1024;
 
-/// What hangs is killed. No clock of dexec's lets it run for nearly as long, on a busy machine too.
+/// A process that runs for longer is killed. All of dexec's timeouts are much shorter, even on a busy machine.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// A refusal may be as long as this; what dexec says beside is short.
+/// The longest `message` or `stderr`: the engine's refusal and dexec's own text, which is short.
 const MAX_MESSAGE_LEN: usize = 68 * 1024;
 
-/// How many engines are asked at a time.
+/// How many engines are tested at a time.
 const AT_A_TIMEOUT: usize = 12;
 
 const RUNNING: &str = "{\"Running\":true,\"ExitCode\":0,\"Pid\":7}";
@@ -58,7 +58,7 @@ impl Ran {
         self.says(what);
     }
 
-    /// The command printed `x` and ended by itself, with this code.
+    /// Asserts that the command printed `x` and exited with this code.
     #[track_caller]
     fn is_ended(&self, code: i64) {
         let stdout = &self.response["stdout"];
@@ -70,7 +70,7 @@ impl Ran {
         );
     }
 
-    /// The command was started, may run on, and is not claimed to have ended in any way.
+    /// Asserts that the command was started, may still be running, and is not reported as ended.
     #[track_caller]
     fn is_lost(&self, what: &str) {
         let orphaned = &self.response["orphaned"];
@@ -83,7 +83,7 @@ impl Ran {
         self.says(what);
     }
 
-    /// The time was over, and the command could not be ended for sure.
+    /// Asserts that the timeout elapsed, and that the command may not have been stopped.
     #[track_caller]
     fn is_left(&self, why: &str) {
         let Self { response, .. } = self;
@@ -111,7 +111,7 @@ fn run(script: Script) -> Ran {
     run_with(script, &[])
 }
 
-/// A run of a command of which the engine never says that it ends, with a time.
+/// Runs a command with a timeout, on an engine that never reports the command's end.
 fn run_stopped(script: Script) -> Ran {
     let script = Script {
         start: Answer::Silent(stream(&[])),
@@ -144,7 +144,7 @@ struct Watched {
     time: Duration,
 }
 
-/// Waits for dexec, and looks how much memory it takes.
+/// Waits for dexec, and measures its peak memory.
 fn watch(child: Child) -> Watched {
     let begun = Instant::now();
     let pid = child.id();
@@ -169,7 +169,7 @@ fn watch(child: Child) -> Watched {
     Watched { done, peak, time }
 }
 
-/// The most memory that a process ever had, in KiB.
+/// The peak memory of a process, in KiB.
 fn peak_memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -178,7 +178,7 @@ fn peak_memory(pid: u32) -> Option<u64> {
 
 type Cases = Vec<(&'static str, Answer)>;
 
-/// Tries every case, a few at a time, and names those that fail.
+/// Tests every case, a few at a time, and names those that fail.
 #[track_caller]
 fn each(cases: Cases, test: impl Fn(Answer) -> Ran + Sync) {
     each_of(AT_A_TIMEOUT, cases, test);
@@ -216,7 +216,7 @@ fn each_of<T: Send>(at_a_time: usize, cases: Vec<(&'static str, T)>, test: impl 
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
-/// What is no HTTP, or no end of a head.
+/// Responses that are not HTTP, or whose head never ends.
 fn heads() -> Cases {
     let bytes = |bytes: &[u8]| Answer::Bytes(bytes.to_vec());
     let endless = |first: &[u8], again: &[u8]| Answer::Endless(first.to_vec(), again.to_vec());
@@ -255,7 +255,7 @@ fn heads() -> Cases {
     ]
 }
 
-/// Bodies that have no end, or claim to have none that can be read, with a status of success or failure.
+/// Bodies that never end, or whose announced length is too large to read, with a status of success or failure.
 fn endless_bodies() -> Cases {
     let endless = |first: &str, again: &[u8]| Answer::Endless(first.as_bytes().to_vec(), again.to_vec());
     let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400));
@@ -295,7 +295,7 @@ fn endless_bodies() -> Cases {
     ]
 }
 
-/// Bodies that break off, or whose chunks are none.
+/// Bodies that are cut off, or whose chunks are malformed.
 fn broken_bodies() -> Cases {
     let chunked = |body: &str| {
         let text = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
@@ -311,7 +311,7 @@ fn broken_bodies() -> Cases {
     ]
 }
 
-/// JSON that is none, or not what was asked for. The exec's id and its end are given where that makes it worse.
+/// Invalid JSON, or JSON of the wrong type. Some cases include the exec's id or its end, to be more convincing.
 fn wrong_json() -> Cases {
     let deep = "[".repeat(1_000_000);
     let long = "9".repeat(1_000_000);
@@ -353,13 +353,13 @@ fn not_utf8() -> Vec<u8> {
     .concat()
 }
 
-/// Every kind of badness that has an end of its own.
+/// Every kind of bad answer that does not have to time out.
 fn all() -> Cases {
     [heads(), endless_bodies(), broken_bodies(), wrong_json()].concat()
 }
 
 mod absent {
-    //! Answers that never come.
+    //! Answers that never arrive.
 
     use super::*;
 
@@ -377,7 +377,7 @@ mod absent {
         }
     }
 
-    /// A command that is to be ended.
+    /// A command that is stopped at its timeout.
     fn stopped(script: Script, check: fn(&Ran)) -> Case {
         let script = Script {
             start: Answer::Silent(stream(&[])),
@@ -399,7 +399,7 @@ mod absent {
         Script::default()
     }
 
-    /// The calls of a command that nothing else is wrong with.
+    /// The calls of a command with no other fault.
     fn calls() -> Vec<(&'static str, Case)> {
         let no_body = || Answer::Silent(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
         let half_a_head = || Answer::Silent(b"HTTP/1.1 200 OK\r\nContent-".to_vec());
@@ -481,7 +481,7 @@ mod absent {
         ]
     }
 
-    /// What comes later, or is asked because something else went wrong.
+    /// Calls that are made later, or because something else went wrong.
     fn later() -> Vec<(&'static str, Case)> {
         vec![
             (
@@ -529,7 +529,7 @@ mod absent {
         ]
     }
 
-    /// What it takes to end a command.
+    /// The calls that are needed to stop a command.
     #[expect(clippy::too_many_lines, reason = "a list of cases")]
     fn stops() -> Vec<(&'static str, Case)> {
         let ready = |reply: Answer| {
@@ -654,7 +654,7 @@ mod absent {
         ]
     }
 
-    /// All at once: each is a wait.
+    /// Runs all cases at once, because each mostly waits.
     #[test]
     fn is_not_waited_for_without_end() {
         let cases: Vec<_> = calls().into_iter().chain(later()).chain(stops()).collect();
@@ -668,7 +668,7 @@ mod absent {
 }
 
 mod calls {
-    //! Each call of a command, answered badly.
+    //! Each call of a command, with bad answers.
 
     use super::*;
 
@@ -712,7 +712,7 @@ mod calls {
     fn create_with_a_broken_body() {
         each(broken_bodies(), |answer| {
             let ran = create(answer);
-            // What breaks off is as much a fault of the way to the engine as of what answers there.
+            // A connection that breaks may be the fault of the network or of the server, so either kind is correct.
             assert!(
                 ["notAnEngine", "engineUnreachable"].contains(&ran.kind()),
                 "{}",
@@ -809,7 +809,7 @@ mod calls {
         }
     }
 
-    /// The command line in the answer is of no use, and is not kept.
+    /// The command line in the answer is not needed, and is not kept.
     #[test]
     fn inspect_with_a_command_line_of_many_arguments() {
         let arguments = "\"\",".repeat(14 * 1024 * 1024 / 3);
@@ -882,7 +882,7 @@ mod calls {
             ran.is_refused("containerNotFound", "no container is called `web`");
             assert!(!ran.message().contains(['\x1b', '\0']), "{}", ran.response);
             assert!(ran.message().len() < 4096, "{} bytes", ran.message().len());
-            // Five million names in 15 MB are five million strings.
+            // Five million names in 15 MB become five million strings.
             assert!(ran.peak < 192 * 1024, "{} KiB", ran.peak);
             ran
         });
@@ -923,7 +923,7 @@ mod calls {
             create: Answer::Endless(Vec::new(), again),
             ..Script::default()
         };
-        // hyper passes over such answers, so that only the time for the real one ends it.
+        // hyper skips such responses, so only the timeout of the final one ends the call.
         let ran = run_with(script, &[]);
         assert_eq!(ran.code(), 1);
         ran.says("create the command");
@@ -996,7 +996,7 @@ mod calls {
 }
 
 mod streams {
-    //! What stands where a command's output should.
+    //! Invalid bytes instead of a command's output.
 
     use super::*;
 
@@ -1064,7 +1064,7 @@ mod streams {
         );
         assert_eq!((ran.code(), &ran.response["isTruncated"]), (124, &true.into()));
         println!("{} KiB, {:?}", ran.peak, ran.time);
-        // The stream as it came, and the text of it.
+        // The limit covers the received bytes and the text that is made from them.
         assert!(ran.peak < 4 * MAX_MEMORY, "{} KiB", ran.peak);
     }
 
@@ -1092,11 +1092,11 @@ mod streams {
 }
 
 mod agents {
-    //! A command that is to be ended, in a container into which there is no proper look.
+    //! Commands that are to be stopped in a container whose processes can't be listed correctly.
 
     use super::*;
 
-    /// The container's first process, and the agent.
+    /// The rows of the container's first process and of the agent.
     const BASE: &str = "- - - 1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1 1\n\
                         none 0 in 900 (dexec) S 0 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 10000 1 1\n";
 
@@ -1106,7 +1106,7 @@ mod agents {
         format!("none 0 in {fields}\n")
     }
 
-    /// The same, with the command's marker.
+    /// The same row, with the command's marker.
     fn marked(pid: u64, name: &str, parent: u64, session: u64, start: u64) -> String {
         row(pid, name, parent, session, start).replacen("none", "marked", 1)
     }
@@ -1115,7 +1115,7 @@ mod agents {
         frame(1, text.as_bytes())
     }
 
-    /// An agent that is ready 50 s after its machine's start, and answers other lines with what `reply` makes of them.
+    /// An agent whose clock shows 50 s since boot, and that answers other lines with the result of `reply`.
     fn agent(reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
         agent_that_is("any", reply)
     }
@@ -1129,7 +1129,7 @@ mod agents {
         Answer::Talk(stream(&[said(&hello)]), Arc::new(reply))
     }
 
-    /// An agent that shows this table at every look, whatever it was told to kill.
+    /// An agent that always returns this table, whatever it was told to kill.
     fn shows(rows: &str) -> Answer {
         let table = said(&format!("{BASE}{rows}.\n"));
         agent(move |line| {
@@ -1145,21 +1145,21 @@ mod agents {
         })
     }
 
-    /// Where the machine is too busy for the time of a stop, that is the reason.
+    /// If the machine is too busy to stop the command in time, the message gives that reason instead of `why`.
     fn is_left_soon(ran: &Ran, why: &str) {
         let is_late = ran.message().contains("it took too long to ");
         ran.is_left(if is_late { "it took too long to " } else { why });
         ran.is_small();
     }
 
-    /// No name that something in the container chose can play with a terminal, or stand on a line of its own.
+    /// Asserts that names chosen in the container can't insert terminal escapes or line breaks.
     fn is_plain(ran: &Ran) {
         let message = ran.message();
         assert!(!message.contains(char::is_control), "{}", ran.response);
         assert!(message.len() < 4096, "{} bytes", message.len());
     }
 
-    /// An agent whose table shows a process until it is asked to end.
+    /// An agent whose table shows a process until that process gets SIGTERM.
     fn obedient() -> Answer {
         let is_asked = AtomicUsize::new(0);
         agent(move |line| {
@@ -1228,7 +1228,7 @@ mod agents {
         });
     }
 
-    /// An image that does not tell what it is for.
+    /// An answer about the image that does not give its architecture.
     fn untold() -> Answer {
         json("200 OK", "{}").into()
     }
@@ -1295,7 +1295,7 @@ mod agents {
         });
     }
 
-    /// What is run as root must be what was put there.
+    /// The helper runs as root, so nobody else may be able to replace its file.
     #[test]
     fn a_directory_that_others_can_change_gets_no_program() {
         for (mode, is_open) in [(0o777, true), (0o775, true), (0o755, false), (0o777 | 1 << 20, false)] {
@@ -1377,7 +1377,7 @@ mod agents {
                 agent(|_| Answer::Endless(said("1 ("), said(&"(".repeat(4096)))),
                 "its answer has no end",
             ),
-            // The engine says that the command runs.
+            // The engine reports that the command is running.
             (
                 "no processes",
                 shows(
@@ -1428,7 +1428,7 @@ mod agents {
         });
     }
 
-    /// An agent that shows a new process at each look.
+    /// An agent that shows a new process each time it is asked.
     fn multiplying() -> Answer {
         let next = AtomicUsize::new(1000);
         agent(move |line| {
@@ -1465,7 +1465,7 @@ mod agents {
 
     #[test]
     fn a_long_chain_of_processes_is_followed() {
-        // Each is the child of the one behind it.
+        // Each process is the child of the one in the next row.
         let rows: String = (1..30_000)
             .rev()
             .map(|number| row(1000 + number, "a", 999 + number, 1000 + number, 9000))
@@ -1510,7 +1510,7 @@ mod agents {
     fn an_agent_that_reads_nothing_is_not_waited_for_without_end() {
         let rows: String = (1000..31_000).map(|pid| row(pid, "a", 0, 1000, 9000)).collect();
         let table = said(&format!("{BASE}{rows}.\n").replacen("none 0 in 1000", "marked 0 in 1000", 1));
-        // It says that all is done before it is asked, and goes on to say so.
+        // It sends its replies before it is asked, and never stops.
         let own_start = agent(move |_| Answer::Endless(table.clone(), said(".\n")));
         let ran = with_agent(own_start);
         ran.is_left("");
@@ -1519,7 +1519,7 @@ mod agents {
 }
 
 mod podman {
-    //! The call with which Podman ends a command itself, where dexec's own way is barred.
+    //! Podman's API call that ends a command, used when dexec's own agent can't run.
 
     use super::*;
 
@@ -1535,7 +1535,7 @@ mod podman {
         by(server, &json("201 Created", &format!("{{\"Id\":\"{EXEC_ID}\"}}")))
     }
 
-    /// An engine on which the agent can't be created.
+    /// An engine that refuses to create the agent.
     fn barred(server: &str) -> Script {
         Script {
             create: created_by(server),
@@ -1545,7 +1545,7 @@ mod podman {
         }
     }
 
-    /// The requests that end the command, or ask whether it has ended, each kind once.
+    /// The requests that end the command or ask whether it has ended; each kind is listed once.
     fn ending(ran: &Ran) -> Vec<String> {
         let mut requests: Vec<String> = ran
             .requests

@@ -1,4 +1,4 @@
-//! `--info`: which engine there is, or why none answers.
+//! `--info`: which engine is reachable, or why none is.
 
 use std::fs;
 
@@ -54,7 +54,7 @@ fn info_tells_of_an_engine() {
         });
         assert_eq!((done.code, told), (0, expected));
     }
-    // A proxy may keep some of it back.
+    // A proxy may refuse some of the requests.
     let guarded = Fake::start(Script {
         container: fake::json("403 Forbidden", "<html>").into(),
         ..answers

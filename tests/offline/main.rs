@@ -1,4 +1,4 @@
-//! dexec without an engine, and with one that does what no real one can be made to do.
+//! Tests of dexec without an engine, and with a fake engine that misbehaves in ways that a real one can't be made to.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::dexec;
 use crate::fake::{Fake, Script};
 
-/// Asserts that these arguments are refused with these words, and that nothing is sent.
+/// Asserts that these arguments are refused with this text, and that nothing is sent.
 #[track_caller]
 fn refused(args: &[OsString], words: &str) -> Value {
     let fake = Fake::start(Script::default());
@@ -88,8 +88,8 @@ fn bytes_that_would_be_changed_are_refused() {
 
 #[test]
 fn sizes_that_no_engine_takes_are_refused() {
-    // The kernel lets nobody pass a longer string to dexec; an env file can hold no longer line than 65,535 bytes, so
-    // the limit of 128 KiB is met only from the library. The limit of the whole is met from env files.
+    // The kernel does not allow a longer argument, and a line of an env file has at most 65,535 bytes, so only users
+    // of the library can exceed the limit of 128 KiB. The limit of the total size can be exceeded with env files.
     let longest = "x".repeat(128 * 1024 - 1);
     let fake = Fake::start(Script::default());
     assert_eq!(
@@ -128,7 +128,7 @@ fn bad_env_files_are_told_with_file_and_line() {
     }
     let response = refused(&words(&["--env-file", "/nope", "web", "true"]), "can't be opened");
     assert_eq!(response["stderr"], "open /nope: no such file or directory");
-    // A NUL is no fault of the file's form, and nothing a program can be given.
+    // An env file may contain a NUL byte, but an environment variable can't.
     std::fs::write(&file, "A=\0\n").expect("it can be written");
     refused(&words(&["--env-file", &name, "web", "true"]), "`A` holds a NUL byte");
 }
@@ -171,7 +171,7 @@ fn an_address_that_is_none_is_refused() {
 fn an_engine_that_is_not_there_is_told() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let missing = format!("unix://{}/socket", directory.path().display());
-    // A socket that nobody listens to any more.
+    // A socket file that no process listens on.
     let stale = directory.path().join("stale");
     drop(std::os::unix::net::UnixListener::bind(&stale).expect("it can be listened to"));
     let stale = format!("unix://{}", stale.display());
@@ -201,7 +201,7 @@ fn an_engine_that_is_not_there_is_told() {
     }
 }
 
-/// docker takes an empty path for none.
+/// docker treats an empty path as unset.
 #[test]
 fn paths_may_be_empty() {
     let home = tempfile::tempdir().expect("a directory can be made");

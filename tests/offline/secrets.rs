@@ -43,7 +43,7 @@ fn values_are_not_shown_when_something_fails() {
     }
 }
 
-/// Keeps what is logged.
+/// Records the log messages.
 struct Recorder;
 
 static RECORDS: Mutex<String> = Mutex::new(String::new());
@@ -84,7 +84,7 @@ async fn no_log_record_has_the_command_or_its_environment() {
     let inspect = format!("GET /exec/{}/json HTTP/1.1", crate::fake::EXEC_ID);
     assert!(fake.requests().contains(&inspect), "{:?}", fake.requests());
     let records = RECORDS.lock().expect("nobody panics");
-    // The calls are logged, by their addresses.
+    // Calls are logged with their paths.
     assert!(records.contains("/containers/web/exec"), "{records}");
     assert!(!records.contains("hunter2"), "{records}");
 }

@@ -1,4 +1,4 @@
-//! What an engine is told of a terminal.
+//! The requests about a terminal that an engine receives.
 
 use dexec::{CancellationToken, DetachKeys, Endpoint, Engine, Outcome, Request, Terminal, TerminalSize};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ async fn run(fake: &Fake) -> Outcome {
         .await
 }
 
-/// The answer to the look at the container that tells which engine it is.
+/// The answer to the inspection of the container, whose `Server` header identifies the engine.
 fn container_of(server: &str) -> Answer {
     let body = "{\"State\":{\"Status\":\"running\",\"Running\":true}}";
     let answer = String::from_utf8(answer("200 OK", body)).expect("it is text");
@@ -27,7 +27,7 @@ fn container_of(server: &str) -> Answer {
         .into()
 }
 
-/// A stream of a terminal that lasts for a while.
+/// A terminal's stream that lasts for a while.
 fn slow_output() -> Answer {
     Answer::ByteByByte(stream(&[vec![b'x'; 2000]]))
 }

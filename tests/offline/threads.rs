@@ -1,11 +1,11 @@
-//! A system that gives no threads.
+//! Systems that allow no more threads.
 
 use std::path::Path;
 
 use crate::fake::{Fake, Script};
 use test_support::limited::{Limited, open_to_all};
 
-/// It is told before anything runs, and never after.
+/// The error is reported before anything runs, and never later.
 #[test]
 fn too_few_threads_are_told_before_anything_runs() {
     let limited = Limited::new(env!("CARGO_BIN_EXE_dexec"));

@@ -1,4 +1,4 @@
-//! TLS: whom dexec trusts, what it shows of itself, and what it says where there is no connection.
+//! TLS: which servers dexec trusts, which certificate it sends, and what it reports when the connection fails.
 
 use std::fs;
 use std::net::TcpListener;
@@ -27,7 +27,7 @@ fn answered(run: Run) {
     );
 }
 
-/// Asserts that there is no connection, for this reason.
+/// Asserts that the connection fails for this reason.
 #[track_caller]
 fn refused(run: Run, words: &str) -> Value {
     let response = run.response();
@@ -50,7 +50,7 @@ fn a_server_that_the_given_ca_has_signed_is_trusted() {
     answered(server.run(VERIFY, &files(&ca, None)));
     assert_eq!(server.engine.requests().len(), 3, "{:?}", server.engine.requests());
     assert!(server.engine.connections() <= 2);
-    // A certificate for an address.
+    // A certificate for an IP address.
     let server = Server::start(&ca.issue(|params| params.subject_alt_names = vec![address("127.0.0.1")]));
     answered(server.run_as("127.0.0.1", VERIFY, &files(&ca, None)));
 }
@@ -64,7 +64,7 @@ fn a_server_that_another_ca_has_signed_is_refused() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(plain));
     refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
-    // A CA of the same name is not the same.
+    // Another CA with the same name is not trusted.
     let namesake = Server::start(&Identity::authority("ca", &[]).issue(plain));
     refused(namesake.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     assert_eq!(server.engine.connections() + namesake.engine.connections(), 0);
@@ -109,14 +109,14 @@ fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
         server.run_as("127.0.0.1", VERIFY, &files(&own, None)),
         "not for `127.0.0.1`",
     );
-    // Any other is not, whatever it is called.
+    // Another certificate with the same name is not trusted.
     let namesake = Identity::authority("own", &["localhost"]);
     refused(
         server.run(VERIFY, &files(&namesake, None)),
         "ca.pem holds the very same",
     );
 
-    // It needs to be no CA.
+    // It does not need to be a CA certificate.
     let own = Identity::self_signed("own", &["localhost"], plain);
     answered(Server::start(&own).run(VERIFY, &files(&own, None)));
 
@@ -130,7 +130,7 @@ fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
         let own = Identity::self_signed("own", &["localhost"], change);
         refused(Server::start(&own).run(VERIFY, &files(&own, None)), words);
     }
-    // Whoever has the certificate without its key is not believed.
+    // A server that has the certificate's name but another key is not trusted.
     let other_key = Identity::self_signed("own", &["localhost"], plain);
     refused(
         Server::start(&other_key).run(VERIFY, &files(&own, None)),
@@ -176,7 +176,7 @@ fn a_ca_with_every_kind_of_key_is_trusted() {
     }
 }
 
-/// What openssl makes of a key.
+/// The output of openssl for a key.
 fn openssl(key: &KeyPair, args: &[&str]) -> String {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let file = directory.path().join("key");
@@ -209,7 +209,7 @@ fn every_form_of_key_is_read_but_an_encrypted_one() {
         assert!(traditional.starts_with(&format!("-----BEGIN {form}-----")), "{form}");
         write(&traditional);
         answered(server().run(VERIFY, &files));
-        // What `openssl ecparam -genkey` writes before a key.
+        // `openssl ecparam -genkey` writes these parameters before a key.
         write(&format!(
             "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{traditional}"
         ));

@@ -1,4 +1,4 @@
-//! Servers with TLS on this machine, and certificates for them and their clients.
+//! TLS servers on this machine, and certificates for them and their clients.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -34,7 +34,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// One that signs others, and is signed by itself; with these names for a server.
+    /// Creates a self-signed CA certificate, with these server names.
     pub fn authority(name: &str, names: &[&str]) -> Self {
         Self::authority_for(new_key(&PKCS_ECDSA_P256_SHA256), name, names)
     }
@@ -60,7 +60,7 @@ impl Identity {
         }
     }
 
-    /// One for `localhost`, that this one signs.
+    /// Issues a certificate for `localhost`, signed by this one.
     pub fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Self {
         self.issue_for(new_key(&PKCS_ECDSA_P256_SHA256), change)
     }
@@ -105,30 +105,31 @@ fn params(name: &str, names: &[&str]) -> CertificateParams {
     params
 }
 
-/// The certificate was meant for this alone.
+/// Restricts a certificate to this purpose.
 pub fn only_for(purpose: ExtendedKeyUsagePurpose) -> impl FnOnce(&mut CertificateParams) {
     |params| params.extended_key_usages = vec![purpose]
 }
 
-/// The certificate is past its time.
+/// Makes a certificate expired.
 pub fn expired(params: &mut CertificateParams) {
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(2021, 1, 1);
 }
 
-/// A scripted engine behind TLS.
+/// A scripted engine behind a TLS server.
 pub struct Server {
     pub engine: Fake,
     pub port: u16,
 }
 
 impl Server {
-    /// One that asks for no client certificate.
+    /// Starts a server that requests no client certificate.
     pub fn start(identity: &Identity) -> Self {
         Self::start_with(identity, None, &[&version::TLS12, &version::TLS13])
     }
 
-    /// One that closes each connection without TLS's own end when its engine, which follows this script, has closed it.
+    /// Starts a server whose engine follows this script, and that closes connections without sending TLS's
+    /// `close_notify`.
     pub fn start_unsealed(identity: &Identity, script: Script) -> Self {
         Self::start_over(
             identity,
@@ -139,7 +140,7 @@ impl Server {
         )
     }
 
-    /// One that wants a client certificate which `clients` has signed.
+    /// Starts a server that requires a client certificate signed by `clients`.
     pub fn start_with(
         identity: &Identity,
         clients: Option<&Identity>,
@@ -180,17 +181,17 @@ impl Server {
         Self { engine, port }
     }
 
-    /// The address at which it is asked without TLS.
+    /// The server's address, for a dexec without TLS options.
     pub fn host(&self) -> String {
         format!("tcp://localhost:{}", self.port)
     }
 
-    /// `dexec`, with what docker's variables say of TLS.
+    /// `dexec` with docker's TLS variables.
     pub fn run(&self, variable: &str, files: &TempDir) -> Run {
         self.run_as("localhost", variable, files)
     }
 
-    /// The same, with another name for the server.
+    /// The same, with another host name for the server.
     pub fn run_as(&self, host: &str, variable: &str, files: &TempDir) -> Run {
         dexec(["-H", &format!("tcp://{host}:{}", self.port), "web", "true"])
             .env(variable, "1")
@@ -216,7 +217,7 @@ fn serve<F: Future<Output = ()> + 'static>(
     }
 }
 
-/// Both ends; `None` where the client is refused, or goes, which is no fault of the server.
+/// Connects both ends. Returns `None` if the handshake fails or the client disconnects, which is not an error here.
 async fn ends(client: TcpStream, acceptor: TlsAcceptor, path: String) -> Option<(TlsStream, UnixStream)> {
     client.set_nonblocking(true).expect("it can be set");
     let client = tokio::net::TcpStream::from_std(client).expect("it can be waited for");
@@ -246,7 +247,7 @@ async fn relay_unsealed(client: TcpStream, acceptor: TlsAcceptor, path: String) 
     let _ = to_client.flush().await;
 }
 
-/// A directory as `DOCKER_CERT_PATH` names it.
+/// A certificate directory for `DOCKER_CERT_PATH`.
 pub fn files(ca: &Identity, client: Option<&Identity>) -> TempDir {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let write = |name: &str, text: String| fs::write(directory.path().join(name), text).expect("it can be written");

@@ -1,12 +1,12 @@
-//! Times on a command line.
+//! Durations on a command line.
 
 use std::time::Duration;
 
-/// A number of seconds, or numbers with units.
+/// Parses a number of seconds, or numbers with units.
 ///
 /// # Errors
 ///
-/// Says what is wrong, and how a duration is written.
+/// Returns a message that says what is wrong and how to write a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let time = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),

@@ -1,4 +1,4 @@
-//! The options that say where the engine is, which are docker's, and what is to be said of it.
+//! docker's options that select the engine, and the warnings about its endpoint.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::duration::duration;
 
-// To be flattened into a program's own arguments, whose description a comment for rustdoc would replace.
+// Flattened into a program's own arguments: a doc comment here would replace that program's description.
 #[expect(missing_docs, reason = "clap would show them")]
 #[derive(Debug, Default, clap::Args)]
 pub struct EndpointArgs {
@@ -66,12 +66,12 @@ pub struct EndpointArgs {
     connect_timeout: Option<Duration>,
 }
 
-/// A path that may be empty, which docker takes to be none.
+/// A path that may be empty, which docker treats as absent.
 pub fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// What the options say: the fields of `dexec::EndpointOptions`, where their meaning is told.
+/// The values of the options. The fields are those of `dexec::EndpointOptions`, which documents them.
 #[expect(missing_docs, reason = "each has its meaning there")]
 #[derive(Debug, Default)]
 pub struct EndpointValues {
@@ -89,7 +89,7 @@ pub struct EndpointValues {
 impl EndpointArgs {
     /// # Errors
     ///
-    /// Says which option has a value that can't be right.
+    /// Returns a message that names the option with an invalid value.
     pub fn into_values(self) -> Result<EndpointValues, String> {
         let mut hosts = self.host.into_iter();
         let host = hosts.next();
@@ -110,8 +110,8 @@ impl EndpointArgs {
     }
 }
 
-/// The warnings about an endpoint, one line for each, for standard error: what the library has found, and that the
-/// connection is `exposed`, to this address.
+/// Returns the warnings about an endpoint, one line each, for standard error: those that the library `found`, and one
+/// if the connection to the address `exposed` is unencrypted. `DEXEC_ALLOW_PLAIN_TCP` disables the latter.
 #[must_use]
 pub fn warnings(found: &[String], exposed: Option<&dyn Display>) -> Vec<String> {
     let mut warnings: Vec<String> = found.iter().map(|fault| format!("WARNING: {fault}")).collect();
@@ -127,11 +127,11 @@ pub fn warnings(found: &[String], exposed: Option<&dyn Display>) -> Vec<String> 
     warnings
 }
 
-/// The words that Go's `strconv.ParseBool` takes.
+/// Parses the values that Go's `strconv.ParseBool` accepts.
 ///
 /// # Errors
 ///
-/// In Go's words.
+/// Returns Go's error message.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -153,7 +153,7 @@ fn text(value: OsString, option: &str) -> Result<String, String> {
         .map_err(|_| format!("the value of {option} is not UTF-8"))
 }
 
-/// docker takes a pair of quotes away from the names of these files.
+/// docker removes a pair of quotes around the names of these files.
 fn without_quotes(path: PathBuf) -> PathBuf {
     let unquoted = path.to_str().and_then(|text| {
         let inner = |quote: char| text.strip_prefix(quote)?.strip_suffix(quote);

@@ -1,7 +1,7 @@
-//! What the programs `dexec` and `dexec-mcp` share: the options that say where the engine is, durations on a command line,
-//! and the signals that end a program.
+//! Code that the programs `dexec` and `dexec-mcp` share: the options that select the engine, durations on a command
+//! line, the signals that end a program, and a check for free threads.
 //!
-//! It knows nothing of the library `dexec`, which is in one package with a program that uses this.
+//! It does not use the library `dexec`, because that is in the same package as a program that uses this crate.
 
 pub mod duration;
 pub mod endpoint_args;

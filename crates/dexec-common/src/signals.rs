@@ -1,4 +1,4 @@
-//! The signals that ask a program to end.
+//! The signals that ask a program to exit.
 
 #[cfg(unix)]
 use std::future::poll_fn;
@@ -14,28 +14,29 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Signals that come within this time of the first say no more than it.
+/// Signals within this time after the first one count as the same request.
 const ONE_WISH: Duration = Duration::from_secs(1);
 
-/// Cancels what runs at the first signal, and ends the process at the second.
+/// Cancels the running work at the first signal, and exits the process at the second.
 #[derive(Debug)]
 pub struct Signals {
     cancel: CancellationToken,
-    /// The number of the first one; 0 before it.
+    /// The number of the first signal; 0 until one arrives.
     first: Arc<AtomicI64>,
     exit_code: fn(i64) -> i64,
 }
 
 impl Signals {
-    /// At the first signal `prepare` is called before anything is cancelled. `exit_code` gives the exit code that stands
-    /// for a signal.
+    /// Starts to listen. At the first signal, `prepare` is called before anything is cancelled. `exit_code` returns the
+    /// exit code for a signal.
     pub fn listen(prepare: fn(), exit_code: fn(i64) -> i64) -> Self {
         let signals = Self {
             cancel: CancellationToken::new(),
             first: Arc::default(),
             exit_code,
         };
-        // Here, not in the task: a signal may come before the task runs. Without a listener signals keep their usual effect.
+        // Created here, not in the task: a signal may arrive before the task runs. Without a listener, signals keep
+        // their default effect.
         let Ok(mut source) = Source::new() else {
             return signals;
         };
@@ -44,7 +45,8 @@ impl Signals {
             first.store(source.next().await, Ordering::Relaxed);
             prepare();
             cancel.cancel();
-            // One wish to end often comes as several signals: from the terminal and from a supervisor, or as TERM and HUP.
+            // One request to exit often arrives as several signals: from the terminal and from a supervisor, or as TERM
+            // and HUP.
             tokio::select! {
                 () = async { loop { source.next().await; } } => {}
                 () = tokio::time::sleep(ONE_WISH) => {}
@@ -55,13 +57,13 @@ impl Signals {
         signals
     }
 
-    /// Cancelled at the first signal.
+    /// The token that is cancelled at the first signal.
     #[must_use]
     pub fn cancel(&self) -> &CancellationToken {
         &self.cancel
     }
 
-    /// The exit code that names the signal, when one came.
+    /// The exit code for the first signal, if one arrived.
     #[must_use]
     pub fn exit_code(&self) -> Option<i64> {
         match self.first.load(Ordering::Relaxed) {
@@ -71,8 +73,8 @@ impl Signals {
     }
 }
 
-/// The signals that end a program and that others send it, by kill(1) or by a terminal. The rest tell of the program's own
-/// faults.
+/// The signals that end a program and that other processes send it, by kill(1) or from a terminal. The rest report
+/// errors in the program itself.
 #[cfg(unix)]
 const ENDING: [SignalKind; 7] = [
     SignalKind::interrupt(),
@@ -109,18 +111,18 @@ impl Source {
     }
 }
 
-/// The signals that this process was started to ignore, as nohup(1) does; none where there is no `/proc`. Known until it
-/// listens for them.
+/// The signals that were ignored when this process started, as under nohup(1); none if there is no `/proc`. Known only
+/// until the process listens for them.
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct Ignored(u64);
 
 #[cfg(unix)]
 impl Ignored {
-    /// Asked before anything listens for signals.
+    /// Must be called before anything listens for signals.
     #[must_use]
     pub fn at_start() -> Self {
-        // It is shorter, and comes in one read.
+        // The file is shorter than this, and one read returns all of it.
         let mut status = [0; 4096];
         let read = std::fs::File::open("/proc/self/status").and_then(|mut file| file.read(&mut status));
         let status = std::str::from_utf8(&status[..read.unwrap_or_default()]).unwrap_or_default();
@@ -129,10 +131,10 @@ impl Ignored {
         Self(mask.unwrap_or_default())
     }
 
-    /// Whether this one is ignored.
+    /// Whether this signal is ignored.
     #[must_use]
     pub fn has(&self, kind: SignalKind) -> bool {
-        // One bit for each signal, from the lowest for signal 1.
+        // One bit for each signal; signal 1 has the lowest.
         self.0 >> (kind.as_raw_value() - 1) & 1 == 1
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the system has threads for us, asked before anything begins that would need one later.
+//! Checks whether the system allows more threads, before work begins that would need one later.
 
 use std::io;
 use std::thread::{self, Builder};
@@ -6,22 +6,22 @@ use std::thread::{self, Builder};
 /// Enough for a thread that does nothing.
 const STACK: usize = 64 * 1024;
 
-/// Makes so many threads at once, and ends them. The last of them may count for a moment longer.
+/// Creates `count` threads at the same time, and ends them. The system may count the last of them for a moment longer.
 ///
 /// # Errors
 ///
-/// Where the system does not make as many.
+/// Returns the system's error if it does not allow that many.
 pub fn ask_for(count: usize) -> io::Result<()> {
     let threads = (0..count).map(|_| Builder::new().stack_size(STACK).spawn(thread::park));
     for thread in threads.collect::<io::Result<Vec<_>>>()? {
         thread.thread().unpark();
-        // It has nothing to panic about.
+        // The thread can't panic.
         let _ = thread.join();
     }
     Ok(())
 }
 
-/// What to say where there are none.
+/// The message for a system that allows no more threads.
 #[must_use]
 pub fn missing(error: &io::Error) -> String {
     format!(

@@ -1,38 +1,38 @@
-//! An outcome as the answer of a tool: the structured part is the verdict, the text is the output.
+//! Converts an outcome to a tool's answer: the structured part is the verdict, the text is the output.
 
 use dexec::{ErrorKind, Outcome, Response, ResponseOptions};
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::Value;
 
-/// The official TypeScript client closes the connection on a larger message: 10 MiB.
+/// The official TypeScript client closes the connection if a message is larger than 10 MiB.
 pub(crate) const MAX_MESSAGE_SIZE: usize = 10 * 1024 * 1024;
 
-/// What a message has beside the structured part and the text, of which the request's id is the largest; and what that
-/// client counts to it: it reads 64 KiB at a time, and the next message may begin in the last of them.
+/// The rest of a message besides the structured part, the text and the request's id; and what that client adds to its
+/// count: it reads 64 KiB at a time, and the last read may contain the beginning of the next message.
 const ENVELOPE: usize = 128 * 1024;
 
-/// The most bytes that the text takes of a message.
+/// The most bytes of the text in a message.
 const MAX_TEXT_SIZE: usize = MAX_MESSAGE_SIZE / 2;
 
-/// JSON that is larger stays text: as the protocol's library takes it, it is fifty times as large in memory.
+/// Larger JSON is returned as text only: the MCP library's representation takes fifty times as much memory.
 const MAX_JSON_SIZE: usize = 1024 * 1024;
 
-/// What a call asks of its answer.
+/// The options of an answer.
 #[derive(Debug)]
 pub(crate) struct AnswerOptions {
     pub(crate) compact: bool,
     pub(crate) limit: Option<usize>,
-    /// The limit of the text where the call has none.
+    /// The limit of the text if the call has none.
     pub(crate) default_limit: usize,
     pub(crate) parse_json: bool,
     pub(crate) keep_newline: bool,
     pub(crate) keep_ansi: bool,
-    /// How many bytes the request's id has, which stands in the message too.
+    /// The size of the request's id, which is also in the message, in bytes.
     pub(crate) id_size: usize,
 }
 
 impl AnswerOptions {
-    /// The answer to a command that came to this end.
+    /// Returns the answer for a command with this outcome.
     pub(crate) fn answer(&self, outcome: Outcome) -> CallToolResult {
         let shown = Response::new(outcome.clone(), &self.for_text());
         let (stdout, stderr) = (shown.stdout.unwrap_or_default(), shown.stderr.unwrap_or_default());
@@ -41,7 +41,7 @@ impl AnswerOptions {
         let mut response = Response::new(outcome, &self.for_structure(room));
         let mut is_text_truncated = shown.is_truncated;
         if response.stdout.is_none() {
-            // The text is the only place where the output stands.
+            // The output is in the text only.
             response.is_truncated |= is_text_truncated;
         }
         is_text_truncated |= response.is_truncated;
@@ -77,10 +77,10 @@ impl AnswerOptions {
     }
 }
 
-/// The response as the protocol's library takes it, which knows JSON only as it understands it.
+/// The response as the MCP library takes it: as parsed JSON, not as the original text.
 fn structure(response: &mut Response, room: usize) -> Value {
     if let Some(json) = &response.json {
-        // Numbers may be longer as they are understood.
+        // A number may be longer after parsing.
         let fits = |value: &Value| serde_json::to_vec(value).is_ok_and(|json| json.len() <= room);
         let value = (json.get().len() <= MAX_JSON_SIZE).then(|| serde_json::to_value(&*response));
         match value {
@@ -92,7 +92,7 @@ fn structure(response: &mut Response, room: usize) -> Value {
             }
         }
     }
-    // Without the command's JSON there is nothing in it that could fail.
+    // Without the command's JSON, the conversion can't fail.
     serde_json::to_value(&*response).unwrap_or_default()
 }
 
@@ -100,7 +100,7 @@ fn bytes_in_json(text: &str) -> usize {
     serde_json::to_vec(text).map_or(usize::MAX, |json| json.len())
 }
 
-/// Whether the tool failed, and not the command in its container.
+/// Returns whether the tool failed, and not the command in its container.
 fn is_tool_error(kind: ErrorKind) -> bool {
     !matches!(
         kind,
@@ -111,7 +111,7 @@ fn is_tool_error(kind: ErrorKind) -> bool {
     )
 }
 
-/// Standard output; standard error behind a line that says so; and the verdict where it says more than success.
+/// Standard output; standard error after a `[stderr]` line; and the verdict, if it is more than success.
 fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> String {
     let mut text = stdout.to_owned();
     let mut line = |more: &str| {
@@ -121,7 +121,7 @@ fn text(stdout: &str, stderr: &str, response: &Response, is_truncated: bool) -> 
         text.push_str(more);
     };
     let message = response.message.as_deref();
-    // dexec's own words are told once.
+    // dexec's own message is printed only once.
     if !stderr.is_empty() && message != Some(stderr) {
         line("[stderr]");
         line(stderr);

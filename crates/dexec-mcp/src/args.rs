@@ -1,4 +1,4 @@
-//! The command line: which engine, how clients reach the server, and what they may do.
+//! The command line: which engine to use, how clients reach the server, and what they may do.
 #![expect(clippy::doc_markdown, reason = "these docs are help texts")]
 #![allow(rustdoc::bare_urls, reason = "these docs are help texts")]
 
@@ -115,7 +115,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What is left to be checked of the options, and what they name on this machine.
+    /// Checks the remaining options, and opens the files that they name.
     pub(crate) fn into_settings(self) -> Result<(Settings, Option<Http>), Error> {
         let http = match self.http {
             Some(address) => Some(Http::new(

@@ -15,11 +15,11 @@ use crate::policy::refused;
 #[derive(Debug)]
 pub(crate) struct Audit {
     path: PathBuf,
-    /// `None` after a failure: from then on nothing would be known of what is run.
+    /// `None` after a failed write: later commands could not be recorded.
     file: Mutex<Option<File>>,
 }
 
-/// One call: never with environment values, standard input or output.
+/// The record of one call. It never contains environment values, standard input or output.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry<'a> {
@@ -41,7 +41,7 @@ impl Audit {
     pub(crate) fn open(path: PathBuf) -> Result<Self, Error> {
         let mut options = OpenOptions::new();
         options.create(true).append(true);
-        // Command lines may hold secrets.
+        // Command lines may contain secrets.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(&path) {
@@ -56,7 +56,7 @@ impl Audit {
         }
     }
 
-    /// Refuses what could not be logged.
+    /// Returns an error if commands can't be logged any more.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match *self.lock() {
             Some(_) => Ok(()),
@@ -84,7 +84,7 @@ impl Audit {
             .map_err(std::io::Error::from)
             .and_then(|mut line| {
                 line.push(b'\n');
-                // In one piece, so that lines of several servers do not mix.
+                // In a single write, so that lines of several servers do not mix.
                 file.write_all(&line)
             });
         if let Err(error) = written {
@@ -94,7 +94,7 @@ impl Audit {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<File>> {
-        // No code that holds the lock can leave the file half changed.
+        // No code that holds the lock can leave the file in an inconsistent state.
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

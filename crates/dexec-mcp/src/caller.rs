@@ -1,4 +1,4 @@
-//! Who calls.
+//! The caller of a tool.
 
 use std::net::SocketAddr;
 
@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use crate::calls::HeldRoom;
 
-/// As many characters of a client's own name are kept.
+/// The most characters of a client's name that are kept.
 const MAX_CLIENT_LEN: usize = 200;
 
-/// The HTTP connection over which a request came.
+/// The HTTP connection on which a request arrived.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) address: SocketAddr,
-    /// The client has gone, or has its answer.
+    /// Cancelled when the client has disconnected, or has its answer.
     pub(crate) gone: CancellationToken,
     /// Held until the request has been handled.
     pub(crate) _room: HeldRoom,
@@ -29,13 +29,13 @@ impl Connection {
     }
 }
 
-/// Who called, as the audit log has it.
+/// The caller, as recorded in the audit log.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Caller {
-    /// The client's name and version, as it gives them.
+    /// The client's name and version, as it reports them.
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<String>,
-    /// Where an HTTP client is.
+    /// The address of an HTTP client.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<SocketAddr>,
 }

@@ -1,4 +1,4 @@
-//! Requests that are not answered yet: their ids, and the room that they take.
+//! Requests that are not answered yet: their ids, and the memory that is reserved for them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,13 +12,13 @@ use rmcp::transport::Transport;
 use rmcp::{ErrorData, RoleServer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A message up to this size waits for no larger one.
+/// Messages up to this size have their own room, which larger ones can't use up.
 const SMALL: usize = 64 * 1024;
 
-/// The bytes of larger messages that are not answered yet.
+/// The room for larger messages that are not answered yet, in bytes.
 const LARGE_ROOM: usize = 16 * 1024 * 1024;
 
-/// What a call takes beside its message.
+/// The room that a call takes in addition to its message, in bytes.
 const CALL: usize = 16 * 1024;
 
 /// How many small calls may wait for their turn.
@@ -27,10 +27,10 @@ const WAITING_CALLS: usize = 1024;
 /// Room is counted in KiB.
 const UNIT: usize = 1024;
 
-/// The room that a request has taken, when it has come whole.
+/// The room that a request occupies, set when it has arrived completely.
 pub(crate) type HeldRoom = Arc<OnceLock<OwnedSemaphorePermit>>;
 
-/// Room for requests of all clients, until they are answered.
+/// The room for the requests of all clients, until they are answered.
 #[derive(Debug)]
 pub(crate) struct Room {
     small: Arc<Semaphore>,
@@ -38,7 +38,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Room for as many calls as may run, and some that wait.
+    /// Creates room for `running` calls, and for some that wait.
     pub(crate) fn new(running: usize) -> Self {
         let small = (running + WAITING_CALLS) * (CALL + UNIT) / UNIT;
         Self {
@@ -47,7 +47,7 @@ impl Room {
         }
     }
 
-    /// Takes room for a message of this size, until what is returned is dropped.
+    /// Reserves room for a message of this size, until the returned permit is dropped.
     pub(crate) fn take(&self, length: usize) -> Result<OwnedSemaphorePermit, ErrorData> {
         let room = if length <= SMALL { &self.small } else { &self.large };
         let units = u32::try_from((length + CALL) / UNIT).unwrap_or(u32::MAX);
@@ -64,15 +64,15 @@ pub(crate) struct Ids(Arc<Mutex<HashMap<RequestId, Progress>>>);
 
 #[derive(Debug, Default)]
 struct Progress {
-    /// Nothing of it runs any more.
+    /// The request has been handled completely.
     is_over: bool,
-    /// It gets no answer.
+    /// The request was cancelled and gets no answer.
     is_cancelled: bool,
-    /// Its answer is on its way.
+    /// The answer is being sent.
     is_answered: bool,
 }
 
-/// A request that is being handled, until it is dropped.
+/// A request that is being handled, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Handled {
     ids: Ids,
@@ -80,7 +80,7 @@ pub(crate) struct Handled {
 }
 
 impl Ids {
-    /// Notes a request. An answer names it by its id alone, so there can't be two of the same.
+    /// Registers a request. Answers refer to requests by id only, so an id in use is refused.
     pub(crate) fn begin(&self, id: &RequestId) -> Result<Handled, ErrorData> {
         let mut ids = self.lock();
         if ids.contains_key(id) {
@@ -101,8 +101,8 @@ impl Ids {
         self.lock().remove(id);
     }
 
-    /// Notes what a message says of a request: one that is cancelled gets no answer, and its id is free when nothing of
-    /// it runs any more.
+    /// Processes a cancellation: a cancelled request gets no answer, so its id becomes free as soon as it has been
+    /// handled.
     pub(crate) fn heard(&self, message: &ClientJsonRpcMessage) {
         if let JsonRpcMessage::Notification(notification) = message
             && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
@@ -112,7 +112,8 @@ impl Ids {
         }
     }
 
-    /// Waits while the answer to an earlier request with this id is on its way: the client may have it already.
+    /// Waits while the answer to an earlier request with this id is being sent: the client may have received it
+    /// already.
     pub(crate) async fn settled(&self, id: &RequestId) {
         let is_answered = || self.lock().get(id).is_some_and(|progress| progress.is_answered);
         while is_answered() {
@@ -131,7 +132,7 @@ impl Ids {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Progress>> {
-        // No code that holds the lock can leave the map half changed.
+        // No code that holds the lock can leave the map in an inconsistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,13 +143,13 @@ impl Drop for Handled {
     }
 }
 
-/// A request's own, as long as it is handled.
+/// The resources of a request, while it is being handled.
 #[derive(Clone)]
 struct Held {
     _parts: Arc<(Handled, Option<OwnedSemaphorePermit>)>,
 }
 
-/// Begins a request; other messages need nothing. What it takes is given back when it has been handled.
+/// Registers a request; other messages need no resources. They are released when the request has been handled.
 pub(crate) fn begin(
     message: &mut ClientJsonRpcMessage,
     ids: &Ids,
@@ -165,7 +166,7 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// The id of the request that a message answers.
+/// Returns the id of the request that a message answers.
 pub(crate) fn answered_by(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     match message {
         JsonRpcMessage::Response(response) => Some(response.id.clone()),
@@ -174,7 +175,7 @@ pub(crate) fn answered_by(message: &ServerJsonRpcMessage) -> Option<RequestId> {
     }
 }
 
-/// A client's messages over a transport that finds its way by ids: an id is in use until its answer has arrived.
+/// A client's messages over a transport that routes by id: an id is in use until its answer has been sent.
 pub(crate) struct Numbered<T> {
     inner: T,
     ids: Ids,

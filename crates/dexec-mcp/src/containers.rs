@@ -1,4 +1,4 @@
-//! The tool `containers`: what `exec` can be used on.
+//! The tool `containers`, which lists what `exec` can be used on.
 
 use dexec::{Container, Error, ErrorKind};
 use rmcp::model::{CallToolResult, ContentBlock};
@@ -8,13 +8,13 @@ use serde::Serialize;
 use crate::remedy;
 use crate::server::Server;
 
-/// An answer with more would cost more than it helps.
+/// The most containers in an answer. More would cost more tokens than they are worth.
 const MOST: usize = 500;
 
-/// As many characters of an id tell containers apart, as docker shows them.
+/// The length of a short id, as docker shows it.
 const SHORT_ID: usize = 12;
 
-/// No usual name is longer.
+/// The most characters of a name or label; usual ones are shorter.
 const LONGEST: usize = 255;
 
 #[derive(Default, Serialize, JsonSchema)]
@@ -46,7 +46,7 @@ struct Row {
     compose_service: Option<String>,
 }
 
-/// The containers that run, or would if they were not paused, and that the operator allows.
+/// Lists the running and paused containers that the operator allows.
 pub(crate) async fn list(server: &Server) -> CallToolResult {
     // The semaphore is never closed.
     let _place = server.listings.acquire().await;
@@ -56,7 +56,7 @@ pub(crate) async fn list(server: &Server) -> CallToolResult {
     };
     let mut result = CallToolResult::success(vec![ContentBlock::text(listing.text())]);
     result.is_error = Some(listing.error_kind.is_some());
-    // A listing holds nothing that JSON can't say.
+    // All fields of a listing can be written as JSON.
     result.structured_content = serde_json::to_value(&listing).ok();
     result
 }
@@ -84,7 +84,7 @@ impl ContainerList {
         }
     }
 
-    /// A line each: name, state, image, id, and compose's project and service.
+    /// Returns a line for each container: name, state, image, id, and Compose's project and service.
     fn text(&self) -> String {
         if let Some(message) = &self.message {
             return message.clone();
@@ -113,7 +113,7 @@ impl From<Container> for Row {
     }
 }
 
-/// Names and labels may be anything: of any length, and with lines of their own.
+/// Names and labels may be very long and may contain line breaks.
 fn shown(text: &str) -> String {
     let characters = text.chars().take(LONGEST);
     characters

@@ -1,11 +1,11 @@
-//! The engine's endpoint, by the options of the command line.
+//! The engine's endpoint, from the command line options.
 
 use std::fmt::Display;
 
 use dexec::{Endpoint, EndpointOptions, Error, ErrorKind};
 use dexec_common::endpoint_args::{self, EndpointArgs};
 
-/// What the options say, as the library takes it.
+/// Converts the options to those of the library.
 pub(crate) fn options(args: EndpointArgs) -> Result<EndpointOptions, Error> {
     let values = args
         .into_values()
@@ -23,7 +23,7 @@ pub(crate) fn options(args: EndpointArgs) -> Result<EndpointOptions, Error> {
     Ok(options)
 }
 
-/// Says on standard error what is not as it should be about an endpoint.
+/// Prints warnings about an endpoint to standard error.
 pub(crate) fn warn(endpoint: &Endpoint) {
     let address: &dyn Display = endpoint.address();
     for warning in endpoint_args::warnings(endpoint.warnings(), endpoint.is_plaintext_remote().then_some(address)) {

@@ -1,4 +1,4 @@
-//! A command's environment, of which the server's own is no part.
+//! The environment of a command. It does not include the server's own.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -9,20 +9,20 @@ use dexec::{Error, ErrorKind, read_env_file_from};
 
 use crate::policy::{Policy, refused};
 
-/// No longer name is repeated in an error: a line without `=` may be the rest of a secret of several lines.
+/// A longer name is not repeated in an error: a line without `=` may be part of a secret with several lines.
 const MAX_NAME_LEN: usize = 40;
 
-/// The directory below which env files lie.
+/// The directory that contains all env files.
 #[derive(Debug)]
 pub(crate) struct EnvFileRoot {
     /// Absolute, and without symbolic links.
     real: PathBuf,
-    /// As the operator or the shell that started the server writes it.
+    /// The same path as written by the operator, or by the shell that started the server.
     given: PathBuf,
 }
 
 impl EnvFileRoot {
-    /// The directory that was given, else the working directory, unless that is the root of all files.
+    /// Returns the given directory, or the working directory unless that is `/`.
     pub(crate) fn find(given: Option<&Path>) -> Result<Option<Self>, Error> {
         let failed = |error| {
             let shown = given.unwrap_or(Path::new(".")).display();
@@ -32,7 +32,7 @@ impl EnvFileRoot {
         let working = working_directory().map_err(failed)?;
         let path = given.unwrap_or(&working);
         let real = path.canonicalize().map_err(failed)?;
-        // Many clients start servers there, and nobody means every file of the machine.
+        // Many clients start servers in `/`, and nobody intends to allow every file of the machine.
         if given.is_none() && real.parent().is_none() {
             return Ok(None);
         }
@@ -40,7 +40,7 @@ impl EnvFileRoot {
         Ok(Some(Self { real, given }))
     }
 
-    /// The rest of a path that leads below the directory by its words alone: nothing elsewhere is looked at.
+    /// Returns the rest of a path below the directory, by its text only, so that nothing elsewhere is accessed.
     fn rest_of(&self, path: &Path) -> Option<PathBuf> {
         let rest = path
             .strip_prefix(&self.real)
@@ -49,7 +49,7 @@ impl EnvFileRoot {
     }
 }
 
-/// The working directory by the name that the shell has for it, which may lead over symbolic links.
+/// The working directory by the shell's name for it, which may contain symbolic links.
 fn working_directory() -> io::Result<PathBuf> {
     let real = std::env::current_dir()?;
     let shell_s = std::env::var_os("PWD").map(PathBuf::from);
@@ -57,7 +57,7 @@ fn working_directory() -> io::Result<PathBuf> {
     Ok(shell_s.filter(is_same).unwrap_or(real))
 }
 
-/// A path without `.` and `..`, as its words say: a name that is followed by `..` need not be there.
+/// Removes `.` and `..` from a path, by its text only: a name before `..` need not exist.
 fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::new();
     for part in path.components() {
@@ -70,7 +70,7 @@ fn clean(path: &Path) -> PathBuf {
     clean
 }
 
-/// The entries of the env file, and after them those of the call.
+/// Returns the entries of the env file, followed by those of the call.
 pub(crate) fn environment(
     entries: &[String],
     env_file: Option<&str>,
@@ -85,7 +85,7 @@ pub(crate) fn environment(
         if entry.contains('=') {
             environment.push(entry.clone());
         } else {
-            // The engine takes a variable away that is passed on and not set, as docker does.
+            // An entry without a value makes the engine remove the variable, as with docker.
             let value = passed_on(entry, "`env`", policy)?;
             environment.push(value.map_or_else(|| entry.clone(), |value| format!("{entry}={value}")));
         }
@@ -100,7 +100,7 @@ fn read(base: &str, given: &str, policy: &Policy) -> Result<Vec<String>, Error> 
         ));
     };
     let shown = given.escape_debug();
-    // The same answer for what is not there and what is not to be seen.
+    // The same error for files that do not exist and for files that must not be visible.
     let outside = || {
         refused(format!(
             "`envFile` `{shown}` is not below {} (--env-file-root), or is not there",
@@ -137,15 +137,15 @@ fn read(base: &str, given: &str, policy: &Policy) -> Result<Vec<String>, Error> 
 
 /// Why a file was not opened.
 enum NotOpen {
-    /// It is not below the directory, or not there.
+    /// It is not below the directory, or does not exist.
     Outside,
-    /// It is a directory, a device, a pipe, a socket.
+    /// It is a directory, a device, a pipe or a socket.
     NoFile,
     Failed(io::Error),
 }
 
-/// Opens a file below a directory. What is elsewhere is not looked at, and what is no file is not opened: a device may
-/// act when it is, and a pipe's writer go on.
+/// Opens a file below a directory. Nothing outside is accessed, and only regular files are opened: opening may trigger
+/// an action of a device, or unblock a pipe's writer.
 #[cfg(target_os = "linux")]
 fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
     use std::os::fd::AsRawFd as _;
@@ -153,7 +153,7 @@ fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
     use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
     use rustix::io::Errno;
 
-    /// How often a path is followed anew that was changed meanwhile.
+    /// How often a path is resolved again if it changes in the meantime.
     const TRIES: usize = 100;
 
     let found = (|| {
@@ -200,7 +200,7 @@ fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
     File::open(path).map_err(NotOpen::Failed)
 }
 
-/// The value that a variable has here, where the operator passes it on.
+/// Returns the value of a variable in the server's environment, if the operator allows passing it on.
 fn passed_on(name: &str, from: &str, policy: &Policy) -> Result<Option<String>, Error> {
     if !policy.pass_env.iter().any(|passed| passed == name) {
         let is_name =

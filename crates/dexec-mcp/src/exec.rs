@@ -20,12 +20,12 @@ use crate::input::ExecInput;
 use crate::remedy;
 use crate::server::{Server, Settings};
 
-/// The time between SIGTERM and SIGKILL. Clients end a server 2 s after they have closed its standard input, and kill it
-/// 2 s later: by then a few commands that ignore SIGTERM are gone.
+/// The time between SIGTERM and SIGKILL. Clients terminate a server 2 s after they have closed its standard input, and
+/// kill it 2 s later; by then, a few commands that ignore SIGTERM have been killed.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 
-/// With so many bytes of output an answer is made aside; any other is not worth a thread, each of which has memory of its
-/// own.
+/// From this many bytes of output, the answer is made outside the async workers. Less is not worth a thread, which
+/// needs its own memory.
 const LARGE: u64 = 256 * 1024;
 
 /// A call whose arguments are not checked yet.
@@ -35,22 +35,22 @@ pub(crate) struct Call {
     pub(crate) arguments: JsonObject,
     pub(crate) caller: Caller,
     pub(crate) cancel: CancellationToken,
-    /// How many bytes the request's id has.
+    /// The size of the request's id, in bytes.
     pub(crate) id_size: usize,
     pub(crate) progress: Arc<CallProgress>,
 }
 
-/// What can be told of a call that is under way.
+/// The progress of a running call.
 #[derive(Debug, Default)]
 pub(crate) struct CallProgress {
-    /// It has its turn.
+    /// The call is no longer waiting for its turn.
     pub(crate) has_begun: AtomicBool,
-    /// How many bytes of output have come.
+    /// How many bytes of output have arrived.
     pub(crate) written: AtomicU64,
 }
 
 impl Call {
-    /// Runs the command. There is always an answer.
+    /// Runs the command, and always returns an answer.
     pub(crate) async fn answer(self) -> CallToolResult {
         let begun = (SystemTime::now(), Instant::now());
         let mut shape = shape(&self.server.settings, self.id_size);
@@ -69,7 +69,7 @@ impl Call {
             seen: &self.progress,
         };
         let mut container = None;
-        // Kept until the log is written: where that fails, the next command does not run.
+        // Held until the audit log is written, so that the next command does not run if that fails.
         let mut place = None;
         let stdin = input.stdin.take();
         let mut outcome = match run.to_end(&input, stdin, &mut container, &mut place).await {
@@ -94,7 +94,7 @@ impl Call {
         if self.progress.written.load(Ordering::Relaxed) < LARGE {
             return shape.answer(outcome);
         }
-        // It takes its time, and other calls go on.
+        // Making a large answer takes time, and must not block other calls.
         tokio::task::block_in_place(|| shape.answer(outcome))
     }
 }
@@ -106,7 +106,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// An error means that nothing was run.
+    /// Runs the command. An error means that nothing was run.
     async fn to_end(
         &self,
         input: &ExecInput,
@@ -128,7 +128,7 @@ impl Run<'_> {
             settings.policy.check_container(input, &details)?;
             *container = Some(details);
         }
-        // A name may come to stand for another container; the id that was checked does not.
+        // A name may later refer to another container; the id that was checked can't.
         let reference = container.as_ref().map_or(&input.container, |container| &container.id);
         let request = request(reference)?;
         let mut output = Counted {
@@ -143,7 +143,7 @@ impl Run<'_> {
         }
     }
 
-    /// Everything of the request but its container.
+    /// Builds the request, except for its container.
     fn request(
         &self,
         input: &ExecInput,
@@ -152,7 +152,7 @@ impl Run<'_> {
         let settings = &self.server.settings;
         let environment = || environment(&input.env, input.env_file(), input.path(), &settings.policy);
         let environment = if input.env_file().is_some() {
-            // The file system may be slow, and other calls go on.
+            // The file system may be slow, and must not block other calls.
             tokio::task::block_in_place(environment)
         } else {
             environment()
@@ -201,7 +201,7 @@ impl Run<'_> {
         }
     }
 
-    /// The engine's error names other containers, which a rule may hide.
+    /// Removes the names of other containers from the engine's error, because a rule may hide them.
     fn without_hidden_names(&self, error: Error, input: &ExecInput) -> Error {
         if error.kind() != ErrorKind::ContainerNotFound || self.server.settings.policy.containers.is_empty() {
             return error;
@@ -214,7 +214,7 @@ impl Run<'_> {
     }
 }
 
-/// Keeps the output, and tells how much has come.
+/// Captures the output, and counts its bytes.
 struct Counted<'a> {
     capture: Capture,
     written: &'a AtomicU64,
@@ -238,7 +238,7 @@ fn without_output(end: End) -> Outcome {
     Outcome::new(end, Captured::default(), Captured::default())
 }
 
-/// The answer that a call gets where it asks for nothing else.
+/// The options of an answer if the call sets none.
 fn shape(settings: &Settings, id_size: usize) -> AnswerOptions {
     AnswerOptions {
         compact: settings.default_compact,

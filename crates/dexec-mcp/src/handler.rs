@@ -1,4 +1,4 @@
-//! What a client can ask: the tools, their schemas, and calls of them.
+//! What a client can request: the tools, their schemas, and calls of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,11 +20,11 @@ use crate::input::ExecInput;
 use crate::schema;
 use crate::server::{Server, Settings};
 
-/// How often a client that asked for it is told that a command still runs. Many clients give up after a minute without
-/// a word.
+/// How often a client that asked for progress is told that its command is still running. Many clients give up after a
+/// minute without a message.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// One client's view of the server.
+/// The server as one client sees it.
 #[derive(Clone)]
 pub(crate) struct Handler {
     server: Arc<Server>,
@@ -48,7 +48,7 @@ impl Handler {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         let cancel = self.server.end.child_token();
-        // When nobody waits for the answer any more, the command is stopped all the same.
+        // If the client no longer waits for the answer, the command is still stopped.
         let _guard = cancel.clone().drop_guard();
         let connection = Connection::of(&cx);
         let seen = Arc::default();
@@ -73,7 +73,7 @@ impl Handler {
         loop {
             tokio::select! {
                 answer = &mut answer => {
-                    // What a panic says is told on standard error.
+                    // The panic's message is on standard error.
                     return answer.map_err(|_| ErrorData::internal_error("dexec-mcp has failed", None));
                 }
                 () = cx.ct.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
@@ -179,9 +179,9 @@ fn containers_tool() -> Tool {
     .with_annotations(annotations)
 }
 
-/// Tells a client that a command still runs.
+/// Reports to a client that a command is still running.
 struct Progress {
-    /// Where to tell it, when it was asked for.
+    /// The client and its token, if it asked for progress.
     to: Option<(Peer<RoleServer>, ProgressToken)>,
     begun: Instant,
     ticks: Interval,
@@ -201,7 +201,7 @@ impl Progress {
         }
     }
 
-    /// Waits for the next time, and tells it. It never comes when nobody asked.
+    /// Waits for the next tick, and reports the progress. It never completes if the client did not ask for progress.
     async fn tell(&mut self) {
         let Some((peer, token)) = &self.to else {
             return std::future::pending().await;
@@ -216,7 +216,7 @@ impl Progress {
         };
         #[expect(clippy::cast_precision_loss, reason = "no command runs for so long")]
         let progress = ProgressNotificationParam::new(token.clone(), seconds as f64).with_message(message);
-        // A client that can't be told is seen to have gone by others.
+        // If this fails, the end of the connection is noticed elsewhere.
         let _ = peer.notify_progress(progress).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Many clients, over streamable HTTP.
+//! Serves many clients over streamable HTTP.
 
 mod body;
 mod connections;
@@ -45,34 +45,34 @@ use sessions::{InUse, Sessions};
 
 const PATH: &str = "/mcp";
 
-/// The environment variable with the bearer token.
+/// The environment variable that contains the bearer token.
 const TOKEN: &str = "DEXEC_MCP_TOKEN";
 
-/// A shorter token could be guessed.
+/// The minimum length of a token; a shorter one could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
-/// The header with which a client names its session.
+/// The header with the session id.
 const SESSION: &str = "mcp-session-id";
 
-/// The most connections, where the system gives as many descriptors and half of them more: calls need some too.
+/// The most connections. The limit is lower if it is more than half of the process's descriptors; calls need some too.
 const MAX_CONNECTIONS: usize = 512;
 
-/// How long a client may take for the head of a request.
+/// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most bytes of a request's head, and of what is read at once.
+/// The most bytes of a request's head, and of one read.
 const MAX_HEAD_SIZE: usize = 16 * 1024;
 
-/// How often a stream that carries nothing is tried: a client that has gone is seen then, if not before.
+/// The interval of keep-alive messages on an idle stream, which detect that the client has disconnected.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long answers that are on their way are waited for at the end.
+/// How long the server waits at its end for answers that are being sent.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Where the system has no descriptor for a connection, it may have one later.
+/// The pause before the next attempt when the system has no descriptor for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How the server is reached over HTTP, and by whom.
+/// The address of the HTTP server, and which clients may use it.
 pub(crate) struct Http {
     address: String,
     token: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) struct Http {
     most_sessions: usize,
 }
 
-/// The token is a secret.
+/// Omits the token, which is a secret.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http")
@@ -148,7 +148,7 @@ impl Http {
             hosts.push(host(address.ip()));
         }
         hosts.extend(self.allowed_hosts.iter().cloned());
-        // Clients that always send an origin send the server's own.
+        // Some clients send an `Origin` header with every request, with the server's own origin.
         let mut origins = vec![format!("http://{address}")];
         if address.ip().is_loopback() {
             origins.push(format!("http://localhost:{}", address.port()));
@@ -163,7 +163,7 @@ impl Http {
     }
 }
 
-/// An address as it stands in a `Host` header.
+/// An address in the form of a `Host` header.
 fn host(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
@@ -178,7 +178,7 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     let config = http.config(address);
     let end_of_streams = config.cancellation_token.clone();
     let mut all = LocalSessionManager::default();
-    // One that is unused ends when another needs its place; one that is used for long is not cut off.
+    // Sessions do not expire: a long-lived one is not cut off, and an unused one is closed when its place is needed.
     all.session_config.keep_alive = None;
     let sessions = Sessions::new(all, http.most_sessions);
     let handler = Handler::new(Arc::clone(server));
@@ -214,7 +214,8 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 tokio::select! {
-                    // A connection that breaks is told by the calls that came over it.
+                    // If the connection breaks, the calls that arrived on it are cancelled when their futures are
+                    // dropped.
                     _ = connection => {}
                     () = place.closed() => {}
                 }
@@ -227,7 +228,7 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     }
     drop(listener);
     server.finish().await;
-    // The last answers are given their time; streams on which clients only listen would be open for ever.
+    // The last answers get some time; streams on which clients only listen would otherwise stay open forever.
     let last = async {
         front.answers.close();
         front.answers.wait().await;
@@ -238,7 +239,7 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     Ok(())
 }
 
-/// As many as the system's descriptors allow.
+/// The most connections that the limit on descriptors allows.
 fn most_connections() -> usize {
     #[cfg(unix)]
     if let Some(descriptors) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
@@ -254,7 +255,7 @@ fn connection(
     place: Arc<Place>,
     front: Arc<HttpFrontend>,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
-    // Answers are small, and each is waited for.
+    // Answers are small, and the client waits for each.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let (front, place) = (Arc::clone(&front), Arc::clone(&place));
@@ -267,13 +268,13 @@ fn connection(
         .serve_connection(TokioIo::new(stream), service)
 }
 
-/// What stands before the protocol.
+/// Handles HTTP requests before the MCP library does.
 struct HttpFrontend {
     token: Option<String>,
     server: Arc<Server>,
     bodies: Arc<Bodies>,
     sessions: Arc<Sessions>,
-    /// Answers to calls that are on their way.
+    /// Tracks the answers to calls until they are sent.
     answers: TaskTracker,
     service: StreamableHttpService<Handler, Sessions>,
 }
@@ -283,7 +284,7 @@ type Answer = Response<TrackedBody>;
 impl HttpFrontend {
     async fn answer(&self, request: Request<Incoming>, address: SocketAddr, place: Arc<Place>) -> Answer {
         let gone = CancellationToken::new();
-        // While this future or the answer's body is there, somebody waits for it.
+        // The call is cancelled when both this future and the answer's body are dropped.
         let guard = gone.clone().drop_guard();
         let call = (request.method() == Method::POST).then(|| self.answers.token());
         let (fate, room) = (Arc::<Fate>::default(), HeldRoom::default());
@@ -302,7 +303,7 @@ impl HttpFrontend {
             if request.method() == Method::GET {
                 listening = Some(place.used(Use::Listening));
             }
-            // What the headers refuse is not read.
+            // The body is not read if the headers are refused.
             let mut request = request.map(|body| {
                 let server = Arc::clone(&self.server);
                 let known = (Arc::clone(&fate), Arc::clone(&room));
@@ -334,7 +335,7 @@ impl HttpFrontend {
             .map(HeaderValue::as_bytes)
             .unwrap_or_default();
         let (scheme, given) = given.split_at(given.len().min("Bearer ".len()));
-        // In constant time: how long a refusal takes says nothing of the token.
+        // The comparison takes constant time, so that the time of a refusal reveals nothing about the token.
         scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(token.as_bytes()))
     }
 }
@@ -345,17 +346,17 @@ fn refusal(status: StatusCode, reason: impl Into<Bytes>) -> Response<BoxBody<Byt
     answer
 }
 
-/// The protocol's own words, for the request if it is known.
+/// An error of the protocol, with the request's id if it is known.
 fn refusal_of_body(refused: &Refused) -> Response<BoxBody<Bytes, Infallible>> {
     let error: ServerJsonRpcMessage = JsonRpcMessage::error(refused.error.clone(), refused.id.clone());
-    // It has nothing that JSON can't say.
+    // All of its fields can be written as JSON.
     let mut answer = refusal(refused.status, serde_json::to_vec(&error).unwrap_or_default());
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);
     answer
 }
 
-/// An answer's body, which tells when it is not waited for any more.
+/// An answer's body, which releases its guards when it is dropped.
 struct TrackedBody {
     body: BoxBody<Bytes, Infallible>,
     _guard: DropGuard,

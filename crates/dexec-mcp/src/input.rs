@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::answer::AnswerOptions;
 use crate::schema;
 
-/// The times that a call can give, in milliseconds.
+/// The limits of a call's timeout, in milliseconds.
 const SHORTEST_TIMEOUT: u64 = 1000;
 const MAX_TIMEOUT: u64 = 600_000;
 
-/// What a call of `exec` says. Its schema is all that is written here, and arguments are checked against it.
-// The environment and the standard input may be secret: there is no way to show it.
+/// The arguments of a call of `exec`. The tool's schema is derived from this type, and is used to check them.
+// Does not implement `Debug`, because the environment and the standard input may contain secrets.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ExecInput {
@@ -93,7 +93,7 @@ pub(crate) struct ExecInput {
 }
 
 impl ExecInput {
-    /// The schema of the arguments, with the defaults that the operator has set.
+    /// Returns the schema of the arguments, with the defaults that the operator has set.
     pub(crate) fn schema(default_compact: bool, default_timeout: Option<Duration>) -> JsonObject {
         let mut schema = schema::of_input::<Self>();
         let mut set_default = |property: &str, default: Value| {
@@ -103,14 +103,14 @@ impl ExecInput {
         };
         set_default("compact", default_compact.into());
         let time = default_timeout.map(|time| u64::try_from(time.as_millis()));
-        // The operator may have set one that no call could give.
+        // The operator's default may be outside the range of the parameter.
         if let Some(Ok(time @ SHORTEST_TIMEOUT..=MAX_TIMEOUT)) = time {
             set_default("timeout", time.into());
         }
         schema
     }
 
-    /// Arguments that are as the schema has them; else why not, with the parameter's name and never its value.
+    /// Parses arguments that match the schema. The error names the parameter, and never contains its value.
     pub(crate) fn parse(mut arguments: JsonObject, schema: &JsonObject) -> Result<Self, String> {
         schema::check(&arguments, schema)?;
         arguments.retain(|_, value| !value.is_null());
@@ -119,7 +119,7 @@ impl ExecInput {
         Ok(input)
     }
 
-    /// Nothing that is meant to be a name is taken for an option, here or by whatever comes after.
+    /// Rejects names that begin with `-`, so that no program can take them for options.
     fn check_for_options(&self) -> Result<(), String> {
         let named = |name: &str, value: Option<&String>| match value {
             Some(value) if value.starts_with('-') => Err(format!("`{name}` must not begin with `-`")),
@@ -136,7 +136,7 @@ impl ExecInput {
         Ok(())
     }
 
-    /// As all that may be left out, it is taken to be when it is empty.
+    /// An empty string means that the parameter is left out, as for all optional strings.
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref().filter(|user| !user.is_empty())
     }
@@ -153,7 +153,7 @@ impl ExecInput {
         self.timeout.map(Duration::from_millis)
     }
 
-    /// What the call asks of its answer.
+    /// Copies the call's options for its answer.
     pub(crate) fn ask(&self, shape: &mut AnswerOptions) {
         shape.compact = self.compact.unwrap_or(shape.compact);
         shape.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -163,7 +163,7 @@ impl ExecInput {
     }
 }
 
-/// JSON knows one kind of number: 1000.0 is a whole one.
+/// JSON has only one type of number, so 1000.0 is also a whole number.
 fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let number = Option::<f64>::deserialize(deserializer)?;
     #[expect(

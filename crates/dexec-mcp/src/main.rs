@@ -1,6 +1,6 @@
 //! `dexec-mcp`: the `exec` tool for agents, over the Model Context Protocol; a drop-in for Pare's.
 
-/// Writes a line to standard error. A server whose standard error is closed serves all the same.
+/// Writes a line to standard error. Errors are ignored, so that a server with a closed standard error keeps running.
 macro_rules! log {
     ($($words:tt)*) => {{
         use std::io::Write as _;
@@ -40,19 +40,19 @@ use dexec_common::threads;
 use args::Args;
 use server::Server;
 
-/// A server waits for the engine most of the time.
+/// The most worker threads: the server mostly waits for the engine.
 const MAX_WORKERS: usize = 8;
 
-/// Standard input and output each may need a thread that waits for them, and a long answer one that takes a worker's place.
+/// Standard input and output may each need a thread that blocks, and a long answer needs one that replaces its worker.
 const WAITING_THREADS: usize = 3;
 
-/// Threads are kept for ever: where there is none left, a new one could not be had.
+/// Idle threads are kept, because creating a new one later could fail.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_WORKERS));
-    // One more is for the watch of the client, and as many that have just ended may still count.
+    // One more thread watches the client. The number is doubled because threads that have just ended may still count.
     if let Err(error) = threads::ask_for(2 * (workers + WAITING_THREADS) + 1) {
         log!("{}", threads::missing(&error));
         return ExitCode::FAILURE;
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    // A read of standard input that is under way would be waited for otherwise.
+    // Otherwise the runtime would wait for a pending read of standard input.
     runtime.shutdown_background();
     code
 }
@@ -82,7 +82,7 @@ fn runtime(workers: usize) -> io::Result<tokio::runtime::Runtime> {
         .thread_keep_alive(FOREVER)
         .enable_all()
         .build()?;
-    // Each needs a thread of its own while the gate is closed.
+    // While the gate is locked, each task needs its own thread, so all threads are created now.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
     for _ in 0..WAITING_THREADS {

@@ -1,19 +1,20 @@
-//! What a message may have, known before it is parsed: JSON is up to a hundred times as large in memory as on the wire.
+//! Limits of a message that are checked before it is parsed: JSON in memory takes up to a hundred times its size on
+//! the wire.
 
 use memchr::memchr2;
 use rmcp::ErrorData;
 use rmcp::model::{ErrorCode, RequestId};
 
-/// The most bytes of a message: the longest standard input of a call, of whatever characters.
+/// The most bytes of a message: enough for the longest standard input of a call, with any characters.
 pub(crate) const LARGEST: usize = 8 * 1024 * 1024;
 
-/// The most values in a message. A call has 2,100 and some at most.
+/// The most values in a message. A call has a little more than 2,100 at most.
 pub(crate) const MAX_VALUES: usize = 10_000;
 
-/// A longer id is not told in an error.
+/// A longer id is not repeated in an error.
 const MAX_ID_LEN: usize = 1024;
 
-/// Looks at the bytes of a message as they come.
+/// Scans the bytes of a message as they arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     length: usize,
@@ -21,17 +22,17 @@ pub(crate) struct Scan {
     depth: usize,
     is_in_string: bool,
     is_escaped: bool,
-    /// The outermost value is an object, so that it may have an id.
+    /// The outermost value is an object, so it may have an id.
     is_object: bool,
-    /// The key or the value that is being read of the outermost object, as far as it can be an id.
+    /// The current key or value of the outermost object, as far as it may be an id.
     token: Vec<u8>,
-    /// What is being read is the value of `id`.
+    /// The current value is that of `id`.
     is_id: bool,
     id: Option<Vec<u8>>,
 }
 
 impl Scan {
-    /// Whether all that has come is within the bounds.
+    /// Scans more bytes, and returns an error if the message exceeds a limit.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), ErrorData> {
         self.length = self.length.saturating_add(bytes.len());
         while let Some(&byte) = bytes.first() {
@@ -57,18 +58,18 @@ impl Scan {
         self.length
     }
 
-    /// Whether the message has an id at all.
+    /// Returns whether the message has an id, valid or not.
     pub(crate) fn has_id(&self) -> bool {
         self.id.is_some()
     }
 
-    /// The message's id, if it is one.
+    /// Returns the message's id, if it is valid.
     pub(crate) fn id(&self) -> Option<RequestId> {
         let id = self.id.as_ref().filter(|id| id.len() <= MAX_ID_LEN)?;
         serde_json::from_slice(id).ok()
     }
 
-    /// Takes what comes of a string, up to what may be its end.
+    /// Scans part of a string, up to its possible end.
     fn string(&mut self, bytes: &[u8]) -> usize {
         let taken = if self.is_escaped {
             self.is_escaped = false;
@@ -124,7 +125,7 @@ impl Scan {
 
     fn keep(&mut self, bytes: &[u8]) {
         if self.depth == 1 {
-            // One byte more tells that it is too long.
+            // One more byte shows that the id is too long.
             let room = (MAX_ID_LEN + 1).saturating_sub(self.token.len());
             self.token.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }

@@ -1,4 +1,4 @@
-//! What the operator allows.
+//! The operator's rules.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,19 +13,19 @@ use crate::input::ExecInput;
 pub(crate) struct Policy {
     pub(crate) containers: Rules<ContainerRule>,
     pub(crate) commands: Rules,
-    /// Empty: every user is allowed.
+    /// If empty, every user is allowed.
     pub(crate) users: Vec<String>,
     pub(crate) allow_privileged: bool,
     pub(crate) allow_group_add: bool,
-    /// `None`: there are no env files.
+    /// If `None`, no env files can be used.
     pub(crate) env_file_root: Option<EnvFileRoot>,
     pub(crate) pass_env: Vec<String>,
 }
 
-/// What is allowed, everything where there is no such rule, and what is refused.
+/// Rules that allow and rules that deny. Without any rule that allows, everything that is not denied is allowed.
 #[derive(Debug)]
 pub(crate) struct Rules<P = Pattern> {
-    /// The word in the options: `--allow-WORD`.
+    /// The word in the option names: `--allow-WORD`.
     word: &'static str,
     allow: Vec<P>,
     deny: Vec<P>,
@@ -36,15 +36,15 @@ pub(crate) struct Rules<P = Pattern> {
 pub(crate) struct ContainerRule {
     given: String,
     name: Pattern,
-    /// What an id matches that begins as the rule says; `None`: the rule is a name's.
+    /// Matches ids that begin as in the rule. If `None`, the rule matches names only.
     id: Option<Pattern>,
 }
 
-/// So many digits of an id are meant as one, as docker shows them; `b*` is meant as a name.
+/// A rule with at least this many digits, as docker shows them, is for an id; `b*` is for names.
 const SHORT_ID: usize = 12;
 
 impl Policy {
-    /// Checks all that a call says by itself.
+    /// Checks everything that depends on the call alone.
     pub(crate) fn check(&self, input: &ExecInput) -> Result<(), Error> {
         if input.privileged && !self.allow_privileged {
             return Err(refused(
@@ -65,14 +65,14 @@ impl Policy {
         }
     }
 
-    /// Whether it takes more than the call to know whether it is allowed.
+    /// Returns whether the check needs the container's details.
     pub(crate) fn needs_container(&self, input: &ExecInput) -> bool {
         !self.containers.is_empty() || (!self.users.is_empty() && input.user().is_none())
     }
 
-    /// Checks what the engine tells of the container.
+    /// Checks the container's details, as the engine reports them.
     pub(crate) fn check_container(&self, input: &ExecInput, container: &ContainerDetails) -> Result<(), Error> {
-        // The name that the caller did not give may be hidden from it.
+        // Errors contain only the reference that the caller gave: the container's name may be hidden from it.
         self.check_reference(&input.container, &container.name, &container.id)?;
         if input.user().is_none() {
             let user = match container.user.as_str() {
@@ -84,7 +84,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether a container may be used, and seen.
+    /// Returns whether a container may be used and listed.
     pub(crate) fn allows_container(&self, name: &str, id: &str) -> bool {
         self.check_reference(name, name, id).is_ok()
     }
@@ -97,10 +97,10 @@ impl Policy {
         )
     }
 
-    /// A program is refused by any of its names, and allowed by the one that is going to be run.
+    /// A program is denied by its path or its file name, but allowed only by the path that is executed.
     fn check_program(&self, program: &str) -> Result<(), Error> {
         let bare = program.rsplit('/').next().unwrap_or(program);
-        // `/bin/*` is the programs of one directory, and no way out of it.
+        // `/bin/*` allows only the programs directly in that directory.
         let one_directory = MatchOptions {
             require_literal_separator: true,
             ..MatchOptions::new()
@@ -157,7 +157,7 @@ impl<P: fmt::Display> Rules<P> {
 }
 
 impl ContainerRule {
-    /// A container that has a name like an id is not the one with that id.
+    /// A rule for an id does not allow a container whose name looks like that id.
     fn allows(&self, name: &str, id: &str) -> bool {
         match &self.id {
             Some(beginning) => begins_as(beginning, id),
@@ -173,9 +173,9 @@ impl ContainerRule {
 impl FromStr for ContainerRule {
     type Err = String;
 
-    /// A rule that no container can match is refused: one that denies nothing would be noticed by nobody.
+    /// Rejects rules that no container can match: nobody would notice that such a deny rule has no effect.
     fn from_str(given: &str) -> Result<Self, String> {
-        // `docker inspect` prints names so.
+        // `docker inspect` prints names with a leading `/`.
         let rule = given.strip_prefix('/').unwrap_or(given);
         let is_possible = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?[]!".contains(&byte);
         if rule.is_empty() || !rule.bytes().all(is_possible) {

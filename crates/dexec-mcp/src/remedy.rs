@@ -1,9 +1,9 @@
-//! What to do about a failure, in the words of the server: a call has its parameters, the operator has options.
+//! Remedies for failures, in the terms of the server: calls have parameters, the operator has options.
 
 use dexec::Remedy;
 
-/// The sentence for a remedy, without its full stop.
-// So that a remedy which is new gets words of its own here.
+/// Returns the sentence for a remedy, without its full stop.
+// Makes Clippy report new remedies, which need their own text here.
 #[warn(clippy::wildcard_enum_match_arm)]
 pub(crate) fn words(remedy: &Remedy) -> String {
     let words = match remedy {

@@ -1,4 +1,4 @@
-//! JSON schemas that every client takes, derived from Rust types; and arguments checked against them.
+//! JSON schemas that every client accepts, derived from Rust types; and the check of arguments against them.
 
 use rmcp::model::JsonObject;
 use schemars::JsonSchema;
@@ -28,20 +28,21 @@ struct ResponseFields {
     error_kind: Option<String>,
 }
 
-/// The schema of a type that is read, in the part of JSON Schema that clients agree on: no `format`, which some reject for
-/// its unknown names; no `null` beside another type, as an optional property may be left out; no references.
+/// Returns the schema of an input type. It uses only the part of JSON Schema that all clients support: no `format`,
+/// because some reject unknown formats; no `null` beside another type, because optional properties may be left out; no
+/// references.
 pub(crate) fn of_input<T: JsonSchema>() -> JsonObject {
     portable::<T>(SchemaSettings::draft07())
 }
 
-/// The same for a type that is written, without a word: what its fields mean is told by the tool's description.
+/// Returns the schema of an output type, without descriptions: the tool's description explains the fields.
 pub(crate) fn of_output<T: JsonSchema>() -> JsonObject {
     without_words(portable::<T>(SchemaSettings::draft07().for_serialize()))
 }
 
-/// The schema of a [`dexec::Response`].
+/// Returns the schema of a [`dexec::Response`].
 pub(crate) fn of_response() -> JsonObject {
-    // As of what is read, where an `Option` may be left out.
+    // The settings for input types, in which an `Option` may be left out.
     without_words(portable::<ResponseFields>(SchemaSettings::draft07()))
 }
 
@@ -61,12 +62,12 @@ fn portable<T: JsonSchema>(mut settings: SchemaSettings) -> JsonObject {
     make_portable(&mut schema);
     match schema {
         Value::Object(mut schema) => {
-            // The tool's own name and description are told beside it.
+            // They are sent separately, as the tool's name and description.
             schema.remove("title");
             schema.remove("description");
             schema
         }
-        // A schema that says nothing.
+        // An empty schema accepts everything.
         _ => JsonObject::new(),
     }
 }
@@ -92,9 +93,9 @@ fn make_portable(schema: &mut Value) {
     }
 }
 
-/// Whether arguments are as a portable schema has them; else which parameter is not, without its value.
+/// Checks arguments against a portable schema. The error names the parameter, without its value.
 ///
-/// An optional parameter that is `null` is taken to be left out.
+/// `null` for an optional parameter means that it is left out.
 pub(crate) fn check(arguments: &JsonObject, schema: &JsonObject) -> Result<(), String> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let required = schema.get("required").and_then(Value::as_array);
@@ -129,7 +130,7 @@ fn check_value(name: &str, value: &Value, schema: &Value) -> Result<(), String> 
     match (schema["type"].as_str().unwrap_or_default(), value) {
         ("boolean", Value::Bool(_)) => Ok(()),
         ("string", Value::String(text)) => match bound("maxLength") {
-            // No character is shorter than a byte.
+            // Counting the characters is needed only if the text has more bytes: each character has at least one.
             Some(most) if text.len() as u64 > most && text.chars().count() as u64 > most => {
                 Err(format!("`{name}` is longer than {most} characters"))
             }

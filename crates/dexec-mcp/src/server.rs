@@ -1,4 +1,4 @@
-//! What all clients of one server share.
+//! The state that all clients of a server share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use crate::audit::Audit;
 use crate::calls::Room;
 use crate::policy::Policy;
 
-/// A listing can be large, and is soon made.
+/// A listing may need much memory, but takes little time.
 const MAX_LISTINGS: usize = 4;
 
-/// What the operator has set.
+/// The operator's settings.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) endpoint: Endpoint,
     pub(crate) default_compact: bool,
-    /// `None`: a command may run for ever.
+    /// If `None`, a command may run forever.
     pub(crate) default_timeout: Option<Duration>,
-    /// How many characters of each stream the text of an answer has.
+    /// How many characters of each stream the text of an answer contains.
     pub(crate) default_limit: usize,
     pub(crate) max_concurrent: usize,
     pub(crate) policy: Policy,
@@ -32,17 +32,17 @@ pub(crate) struct Settings {
 pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) settings: Settings,
-    /// A place for each command that may run at the same time.
+    /// One permit for each command that may run at the same time.
     pub(crate) places: Arc<Semaphore>,
-    /// A place for each listing of containers, which waits for no command.
+    /// One permit for each concurrent listing of containers, which does not wait for commands.
     pub(crate) listings: Semaphore,
-    /// Room for what clients have sent and is not answered.
+    /// Room for requests that are not answered yet.
     pub(crate) room: Room,
-    /// Somebody has asked the process to end.
+    /// Cancelled when a signal asks the process to end.
     pub(crate) interrupted: CancellationToken,
-    /// All that runs is to be stopped: the server is interrupted, or its only client has gone.
+    /// Cancelled when everything must be stopped: the server was interrupted, or its only client has disconnected.
     pub(crate) end: CancellationToken,
-    /// Calls under way. They live on when whoever waits for them has gone, until their commands are stopped.
+    /// The running calls. They continue after their clients have disconnected, until their commands are stopped.
     pub(crate) calls: TaskTracker,
 }
 
@@ -60,7 +60,7 @@ impl Server {
         })
     }
 
-    /// Stops all that runs, and waits until it is.
+    /// Stops everything that runs, and waits for it to end.
     pub(crate) async fn finish(&self) {
         self.end.cancel();
         self.calls.close();

@@ -1,4 +1,4 @@
-//! One client, over standard input and output.
+//! Serves one client over standard input and output.
 
 mod lines;
 
@@ -14,7 +14,7 @@ use crate::server::Server;
 
 use lines::Lines;
 
-/// How long answers that nobody reads are held out.
+/// How long the server waits at its end for the client to read its answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Serves until the client closes standard input, or the server is interrupted.
@@ -25,7 +25,7 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
         let (server, quit) = (Arc::clone(server), quit.clone());
         async move {
             server.interrupted.cancelled().await;
-            // What the stopped commands wrote is still told.
+            // The client still receives the output of the stopped commands.
             server.finish().await;
             quit.cancel();
         }
@@ -35,7 +35,7 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
     let client = Lines::new(Arc::clone(server));
     let service = match Box::pin(handler.serve_with_ct(client, quit)).await {
         Ok(service) => service,
-        // A client that goes before it has said a word is no failure.
+        // It is not an error if a client disconnects before it has sent anything.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
         Err(error) => {
             let message = format!("the client on standard input does not speak the Model Context Protocol: {error}");
@@ -48,25 +48,25 @@ pub(crate) async fn serve(server: &Arc<Server>) -> Result<(), Error> {
         tokio::time::sleep(LAST_ANSWERS).await;
     };
     tokio::select! {
-        // However it ends, there is nobody left to serve.
+        // However it ends, there is no client left.
         _ = service.waiting() => {}
         () = unread => {}
     }
     Ok(())
 }
 
-/// Tells when the client has closed its end of standard input. The library learns of that only when it has read and
-/// answered all that came before, and serves on for some seconds then; a command would run on as long.
+/// Cancels `end` when the client closes its end of standard input. The library notices that only after it has read and
+/// answered all earlier messages, and then serves for some more seconds; commands would run on that long.
 #[cfg(unix)]
 fn watch_client(end: CancellationToken) {
     use rustix::event::{PollFd, PollFlags, poll};
 
-    // A hang-up is told without being asked for.
+    // `poll` reports a hang-up even if it is not requested.
     #[cfg(target_os = "linux")]
     let closed = PollFlags::RDHUP;
     #[cfg(not(target_os = "linux"))]
     let closed = PollFlags::empty();
-    // Where there is no thread to be had, the library's word has to do.
+    // If no thread can be created, the server depends on the library to notice.
     let _ = std::thread::Builder::new().spawn(move || {
         let stdin = std::io::stdin();
         loop {

@@ -1,4 +1,4 @@
-//! The two parts of an answer.
+//! The structured part and the text of an answer.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn a_large_answer_is_exact_and_one_that_is_too_large_says_so() {
     assert_eq!(answer.structure["isTruncated"], Value::Null);
     assert!(answer.text.chars().count() < 21_000);
 
-    // More of characters, of bytes, and of the escapes of JSON than a message holds.
+    // More characters, bytes, or JSON escapes than a message can hold.
     for script in [
         "yes é | head -c 24000000",
         "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2",

@@ -47,7 +47,7 @@ async fn each_command_is_a_line_without_its_secrets() {
 #[tokio::test]
 async fn nothing_more_runs_when_the_log_fails() {
     let client = Client::start(&["--audit", "/dev/full", "--max-concurrent", "1"]).await;
-    // That the log can't be written is known when the first has run; the others wait for their turn by then.
+    // The write fails only after the first command has run; by then, the others are waiting for their turn.
     let calls = || client.shell("echo ran", json!({}));
     let (one, two, three) = tokio::join!(calls(), calls(), calls());
     let (ran, refused): (Vec<_>, Vec<_>) = [one, two, three].into_iter().partition(|answer| answer.text == "ran");

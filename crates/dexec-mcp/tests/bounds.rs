@@ -1,4 +1,4 @@
-//! What clients send is bounded, and none is left without an answer.
+//! Input from clients is limited, and every request gets an answer.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,10 +15,10 @@ use crate::http::{Answer, Server, TOKEN, command, exec};
 use test_support::api::Container;
 use test_support::limited::{Limited, open_to_all};
 
-/// No server may have had more memory, in KiB.
+/// The highest peak memory of a server, in KiB.
 const MAX_MEMORY: u64 = 100 * 1024;
 
-/// No test waits longer for an answer.
+/// The longest time that a test waits for an answer.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
 const MIB: usize = 1024 * 1024;
@@ -30,7 +30,7 @@ fn peak(child: &Child) -> u64 {
     size.expect("it has memory")
 }
 
-/// A client that says what it likes over standard input.
+/// A client that can send arbitrary bytes over standard input.
 struct Rude {
     child: Child,
     stdin: ChildStdin,
@@ -50,7 +50,7 @@ impl Rude {
             .spawn()
             .expect("the server can be started");
         let stdout = child.stdout.take().expect("it is a pipe");
-        // A client that takes no answers reads none.
+        // Without a buffer, a client that takes no answers does not read any.
         let (sender, lines) = mpsc::sync_channel(0);
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
@@ -92,7 +92,7 @@ impl Drop for Rude {
     }
 }
 
-/// Messages that are small on the wire and large in memory, or large on both.
+/// Messages that are small on the wire and large in memory, or large in both.
 fn too_much() -> Vec<(&'static str, String)> {
     let items = |item: &str| format!("[{}0]", format!("{item},").repeat(9 * MIB / (item.len() + 1)));
     let call = |value: &str| {
@@ -136,7 +136,7 @@ fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
     assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
-/// As long as the schema allows, in characters that take most room.
+/// The longest standard input that the schema allows, in characters that need the most bytes.
 #[test]
 fn the_largest_input_is_taken() {
     let mut client = Rude::start(&[]);
@@ -167,7 +167,7 @@ fn what_is_no_message_ends_nothing() {
     client.say(&json!({ "jsonrpc": "2.0", "id": "bad", "method": "tools/call", "params": 5 }));
     let ping = json!({ "jsonrpc": "2.0", "id": "last", "method": "ping" });
     client.write(&format!("\u{feff}{ping}\n"));
-    // Refusals are written beside the answers.
+    // Refusals may be written before or after the answers.
     let mut answered = Vec::new();
     while !(answered.contains(&json!("last")) && answered.contains(&json!("bad"))) {
         let answer = client.answer();
@@ -182,7 +182,7 @@ fn what_is_no_message_ends_nothing() {
     );
 }
 
-/// A client that does not read its answers is not read on for ever, and loses none.
+/// If a client does not read its answers, the server stops reading its requests, but loses no answer.
 #[test]
 fn answers_that_nobody_reads_are_bounded() {
     let mut client = Rude::start(&[]);
@@ -204,7 +204,7 @@ fn answers_that_nobody_reads_are_bounded() {
             thread::sleep(Duration::from_secs(1));
         }
         let peak = peak(child);
-        // All of them are 80 MB.
+        // All answers together have 80 MB.
         assert!(peak < 64 * 1024, "{peak} KiB after {last} requests");
         let mut answered: Vec<usize> = (0..count)
             .map(|_| {
@@ -249,7 +249,7 @@ fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
         let answer = client.answer();
         assert!(answer["result"].is_object(), "{answer}");
     }
-    // An id that is answered is free; so is one that is cancelled, when its command is stopped.
+    // An id is free when its request is answered; or, if that was cancelled, when its command is stopped.
     second["id"] = json!(5);
     client.say(&second);
     assert_eq!(client.answer()["result"]["structuredContent"]["exitCode"], 0);
@@ -295,14 +295,14 @@ fn a_second_request_with_the_same_id_is_refused_over_http() {
     );
     let refused = server.call("POST", &session, &second).message();
     assert_eq!(refused["error"]["code"], -32600, "{refused}");
-    // Sessions do not know each other's ids.
+    // Each session has its own ids.
     let listed = server.call("POST", &other_session, &go).message();
     assert_eq!(listed["result"]["content"][0]["text"], "begun", "{listed}");
     let message = Answer::read(stream).message();
     assert_eq!(message["result"]["content"][0]["text"], "first", "{message}");
     let answer = server.call("POST", &session, &second).message();
     assert_eq!(answer["result"]["structuredContent"]["exitCode"], 0, "{answer}");
-    // An id is free as soon as its answer is there.
+    // An id is free as soon as its answer has arrived.
     for _ in 0..100 {
         let answer = server.call("POST", &session, &ping).message();
         assert!(answer["result"].is_object(), "{answer}");
@@ -317,13 +317,13 @@ fn head(server: &Server, headers: &str) -> String {
     )
 }
 
-/// The answer to a request that is not sent whole.
+/// The answer to a request that is not sent completely.
 fn early_answer(server: &Server, headers: &str, body: &str) -> Answer {
     let mut stream = server.connect();
     stream
         .write_all(head(server, headers).as_bytes())
         .expect("it can be sent");
-    // The server may have said enough before it has read all.
+    // The server may close the connection before it has read everything.
     let _ = stream.write_all(body.as_bytes());
     Answer::read(stream)
 }
@@ -332,7 +332,7 @@ fn early_answer(server: &Server, headers: &str, body: &str) -> Answer {
 fn a_body_that_is_too_much_is_answered() {
     let server = Server::start(&[]);
     let session = server.session("");
-    // Nothing of it is waited for.
+    // The server does not wait for the body.
     let answer = early_answer(&server, &format!("{session}Content-Length: 15728640\r\n"), "");
     assert_eq!(answer.status, 413);
     let error: Value = serde_json::from_str(&answer.body).expect("it is JSON");
@@ -350,7 +350,7 @@ fn a_body_that_is_too_much_is_answered() {
     assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
-/// What a client says of itself is kept as long as its session.
+/// The client's description of itself is kept as long as its session.
 #[test]
 fn sessions_keep_little() {
     let server = Server::start(&[]);
@@ -375,7 +375,7 @@ fn sessions_keep_little() {
     assert!(peak < MAX_MEMORY, "{peak} KiB");
 }
 
-/// Who may not call, and what can't be a call, is answered before a body is read.
+/// Requests that are not authorized, or that are invalid, are answered before their body is read.
 #[test]
 fn headers_are_looked_at_before_a_body() {
     let mut command = command(&["--http", "127.0.0.1:0"]);
@@ -392,7 +392,7 @@ fn headers_are_looked_at_before_a_body() {
     }
 }
 
-/// Bodies that come for ever make room, for each other and for calls.
+/// Endless bodies are dropped to make room for each other and for calls.
 #[test]
 fn unfinished_bodies_keep_no_call_waiting() {
     let server = Server::start(&[]);
@@ -407,7 +407,7 @@ fn unfinished_bodies_keep_no_call_waiting() {
                 .write_all(format!("{head}1\r\n\"\r\n").as_bytes())
                 .expect("it can be sent");
             for _ in 0..7 * 16 {
-                // One that has made room is closed.
+                // The server closes the connections of dropped bodies.
                 if stream.write_all(chunk.as_bytes()).is_err() {
                     break;
                 }
@@ -430,7 +430,7 @@ fn unfinished_bodies_keep_no_call_waiting() {
     drop((unfinished, declared));
 }
 
-/// Connections that say nothing, or no whole head, make room.
+/// Connections without a complete request head are closed to make room.
 #[test]
 fn idle_connections_keep_no_call_waiting() {
     let server = Server::start(&[]);
@@ -455,14 +455,14 @@ fn idle_connections_keep_no_call_waiting() {
     assert_eq!(message["result"]["content"][0]["text"], "lives", "a call makes no room");
     let peak = peak(&server.child);
     assert!(peak < MAX_MEMORY, "{peak} KiB");
-    // The newest are still open, so that the call has waited for none of them.
+    // The newest ones are still open, so the call did not have to wait for one to time out.
     let newest = idle.last_mut().expect("there are some");
     newest.set_nonblocking(true).expect("it can be set");
     let read = newest.read(&mut [0]);
     assert_eq!(read.expect_err("it is open").kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// Too few threads are told at the start; where it starts, calls are answered.
+/// A lack of threads is reported at the start; if the server starts, calls are answered.
 #[test]
 fn too_few_threads_are_told_at_the_start() {
     let limited = Limited::new(env!("CARGO_BIN_EXE_dexec-mcp"));

@@ -15,7 +15,7 @@ use rmcp::{ClientHandler, RoleClient, ServiceExt as _};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-/// No server takes longer to end.
+/// The longest time that a server takes to end.
 const MAX_END_LEN: Duration = Duration::from_secs(180);
 
 pub struct Client {
@@ -24,7 +24,7 @@ pub struct Client {
     schemas: HashMap<String, Value>,
 }
 
-/// Keeps the progress that is told.
+/// Records the progress notifications.
 #[derive(Clone, Default)]
 pub struct Listener {
     pub progress: Arc<Mutex<Vec<ProgressNotificationParam>>>,
@@ -44,7 +44,7 @@ pub struct Answer {
     pub is_error: bool,
 }
 
-/// The server with these options. The engine is the one of `DOCKER_HOST`.
+/// The server with these options. It uses the engine in `DOCKER_HOST`.
 pub fn server<A: AsRef<OsStr>>(options: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dexec-mcp"));
     command
@@ -83,7 +83,7 @@ impl Client {
         self.call("exec", arguments).await
     }
 
-    /// A command in the shell container.
+    /// Runs a command in the shell container.
     pub async fn shell(&self, script: &str, more: Value) -> Answer {
         let arguments = serde_json::json!({ "container": "dexec-shell", "command": ["sh", "-c", script] });
         self.exec(test_support::api::merged(arguments, more)).await
@@ -94,7 +94,7 @@ impl Client {
         self.checked(tool, &result.expect("there is an answer"))
     }
 
-    /// Begins a call that can be cancelled.
+    /// Starts a call that can be cancelled.
     pub async fn begin(&self, arguments: Value) -> RequestHandle<RoleClient> {
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params("exec", arguments)));
         let options = PeerRequestOptions::no_options();
@@ -132,7 +132,7 @@ impl Client {
         }
     }
 
-    /// Closes the server's standard input, and waits for its end: the exit code, and its standard error.
+    /// Closes the server's standard input, and waits for the server to end. Returns its exit code and standard error.
     pub async fn close(self) -> (Option<i32>, String) {
         let Self { service, child, .. } = self;
         service.cancel().await.expect("the client ends");

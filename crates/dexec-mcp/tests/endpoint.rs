@@ -1,4 +1,4 @@
-//! Where the server's engine is, by docker's options and contexts.
+//! The server's engine, from docker's options and contexts.
 
 use serde_json::json;
 

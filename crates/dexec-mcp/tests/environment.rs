@@ -1,4 +1,4 @@
-//! What reaches a command's environment, and what never does.
+//! Which variables a command's environment contains, and which it never contains.
 
 use std::os::unix::fs::symlink;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Client, server};
 
-/// A directory with env files inside and outside of a root, and links between them.
+/// A directory with env files inside and outside a root, and links between them.
 fn files() -> TempDir {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path();
@@ -118,7 +118,7 @@ async fn the_server_s_own_variables_are_passed_on_only_by_name() {
         );
         assert!(!message.contains("hunter2"));
     }
-    // A line without `=` may be a part of a secret.
+    // A line without `=` may be part of a secret.
     let answer = strict.shell(SHOW, json!({ "envFile": "key.env" })).await;
     assert!(!refusal(&answer).contains("MIIE"), "{}", answer.text);
 

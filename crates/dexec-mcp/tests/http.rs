@@ -1,4 +1,4 @@
-//! Streamable HTTP: who may call, and what becomes of calls whose client goes.
+//! Streamable HTTP: which clients may call, and what happens to calls whose client disconnects.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use test_support::api::Container;
 
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// No test waits longer for something to happen.
+/// The longest time that a test waits for something.
 const MAX_WAIT: Duration = Duration::from_secs(180);
 
 pub struct Server {
@@ -21,7 +21,7 @@ pub struct Server {
     pub address: String,
 }
 
-/// The head and the body of an answer, as far as they came.
+/// The head and the body of an answer, as far as they have arrived.
 pub struct Answer {
     pub status: u16,
     head: String,
@@ -90,7 +90,7 @@ impl Server {
         Answer::read(self.send(method, headers, body))
     }
 
-    /// A stream on which a client listens, which has begun.
+    /// Opens a stream on which a client listens, and waits for its first bytes.
     fn listen(&self, headers: &str) -> TcpStream {
         let mut stream = self.send("GET", headers, &Value::Null);
         stream.read_exact(&mut [0; 12]).expect("there is an answer");
@@ -108,7 +108,7 @@ impl Server {
         )
     }
 
-    /// The headers of a new session.
+    /// Creates a session, and returns the headers of its requests.
     pub fn session(&self, headers: &str) -> String {
         let answer = self.initialize(headers);
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -163,7 +163,7 @@ impl Answer {
             .map(|(_, value)| value)
     }
 
-    /// The last message of a stream of events.
+    /// The last message of an event stream.
     pub fn message(&self) -> Value {
         let mut lines = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
         let last = lines.rfind(|line| line.starts_with('{'));
@@ -318,7 +318,7 @@ fn sessions_are_limited_and_unused_ones_make_room() {
     let unused = server.session("");
     let used = server.session("");
     let listening = server.listen(&used);
-    // What is refused takes nobody's place.
+    // Refused requests do not count as sessions.
     for (method, headers) in [
         ("GET", "Host: evil.example\r\nOrigin: http://evil.example\r\n"),
         ("GET", ""),
@@ -399,7 +399,7 @@ fn a_connection_that_closes_stops_its_call() {
     until(|| sleeps(&container) == 2);
     drop(stream);
     until(|| sleeps(&container) == 0);
-    // The session goes on.
+    // The session still works.
     assert_eq!(server.call("POST", &session, &exec("dexec-shell", "true")).status, 200);
 }
 
@@ -427,7 +427,7 @@ fn a_signal_to_the_server_answers_and_leaves_nothing() {
     let container = Container::start("mcp-http-signal", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let session = server.session("");
-    // A client that only listens keeps nothing from ending.
+    // A client that only listens does not keep the server from ending.
     let _listening = server.send("GET", &session, &Value::Null);
     let stream = server.send(
         "POST",

@@ -1,4 +1,4 @@
-//! Many calls, at once and in a row.
+//! Many calls, concurrently and one after the other.
 
 use serde_json::json;
 
@@ -35,13 +35,13 @@ async fn a_slow_call_keeps_no_other_waiting() {
     let wait = "until [ -e /tmp/quick ]; do sleep 0.1; done; echo slow";
     let slow = json!({ "container": container.name, "command": ["sh", "-c", wait], "timeout": 60_000 });
     let slow = client.begin(slow).await;
-    // The slow one ends only when this one has run beside it.
+    // The slow command ends only after this one has run at the same time.
     let quick = client.exec(json!({ "container": container.name, "command": ["touch", "/tmp/quick"] }));
     assert_eq!(quick.await.text, "[exit 0]");
     assert_eq!(client.end_of(slow).await.text, "slow");
 }
 
-/// The resident memory of a process in KiB, and how many descriptors it has open.
+/// The resident memory of a process in KiB, and its number of open descriptors.
 fn size(pid: u32) -> (u64, usize) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -68,6 +68,6 @@ async fn five_hundred_in_a_row_leave_nothing_behind() {
     }
     let (early, late) = (early.expect("it was looked at"), size(pid));
     assert!(late.1 <= early.1 + 2, "descriptors: {early:?}, {late:?}");
-    // What the allocator keeps at first is no growth.
+    // Memory that the allocator keeps at first is not a leak.
     assert!(late.0 <= early.0 + 2048, "memory: {early:?}, {late:?}");
 }

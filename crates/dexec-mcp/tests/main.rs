@@ -1,4 +1,4 @@
-//! dexec-mcp on a real engine, driven by the client of the official Rust SDK.
+//! Tests of dexec-mcp on a real engine, with the client of the official Rust SDK.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(unreachable_pub, reason = "the crate is a test; nothing is reached from outside")]
 

@@ -1,4 +1,4 @@
-//! Each parameter of `exec`, and what is no parameter.
+//! Each parameter of `exec`, and unknown parameters.
 
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ async fn json_is_parsed_in_its_own_order() {
     let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
     assert!(reason.starts_with("stdout is not JSON"), "{reason}");
     assert!(answer.text.contains(reason), "{}", answer.text);
-    // Deeper than what the protocol's library takes.
+    // Deeper than the MCP library allows.
     let deep = "head -c 5000 /dev/zero | tr '\\0' '['; head -c 5000 /dev/zero | tr '\\0' ']'";
     let answer = client.shell(deep, json!({ "parseJson": true })).await;
     let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
@@ -117,7 +117,7 @@ async fn the_limit_holds_in_both_parts() {
     assert_eq!(text.chars().count(), 500);
     assert!(text.contains("characters left out"), "{text}");
 
-    // The text is the only place of the output, so the verdict tells of its cut.
+    // The output is only in the text, so the verdict reports that it was truncated.
     let compact = client.shell("seq 1 1000", json!({})).await;
     assert_eq!(
         compact.structure,
@@ -161,7 +161,7 @@ async fn added_groups_and_privileges_work_where_they_are_allowed() {
     let arguments = json!({ "container": "dexec-setpriv", "command": ["id", "-G"], "groupAdd": ["5000"] });
     let answer = client.exec(arguments).await;
     assert!(answer.text.split(' ').any(|group| group == "5000"), "{}", answer.text);
-    // Docker 20.10 can't raise privileges on every machine, and says so; the request has reached it.
+    // On some machines, Docker 20.10 can't raise privileges and reports an error; the request did reach it.
     let answer = client
         .shell("grep CapEff /proc/self/status", json!({ "privileged": true }))
         .await;
@@ -170,7 +170,7 @@ async fn added_groups_and_privileges_work_where_they_are_allowed() {
     assert_ne!(answer.structure["errorKind"], "refusedByPolicy", "{}", answer.text);
 }
 
-/// It is where an env file is looked for, and tells nothing of the host.
+/// `path` is only the base directory of env files, and reveals nothing about the host.
 #[tokio::test]
 async fn a_path_without_an_env_file_says_nothing() {
     let client = Client::start(&[]).await;

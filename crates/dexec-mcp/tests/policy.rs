@@ -1,4 +1,4 @@
-//! The operator's rules, and ways around them.
+//! The operator's rules, and attempts to circumvent them.
 
 use serde_json::{Value, json};
 
@@ -51,11 +51,11 @@ async fn a_refused_container_is_refused_by_all_its_names() {
         let answer = run_in(&client, name).await;
         let message = refusal(&answer);
         assert!(message.contains("--deny-container dexec-st*"), "{message}");
-        // The name is told to nobody who does not know it.
+        // The name is not revealed to a caller that does not know it.
         let is_known = name.contains("dexec-static");
         assert_eq!(message.contains("dexec-static"), is_known, "{message}");
     }
-    // Names are case-sensitive for the engines too: this one is another, and is not there.
+    // Names are case-sensitive in the engines too: no container has this one.
     assert_eq!(
         run_in(&client, "DEXEC-STATIC").await.structure["errorKind"],
         "containerNotFound"
@@ -83,7 +83,7 @@ async fn a_container_can_be_refused_and_allowed_by_its_id() {
     }
 }
 
-/// An id's rule is for one container, whatever others are called, and whatever it is.
+/// A rule for an id applies to exactly one container, whatever its name and the names of others.
 #[tokio::test]
 async fn a_name_takes_no_id_s_place() {
     let own = Container::start("mcp-own-id", &["sleep", "1000000"]);
@@ -123,7 +123,7 @@ async fn a_rule_that_no_container_can_match_is_refused_at_the_start() {
     }
 }
 
-/// A glob that is a name's is none for ids, which begin with anything.
+/// A pattern that is meant for names does not match ids, which could begin with anything.
 #[tokio::test]
 async fn a_rule_for_names_allows_no_ids() {
     let id = id_of("dexec-shell");
@@ -153,7 +153,7 @@ async fn only_an_allowed_container_is_allowed() {
         message.contains("--allow-container has dexec-static, dexec-non*"),
         "{message}"
     );
-    // What is not there says nothing of what is hidden.
+    // The error for a missing container does not reveal hidden ones.
     let answer = run_in(&client, "dexec-shel").await;
     assert_eq!(answer.structure["errorKind"], "containerNotFound");
     assert!(!answer.text.contains("dexec-shell"), "{}", answer.text);
@@ -187,7 +187,7 @@ async fn only_an_allowed_user_is_allowed() {
         let message = refusal(&client.shell("echo ran", json!({ "user": user })).await);
         assert!(message.contains("--allow-user has app, 1000:1000"), "{message}");
     }
-    // Without a user it is the container's own.
+    // Without a user, the container's own user is used.
     for user in [Value::Null, json!("")] {
         let message = refusal(&client.shell("echo ran", json!({ "user": user })).await);
         assert!(message.contains("the container's own user `root`"), "{message}");

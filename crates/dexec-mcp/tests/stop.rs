@@ -1,4 +1,4 @@
-//! What is stopped is gone from the container, in every way to stop.
+//! Commands are removed from the container completely, whatever stops them.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::client::{Client, ended};
 use test_support::api::Container;
 use test_support::code;
 
-/// A family that leaves nothing to a single signal to one process.
+/// A process tree that can't be ended by a single signal to one process.
 const FAMILY: &str = "echo started; (trap '' TERM; exec sleep 601) & (setsid sleep 602 &); sleep 603";
 
-/// No test waits longer for something to happen in a container.
+/// The longest time that a test waits for something in a container.
 const MAX_WAIT: Duration = Duration::from_secs(180);
 
 fn family(container: &Container) -> usize {
@@ -98,7 +98,7 @@ async fn a_client_that_dies_leaves_nothing() {
     let client = Client::start(&[]).await;
     let _call = client.begin(arguments(&container)).await;
     until(|| family(&container) == 3).await;
-    // Both pipes break at once.
+    // Both pipes are closed at once.
     let Client { service, mut child, .. } = client;
     drop(service);
     let end = timeout(MAX_WAIT, child.wait()).await.expect("the server ends");
@@ -201,7 +201,7 @@ async fn a_call_that_waits_for_its_turn_can_be_cancelled() {
     assert!(client.exec(last).await.text.starts_with("never"));
 }
 
-/// A client that does not read keeps nothing running, and no server.
+/// A client that does not read its answers keeps neither its commands nor the server running.
 #[tokio::test]
 async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
     for way in ["closed", "TERM", "closed behind nonsense"] {
@@ -225,7 +225,7 @@ async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
             call(3, arguments(&container)),
         ];
         if way == "closed behind nonsense" {
-            // What the library answers before it reads on.
+            // The library answers this before it reads on.
             requests.push(json!({ "jsonrpc": "2.0", "id": 4, "method": 5 }));
         }
         for request in requests {

@@ -1,4 +1,4 @@
-//! What the server offers.
+//! The tools that the server offers.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ async fn the_tools_say_what_they_are() {
     }
 }
 
-/// The parameters of Pare's tool, with its types, defaults and bounds.
+/// The parameters of Pare's tool, with its types, defaults and limits.
 #[tokio::test]
 async fn every_parameter_of_pare_is_there() {
     let tools = tools(&[]).await;
@@ -88,7 +88,7 @@ async fn schemas_have_nothing_that_clients_reject() {
                     assert!(!object.contains_key(word), "{at}: {word}");
                 }
                 if let Some(kind) = object.get("type") {
-                    // A property may be called so.
+                    // A property may be called `type`.
                     assert!(kind.is_string() || kind.is_object(), "{at}: {kind}");
                 }
                 for (name, value) in object {
@@ -145,7 +145,7 @@ async fn without_an_engine_the_tools_are_listed_and_calls_say_why() {
     assert!(answer.is_error);
     assert!(answer.text.contains(remedy), "{}", answer.text);
     assert_eq!(answer.structure["errorKind"], "engineUnreachable");
-    // More bytes than characters, of which the schema allows as many.
+    // The schema limits characters, and this argument has more bytes than that.
     let large = "€".repeat(65_536);
     let answer = client
         .exec(json!({ "container": "web", "command": ["echo", large] }))

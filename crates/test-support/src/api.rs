@@ -1,11 +1,11 @@
-//! A few calls to the engine's API, by a way that shares nothing with dexec.
+//! A few calls to the engine's API that share no code with dexec.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
-/// The engine under test, by the name that script/test gives it, such as `docker` or `podman-5.4`.
+/// The name of the engine under test, as script/test sets it, such as `docker` or `podman-5.4`.
 pub fn engine() -> String {
     std::env::var("DEXEC_TEST_ENGINE").expect("these tests need an engine: script/test starts it and names it")
 }
@@ -20,7 +20,7 @@ pub fn socket() -> String {
     host.strip_prefix("unix://").expect("it is a unix socket").to_owned()
 }
 
-/// One request; the status and the body. HTTP/1.0 keeps the answer plain.
+/// Sends a request, and returns the status and the body. HTTP/1.0 keeps the response simple.
 pub fn call(method: &str, path: &str, body: &Value) -> (u16, String) {
     let mut stream = UnixStream::connect(socket()).expect("the engine answers");
     let body = if body.is_null() {
@@ -46,7 +46,7 @@ pub fn call(method: &str, path: &str, body: &Value) -> (u16, String) {
 }
 
 pub fn get(path: &str) -> Value {
-    // Podman was seen to give an empty answer while a process that it lists ends.
+    // Podman was seen to return an empty response while a process that it lists ends.
     for _ in 0..3 {
         let (status, body) = call("GET", path, &Value::Null);
         assert_eq!(status, 200, "{path}: {body}");
@@ -63,10 +63,9 @@ pub fn post(path: &str) {
     assert!(status < 300, "{path}: {status} {body}");
 }
 
-/// The command lines of what runs in a container, as the engine sees it from outside; without what has ended and waits for
-/// its parent.
+/// The command lines of the processes in a container, as the engine sees them from outside, without zombies.
 pub fn processes(container: &str) -> Vec<String> {
-    // Podman would run the container's own ps for Docker's words, and leaves its answer in one piece.
+    // With Docker's arguments, Podman would run the container's own ps and not split its output into columns.
     let words = if is_podman() { "pid,args" } else { "-ef" };
     let top = get(&format!("/containers/{container}/top?ps_args={words}"));
     let titles = top["Titles"].as_array().expect("it has titles");
@@ -91,7 +90,7 @@ pub fn wait_for_process(container: &str, line: &str) {
     panic!("`{line}` does not run in {container}");
 }
 
-/// A container of a test's own, removed at the end of the test.
+/// A container for one test, removed at the end of the test.
 pub struct Container {
     pub name: String,
 }
@@ -111,11 +110,11 @@ impl Container {
         )
     }
 
-    /// Runs a new container with more of the engine's own settings.
+    /// Starts a new container with additional settings of the engine's API.
     pub fn start_with(purpose: &str, settings: Value) -> Self {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
-        // The runtime's own process stands there for a moment, and then for another one that has no arguments yet.
+        // At first the list shows the runtime's own process, and then a process that has no arguments yet.
         let is_of_runtime = |line: &String| line.contains("runc init") || line.contains("crun ");
         let is_there = |processes: Vec<String>| !processes.is_empty() && !processes.iter().any(is_of_runtime);
         while !is_there(container.processes()) {
@@ -143,7 +142,7 @@ impl Container {
         processes(&self.name)
     }
 
-    /// What the container has changed of its image's files.
+    /// The container's changes to the files of its image.
     pub fn changes(&self) -> Value {
         get(&format!("/containers/{}/changes", self.name))
     }
@@ -163,7 +162,7 @@ impl Drop for Container {
     }
 }
 
-/// The first with what the second has more, or else.
+/// Merges two values. Objects are merged field by field; otherwise the second value wins.
 pub fn merged(first: Value, second: Value) -> Value {
     match (first, second) {
         (Value::Object(mut first), Value::Object(second)) => {

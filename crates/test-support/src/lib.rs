@@ -1,4 +1,4 @@
-//! What the tests of both programs share: they run the real programs, and look at what these answer.
+//! Code that the tests of both programs share: they run the real programs and check their output.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod api;
@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// No test waits longer for one run of dexec.
+/// Time limit for one run of a program.
 const MAX_RUN: Duration = Duration::from_secs(300);
 
-/// A run of dexec that is being put together.
+/// A builder for a run of a program.
 #[must_use]
 pub struct Run {
     command: Command,
@@ -28,13 +28,13 @@ pub struct Run {
 /// How a run of a program ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Done {
-    /// 128+n for signal n, as a shell tells it.
+    /// 128+n for signal n, as in a shell.
     pub code: i32,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
 }
 
-/// What would change where dexec looks for its engine, beside `DOCKER_HOST`.
+/// Variables other than `DOCKER_HOST` that would change what dexec does.
 const FOREIGN_VARIABLES: &[&str] = &[
     "CONTAINER_HOST",
     "DEXEC_ALLOW_PLAIN_TCP",
@@ -47,7 +47,8 @@ const FOREIGN_VARIABLES: &[&str] = &[
     "DOCKER_TLS_VERIFY",
 ];
 
-/// `dexec`, which is at `path`, with these arguments. The engine is the one of `DOCKER_HOST`, whatever this machine's user has configured.
+/// Prepares a run of `dexec`, which is at `path`, with these arguments. The engine is the one of `DOCKER_HOST`,
+/// regardless of the configuration of this machine's user.
 pub fn dexec<A: AsRef<OsStr>>(path: &str, args: impl IntoIterator<Item = A>) -> Run {
     let mut run = program(path);
     for name in FOREIGN_VARIABLES {
@@ -57,7 +58,7 @@ pub fn dexec<A: AsRef<OsStr>>(path: &str, args: impl IntoIterator<Item = A>) -> 
     run
 }
 
-/// What runs the program of the further arguments where no engine of this machine has a socket.
+/// A command that runs the program in its further arguments with all sockets of this machine's engines hidden.
 pub fn without_engines() -> Command {
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
@@ -74,7 +75,7 @@ pub fn program(path: impl AsRef<OsStr>) -> Run {
     Run { command, stdin: None }
 }
 
-/// Each docker CLI there is: the first on the path, and the distribution's.
+/// All installed docker CLIs: the first in `PATH`, and the distribution's.
 pub fn docker_clis() -> BTreeSet<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let first = std::env::split_paths(&path)
@@ -109,7 +110,7 @@ impl Run {
         self
     }
 
-    /// The program where it finds no engine of this machine by itself. Where there is none it needs nothing for that.
+    /// Hides this machine's engines from the program. Does nothing if there is no /var/run/docker.sock.
     pub fn without_engines(mut self) -> Self {
         if Path::new("/var/run/docker.sock").symlink_metadata().is_err() {
             return self;
@@ -129,12 +130,12 @@ impl Run {
         self
     }
 
-    /// Starts the program with pipes for its output, to be looked after by the caller.
+    /// Starts the program with pipes for its output. The caller must wait for it to end.
     pub fn spawn(self) -> Child {
         self.into_command().spawn().expect("dexec can be started")
     }
 
-    /// The program with pipes for its output.
+    /// Returns the command with pipes for its output.
     pub fn into_command(mut self) -> Command {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         self.command
@@ -161,7 +162,7 @@ impl Run {
             .expect("the program can be started");
         let feeder = self.stdin.map(|bytes| {
             let mut stdin = child.stdin.take().expect("it is a pipe");
-            // A program that stops reading early is no fault.
+            // It is no error if a program stops reading early.
             thread::spawn(move || drop(stdin.write_all(&bytes)))
         });
         let pid = child.id();
@@ -182,7 +183,8 @@ impl Run {
         }
     }
 
-    /// Runs dexec in json mode: one line of JSON on standard output, the exit code in it, nothing on standard error.
+    /// Runs dexec in json mode, and asserts that it prints one line of JSON on standard output, with the exit code, and
+    /// nothing on standard error.
     #[track_caller]
     pub fn response(self) -> Value {
         self.run().response()
@@ -220,7 +222,8 @@ pub fn code(status: std::process::ExitStatus) -> i32 {
         .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-/// Asserts that a response has exactly these fields, but for its `message`, which must be there with an `errorKind`.
+/// Asserts that a response has exactly these fields. The `message`, which is required with an `errorKind`, is not
+/// compared.
 #[track_caller]
 #[expect(
     clippy::needless_pass_by_value,
@@ -239,7 +242,7 @@ pub fn assert_response(response: &Value, expected: Value) {
     assert_eq!(response, expected);
 }
 
-/// What is left of a child's standard output.
+/// Reads the rest of a child's standard output.
 pub fn rest_of(child: &mut Child) -> Vec<u8> {
     let mut bytes = Vec::new();
     child
@@ -259,7 +262,7 @@ pub fn signal(child: &Child, name: &str) {
     assert!(status.expect("kill can be run").success());
 }
 
-/// Bytes in which every value and no period of a buffer's size appears.
+/// Pseudo-random bytes: every value appears, and they do not repeat with the size of a buffer.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     (0..length)
@@ -272,7 +275,7 @@ pub fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The most memory a process had at any time, in KiB, as far as could be seen while it ran.
+/// The peak memory of a process in KiB, as last seen while it ran.
 pub fn watch_memory(pid: u32) -> thread::JoinHandle<u64> {
     thread::spawn(move || {
         let mut peak = 0;

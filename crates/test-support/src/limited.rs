@@ -1,9 +1,9 @@
-//! Programs that have few of what the system gives.
+//! Programs that run with tight system limits.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A program for a user that may have few processes; threads are counted with them.
+/// A program for a user with a limit on processes, which includes threads.
 pub struct Limited {
     directory: tempfile::TempDir,
     user: String,
@@ -14,7 +14,7 @@ impl Limited {
         let directory = tempfile::tempdir().expect("a directory can be made");
         let limited = Self {
             directory,
-            // Nobody else has it.
+            // No other process uses this id.
             user: (1_000_000 + std::process::id()).to_string(),
         };
         std::fs::copy(program, limited.program()).expect("it can be copied");
@@ -37,7 +37,7 @@ impl Limited {
     }
 }
 
-/// Lets every user use a file or a directory.
+/// Gives every user full access to a file or a directory.
 pub fn open_to_all(path: &Path) {
     let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(path, all).expect("it is ours");

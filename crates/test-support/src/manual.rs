@@ -1,6 +1,6 @@
-//! What comes with a program in a release: completions for shells, and the manual page.
+//! Files of a release for a program: shell completions and the manual page.
 //!
-//! Made by a test, which sees the program's own command line, so that nothing of it is in the program.
+//! A test writes them, because it can use the program's command line and adds nothing to the program.
 
 use std::collections::HashSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::{Arg, Command};
 use clap_complete::{Shell, generate_to};
 
-/// Writes them below `DEXEC_MANUAL`, which `script/release` sets, or else to where they are only looked at.
+/// Writes them below `DEXEC_MANUAL`, which `script/release` sets, or to a temporary directory, only to check them.
 pub fn write(mut command: Command) {
     let temporary = tempfile::tempdir().expect("a directory can be made");
     let directory = std::env::var_os("DEXEC_MANUAL");

@@ -20,7 +20,7 @@ const ENGINE: &str = "Engine";
 const OUTPUT: &str = "Output";
 const STOPPING: &str = "Stopping";
 
-/// How the answer is given.
+/// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     /// One response object on standard output.
@@ -180,12 +180,12 @@ struct Cli {
     kill_after: Option<Duration>,
 
     /// The container's name or id, the command and its arguments
-    // One positional: with two, clap would take `-it` in `dexec web -it sh` for options.
+    // One positional: with two, clap would parse `-it` in `dexec web -it sh` as options.
     #[arg(hide = true, trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARG...]")]
     words: Vec<OsString>,
 }
 
-/// The help, in which switches have no value: docker's help does not show it either.
+/// The help text. Like docker's, it shows no values for switches.
 fn help(is_long: bool) -> String {
     let mut cli = Cli::command().mut_args(|arg| match arg.get_num_args() {
         Some(number) if number.min_values() == 0 => arg.require_equals(false).num_args(0),
@@ -199,7 +199,7 @@ fn help(is_long: bool) -> String {
     help.to_string()
 }
 
-/// docker's switches take a value only behind `=`; and as every option, the last of several counts.
+/// As in docker, switches take a value only after `=`. As for every option, the last occurrence counts.
 fn command() -> clap::Command {
     Cli::command().mut_args(|arg| match arg.get_action() {
         ArgAction::SetTrue => arg
@@ -222,16 +222,16 @@ fn env_entry(entry: OsString) -> Result<OsString, String> {
     Ok(entry)
 }
 
-/// What a command line asks for.
+/// The action that a command line requests.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// To run a command.
+    /// Run a command.
     Run(Box<Args>),
-    /// To be told about the engine.
+    /// Show the engine.
     Info { endpoint: EndpointArgs, is_json: bool },
 }
 
-/// A command line that docker's grammar and the rules between options allow.
+/// A command line that is valid by docker's grammar and the rules between options.
 #[derive(Debug)]
 pub(crate) struct Args {
     pub(crate) mode: Mode,
@@ -261,7 +261,7 @@ impl Action {
         let (Some(container), Some(first)) = (words.next(), words.next()) else {
             return Err(Stop::too_few_arguments());
         };
-        // kubectl's habit: a `--` between the target and the command.
+        // As in kubectl, a `--` may separate the container from the command.
         let first = if first == "--" { words.next() } else { Some(first) };
         let command: Vec<OsString> = first.into_iter().chain(words).collect();
         if command.is_empty() {
@@ -303,17 +303,17 @@ impl Args {
         self.cli.tty
     }
 
-    /// Whether standard input is the command's.
+    /// Whether standard input is sent to the command.
     pub(crate) fn takes_input(&self) -> bool {
         self.cli.interactive && !self.cli.detach
     }
 
-    /// Whether the user's own terminal becomes the command's.
+    /// Whether the command uses the user's own terminal.
     pub(crate) fn takes_terminal(&self) -> bool {
         self.cli.tty && self.takes_input()
     }
 
-    /// The keys that were given; docker takes empty ones for none.
+    /// The detach keys from the command line. As in docker, an empty value counts as absent.
     pub(crate) fn detach_keys(&self) -> Result<Option<DetachKeys>, Error> {
         let Some(keys) = self.cli.detach_keys.as_ref().filter(|keys| !keys.is_empty()) else {
             return Ok(None);
@@ -321,7 +321,7 @@ impl Args {
         DetachKeys::parse(&keys.to_string_lossy()).map(Some)
     }
 
-    /// What to run, to be completed and checked, and what was said about where.
+    /// Converts to a request, which the caller completes and checks, and to the options for the endpoint.
     pub(crate) fn into_request(self) -> Result<(RequestBuilder, EndpointOptions), Error> {
         let takes_input = self.takes_input();
         let Self {
@@ -346,7 +346,7 @@ impl Args {
         }
         for entry in cli.env {
             let entry = text(entry, || "a value of --env".to_owned())?;
-            // docker sends the bare name of a variable that is not set here, and the engine takes it away.
+            // docker sends the bare name of a variable that is not set here, and the engine removes that variable.
             env.push(match host_variable(&entry) {
                 Some(value) => {
                     let value = text(value, || format!("the environment variable {entry} here"))?;
@@ -395,9 +395,9 @@ impl Args {
 }
 
 impl Cli {
-    /// The mode that an option or `DEXEC_OUTPUT` names.
+    /// The mode that an option or `DEXEC_OUTPUT` selects.
     fn chosen_mode(&self) -> Result<Option<Mode>, Stop> {
-        // A terminal of a command that is left at once shows nothing to anybody.
+        // The terminal of a detached command is not shown.
         let shows_terminal = self.tty && !self.detach;
         if shows_terminal && self.output.is_some_and(|mode| mode != Mode::Raw) {
             return Err(Stop::flag_error(
@@ -434,7 +434,7 @@ impl Cli {
     }
 }
 
-/// The engine would replace bytes that are not UTF-8 without a word.
+/// Rejects an argument that is not UTF-8, in which the engine would silently replace bytes.
 fn text(argument: OsString, name: impl Fn() -> String) -> Result<String, Error> {
     argument.into_string().map_err(|_| {
         Error::new(

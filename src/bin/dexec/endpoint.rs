@@ -1,4 +1,4 @@
-//! The engine's endpoint, by the options of the command line.
+//! The engine's endpoint from the options of the command line.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use dexec_common::endpoint_args::{self, EndpointArgs};
 
 use crate::render::eprint_line;
 
-/// What the options say, as the library takes it.
+/// Converts the options to the library's.
 pub(crate) fn options(args: EndpointArgs) -> Result<EndpointOptions, Error> {
     let values = args
         .into_values()
@@ -25,7 +25,7 @@ pub(crate) fn options(args: EndpointArgs) -> Result<EndpointOptions, Error> {
     Ok(options)
 }
 
-/// Says on standard error what is not as it should be about an endpoint.
+/// Prints the warnings about an endpoint to standard error.
 pub(crate) fn warn(endpoint: &Endpoint) {
     let address: &dyn Display = endpoint.address();
     for warning in endpoint_args::warnings(endpoint.warnings(), endpoint.is_plaintext_remote().then_some(address)) {

@@ -1,4 +1,4 @@
-//! One JSON object a line: output as it comes, then the response without it.
+//! One JSON object per line: output as it arrives, then the response without the output.
 
 use std::io;
 
@@ -61,7 +61,7 @@ impl Events {
         self.writer.flush().await
     }
 
-    /// Prints what was held back and the response.
+    /// Prints the text that was held back, such as an incomplete character, and the response.
     pub(crate) async fn finish(mut self, end: &End, mut response: Response) -> io::Result<()> {
         self.rest(end, &mut response).await?;
         self.writer.finish().await

@@ -1,4 +1,4 @@
-//! Command lines that are no request: docker's texts and exit codes for wrong options, and `--help`.
+//! Command lines that run nothing: docker's messages and exit codes for wrong options, and `--help`.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use dexec::exit_code;
 
 const USAGE: &str = "dexec [OPTIONS] CONTAINER COMMAND [ARG...]";
 
-/// The program ends here, with this text on this stream.
+/// Ends the program with this exit code and text: on standard output if the code is 0, otherwise on standard error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     pub(crate) code: i64,
@@ -33,7 +33,7 @@ impl Stop {
         }
     }
 
-    /// clap's finding in docker's words.
+    /// Converts clap's error to docker's message.
     pub(crate) fn from_clap(
         error: &clap::Error,
         line: &[OsString],
@@ -64,7 +64,7 @@ impl Stop {
                     None => valid_values(error),
                 };
                 let names = flag_names(text(ContextKind::InvalidArg), command);
-                // What stands behind a variable's `=` may be secret.
+                // The text after a variable's `=` may be secret.
                 let value = match names.as_str() {
                     "-e, --env" => String::new(),
                     _ => format!(" {:?}", text(ContextKind::InvalidValue)),
@@ -76,9 +76,9 @@ impl Stop {
         }
     }
 
-    /// Prints the text, and gives the exit code.
+    /// Prints the text and returns the exit code.
     pub(crate) fn report(self) -> i64 {
-        // Where neither stream can be written, the exit code still tells.
+        // If the text can't be written, the exit code still reports the error.
         let _ = match self.code {
             0 => std::io::stdout().write_all(self.text.as_bytes()),
             _ => std::io::stderr().write_all(self.text.as_bytes()),
@@ -87,8 +87,8 @@ impl Stop {
     }
 }
 
-/// `unknown flag: --x`, or `unknown shorthand flag: 'x' in -x`. Docker shows the letters behind it as well, of which
-/// some may be a secret value.
+/// `unknown flag: --x`, or `unknown shorthand flag: 'x' in -x`. docker also shows the letters after it, some of which
+/// may be a secret value.
 fn unknown_flag(argument: &str) -> String {
     let letter = argument
         .strip_prefix('-')
@@ -100,7 +100,7 @@ fn unknown_flag(argument: &str) -> String {
     }
 }
 
-/// A short option without its value is the last word of the line.
+/// The message for an option without a value. If the option was short, it is the last argument.
 fn missing_value(names: &str, last: Option<&OsString>) -> String {
     let is_short = last.is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"))
         && last.is_some_and(|word| !word.as_encoded_bytes().starts_with(b"--"));
@@ -114,7 +114,7 @@ fn missing_value(names: &str, last: Option<&OsString>) -> String {
     }
 }
 
-/// docker's name of a flag, `-e, --env`, from clap's, `--env <NAME=VALUE>`.
+/// Converts clap's name of a flag, `--env <NAME=VALUE>`, to docker's, `-e, --env`.
 fn flag_names(argument: &str, command: &clap::Command) -> String {
     let long = argument
         .trim_start_matches('-')

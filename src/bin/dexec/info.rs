@@ -1,4 +1,4 @@
-//! `--info`: which engine there is and how it was found, or why none answers.
+//! `--info`: shows the engine and how it was found, or why none responds.
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::endpoint::{options, warn};
 use crate::{remedy, render, stdio};
 
-/// How long the engine may take, with a login by ssh.
+/// Time limit for the engine's response, including an SSH login.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a place that was not chosen is asked.
+/// Time limit for each endpoint that was not chosen.
 const OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
 
 const START_DOCKER: &str = if cfg!(target_os = "linux") {
@@ -29,7 +29,7 @@ const START_PODMAN: &str = if cfg!(target_os = "linux") {
     "`podman machine start`"
 };
 
-/// What is known in the end. Fields that say nothing are left out.
+/// The result. Absent fields are omitted.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -42,7 +42,7 @@ struct Report {
     error_kind: Option<ErrorKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// The other places that were looked at, and what each of them said.
+    /// The other endpoints that were considered, with their results.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     others: Vec<CandidateReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,12 +75,12 @@ struct EngineReport {
 struct CandidateReport {
     endpoint: String,
     origin: String,
-    /// `None` where it was not asked.
+    /// `None` if the endpoint was not queried.
     #[serde(skip_serializing_if = "Option::is_none")]
     said: Option<String>,
 }
 
-/// Prints the report. Gives the exit code: 1 when no engine answers.
+/// Prints the report. Returns the exit code, which is 1 if no engine responds.
 pub(crate) async fn run(args: EndpointArgs, is_json: bool) -> i64 {
     let report = match options(args).and_then(|options| Endpoint::find(&options)) {
         Ok(endpoint) => {
@@ -130,7 +130,7 @@ impl Report {
         }
     }
 
-    /// For people: what there is on standard output, what there is not on standard error.
+    /// Prints text for people: on standard output if the engine responded, otherwise on standard error.
     fn print(&self) -> io::Result<()> {
         let mut lines = Vec::new();
         let mut line = |name: &str, value: &str| lines.push(format!("{name:<12}{value}"));
@@ -188,7 +188,7 @@ impl From<EngineInfo> for EngineReport {
     }
 }
 
-/// To the hundredth.
+/// Rounded to hundredths.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
@@ -207,7 +207,7 @@ fn told(error: Error) -> String {
     error.reworded(remedy::words).to_string()
 }
 
-/// What the engine tells of itself, if it does so soon.
+/// Returns what the engine reports about itself, or an error after [`ENGINE_TIMEOUT`].
 async fn query(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
     let engine = Engine::connect(endpoint);
     match tokio::time::timeout(ENGINE_TIMEOUT, engine.info()).await {
@@ -224,7 +224,7 @@ async fn query(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
     }
 }
 
-/// The places that exist and were not chosen.
+/// The endpoints that exist and were not chosen.
 fn other_candidates(endpoint: &Endpoint) -> Vec<CandidateReport> {
     others(endpoint)
         .filter(|place| place.exists)
@@ -232,15 +232,15 @@ fn other_candidates(endpoint: &Endpoint) -> Vec<CandidateReport> {
         .collect()
 }
 
-/// What every place that was not chosen says.
+/// Queries every endpoint that was not chosen.
 async fn query_other_candidates(endpoint: &Endpoint) -> Vec<CandidateReport> {
-    // All at the same time: none of them is what was asked for.
+    // In parallel, so that endpoints that the user did not ask for take little time.
     let asking: Vec<_> = others(endpoint)
         .map(|place| (place, tokio::spawn(ask(place.clone()))))
         .collect();
     let mut asked = Vec::new();
     for (place, said) in asking {
-        // There is nothing in it that could fail by itself.
+        // `ask` returns no error, so this fails only after a panic.
         asked.push(CandidateReport::new(place, said.await.ok()));
     }
     asked
@@ -275,7 +275,7 @@ impl CandidateReport {
         Self {
             endpoint: place.address.to_string(),
             origin: match &place.origin {
-                // Its own words tell of a choice.
+                // Its `Display` text says that it was chosen.
                 Origin::WellKnown(engine) => (*engine).to_owned(),
                 Origin::ContainerHost => "CONTAINER_HOST".to_owned(),
                 origin => origin.to_string(),
@@ -285,7 +285,7 @@ impl CandidateReport {
     }
 }
 
-/// What most likely helps, where the message does not say it already.
+/// Returns the likely fix, unless the message already states it.
 fn fix(endpoint: &Endpoint, error: &Error) -> Option<String> {
     match (error.kind(), endpoint.address()) {
         (ErrorKind::EngineUnreachable, Address::Unix(socket)) => {

@@ -1,4 +1,4 @@
-//! `dexec`: a drop-in for `docker exec` that needs no docker binary and gives a structured answer.
+//! `dexec`: a drop-in replacement for `docker exec` that needs no docker binary and returns a structured response.
 
 mod args;
 mod endpoint;
@@ -47,14 +47,14 @@ fn main() -> ExitCode {
         Action::Run(args) => runtime.block_on(run(*args)),
         Action::Info { endpoint, is_json } => runtime.block_on(info::run(endpoint, is_json)),
     };
-    // A read of standard input that is under way would be waited for otherwise.
+    // Does not wait for a pending read of standard input.
     runtime.shutdown_background();
     ExitCode::from(process_code(code))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    // tokio panics where it finds no descriptors for its signals, of which it takes six; a connection takes more. Duplicates
-    // cost least, but only what is made anew, the pair, tells whether the whole system has room.
+    // tokio panics if it finds no file descriptors for its signals, of which it needs six; a connection needs more.
+    // Duplicates cost least, but only new files, the pair, show whether the whole system has room.
     #[cfg(unix)]
     let _ = (
         std::os::unix::net::UnixStream::pair()?,
@@ -65,7 +65,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// A process has the lowest eight bits only, of which a failure must not become success.
+/// An exit code keeps only the lowest eight bits, which must not turn a failure into success.
 fn process_code(code: i64) -> u8 {
     match code.to_le_bytes()[0] {
         0 if code != 0 => u8::MAX,
@@ -114,7 +114,7 @@ async fn execute(args: Args, output: &mut impl Output, signals: &Signals) -> End
     end.reworded(remedy::words)
 }
 
-/// Everything that can be refused before the command is created, in docker's order: env files first.
+/// Makes all checks that are possible before the command is created, in docker's order: env files first.
 async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
     let (has_terminal, takes_terminal) = (args.has_terminal(), args.takes_terminal());
     let (given_keys, takes_input, mode) = (args.detach_keys(), args.takes_input(), args.mode);
@@ -122,7 +122,8 @@ async fn prepare(args: Args) -> Result<(Engine, Request), Error> {
     let given_keys = given_keys?;
     let endpoint = Endpoint::find(&options)?;
     warn(&endpoint);
-    // Input is read by a thread; output that comes may have to wait for its reader in one, as does a host's address.
+    // A thread reads input. One more is needed if output may have to wait for its reader, or a host name must be
+    // resolved.
     let needs_one = !matches!(mode, Mode::Json) || !endpoint.address().to_string().starts_with("unix://");
     let missing = |error| Error::new(ErrorKind::EngineUnreachable, threads::missing(&error));
     threads::ask_for(usize::from(takes_input) + usize::from(needs_one)).map_err(missing)?;

@@ -1,9 +1,9 @@
-//! What to do about a failure, in the words of the command line.
+//! What to do about a failure, in terms of the command line's options.
 
 use dexec::Remedy;
 
-/// The sentence for a remedy, without its full stop.
-// So that a remedy which is new gets words of its own here.
+/// The sentence for a remedy, without its final period.
+// Warns if a new remedy has no text of its own here.
 #[warn(clippy::wildcard_enum_match_arm)]
 pub(crate) fn words(remedy: &Remedy) -> String {
     let words = match remedy {

@@ -1,4 +1,4 @@
-//! The last words: the response, or what docker would print.
+//! The final output: the response, or what docker would print.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -16,17 +16,17 @@ use crate::terminal;
 use crate::writer::Writer;
 use dexec_common::signals::Signals;
 
-/// How long a dexec that is asked to end waits for the reader of its output.
+/// How long dexec waits for the reader of its output after a signal.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
-/// How dexec is going to end, as far as the last write does not change it.
+/// How dexec exits, unless the final write changes it.
 #[derive(Debug)]
 pub(crate) struct FinalWrite {
     code: i64,
     output_failure: Option<String>,
 }
 
-/// The response to a command that a signal has interrupted has the exit code that names the signal.
+/// Sets the response's exit code to the signal's if a signal interrupted the command.
 pub(crate) fn with_signal_code(mut response: Response, signals: &Signals) -> Response {
     if response.error_kind == Some(ErrorKind::Interrupted)
         && let Some(code) = signals.exit_code()
@@ -52,8 +52,7 @@ impl FinalWrite {
         }
     }
 
-    /// Waits for the last write, but not for a reader who has stopped reading when dexec is to end. Gives the exit
-    /// code.
+    /// Waits for the final write, but after a signal for at most [`LAST_WRITE`]. Returns the exit code.
     pub(crate) async fn write(self, write: impl Future<Output = io::Result<()>>, signals: &Signals) -> i64 {
         let patience = async {
             signals.cancel().cancelled().await;
@@ -75,7 +74,7 @@ impl FinalWrite {
     }
 }
 
-/// The exit code after the last write, which is this one if all went well.
+/// The exit code after the final write: `code` if the write succeeded.
 pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     match written {
         Ok(()) => code,
@@ -87,7 +86,7 @@ pub(crate) fn code_after(written: io::Result<()>, code: i64) -> i64 {
     }
 }
 
-/// Prints a value as JSON: on one line, but for a terminal.
+/// Prints a value as JSON: indented on a terminal, otherwise on one line.
 pub(crate) async fn json<T: Serialize + Send + 'static>(value: T) -> io::Result<()> {
     let write = move || {
         let stdout = stdio::stdout()?;
@@ -102,20 +101,20 @@ pub(crate) async fn json<T: Serialize + Send + 'static>(value: T) -> io::Result<
         stdout.flush()
     };
     let (told, written) = oneshot::channel();
-    // Nobody is left to be told when dexec is ending.
+    // The result has no receiver if dexec is exiting.
     spare::run(move || drop(told.send(write())))?;
-    // What a panic says is told on standard error.
+    // This fails only after a panic, whose message is on standard error.
     written.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }
 
-/// Ends raw output: the rest is written, then an error to standard error as docker would print it.
+/// Finishes raw output: writes the rest, then an error to standard error as docker would print it.
 pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
     if let End::LeftRunning { .. } | End::Stopped { .. } = end {
-        // Whoever reads the rest may keep us waiting, and Ctrl-C is no key of the command's any more.
+        // The reader may delay the rest of the output, and Ctrl-C is no longer a key for the command.
         terminal::restore();
     }
     if let End::Stopped { orphaned: Some(_), .. } = end {
-        // Before all that may have to be waited for.
+        // Printed before anything that may have to wait.
         eprint_line(&format!("dexec: {}", end.message().unwrap_or_default()));
     }
     let is_session = output.takes_terminal();
@@ -137,7 +136,7 @@ pub(crate) async fn raw(output: Writer, end: &End) -> io::Result<()> {
     written
 }
 
-/// Why a session has ended that its user did not end, where that is not said yet. docker is silent.
+/// Why a terminal session ended that the user did not end, unless this was already printed. docker prints nothing.
 fn last_words(end: &End) -> Option<String> {
     match end {
         End::Stopped { orphaned: Some(_), .. } => None,
@@ -154,7 +153,7 @@ fn last_words(end: &End) -> Option<String> {
     }
 }
 
-/// Docker's words.
+/// docker's message for a failed write.
 fn write_failure(error: &dyn std::error::Error) -> String {
     let reason = error.to_string().to_lowercase();
     let reason = reason.split(" (os error").next().unwrap_or(&reason);
@@ -162,6 +161,6 @@ fn write_failure(error: &dyn std::error::Error) -> String {
 }
 
 pub(crate) fn eprint_line(line: &str) {
-    // There is nobody to tell that nobody can be told.
+    // A failed write to standard error can't be reported.
     let _ = writeln!(io::stderr(), "{line}");
 }

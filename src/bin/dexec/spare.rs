@@ -1,4 +1,5 @@
-//! A thread that is made before the command begins, so that what it writes can be written whatever the system gives then.
+//! A thread that is created before the command starts, so that its output can be written even if the system allows no
+//! more threads by then.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -6,10 +7,10 @@ use std::thread;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The thread that waits for its work, until it has some.
+/// Sends work to the spare thread; `None` after the thread was used.
 static SPARE: Mutex<Option<mpsc::Sender<Work>>> = Mutex::new(None);
 
-/// Makes the thread.
+/// Creates the thread.
 pub(crate) fn make() -> io::Result<()> {
     let (give, taken) = mpsc::channel::<Work>();
     thread::Builder::new().spawn(move || {
@@ -21,11 +22,11 @@ pub(crate) fn make() -> io::Result<()> {
     Ok(())
 }
 
-/// Does work on the thread, or on a new one where that has its work.
+/// Runs `work` on the thread, or on a new one if the thread was already used.
 pub(crate) fn run(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let spare = lock().take();
     match spare {
-        // It waits for nothing else.
+        // The thread is waiting for this message, so it can be sent.
         Some(spare) => drop(spare.send(Box::new(work))),
         None => drop(thread::Builder::new().spawn(work)?),
     }
@@ -33,6 +34,6 @@ pub(crate) fn run(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 fn lock() -> MutexGuard<'static, Option<mpsc::Sender<Work>>> {
-    // No code that holds the lock can leave it half changed.
+    // No code can panic while it holds the lock and leave the value inconsistent.
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Standard input, and who reads standard output.
+//! Standard streams, and detection of whether standard output still has a reader.
 
 use std::borrow::Borrow;
 use std::fs::File;
@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, ReadBuf, Stdin};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
-/// How long a silent command runs before the reader of our output is watched.
+/// How long a command runs before the reader of dexec's output is watched.
 const UNWATCHED_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Standard input, which waits for more where whoever shares it has set it not to wait.
+/// Standard input. Waits for data even if a process that shares it has made it non-blocking.
 #[derive(Debug)]
 pub(crate) struct Input {
     stdin: Stdin,
@@ -51,7 +51,7 @@ impl AsyncRead for Input {
     }
 }
 
-/// Keeps the output for a response, while there is somebody to give it to.
+/// Collects the output for a response, as long as standard output has a reader.
 #[derive(Debug)]
 pub(crate) struct JsonOutput {
     capture: Capture,
@@ -86,7 +86,7 @@ impl Output for JsonOutput {
     }
 }
 
-/// Watches for the reader of our standard output to go.
+/// Detects when the reader of dexec's standard output is gone.
 #[derive(Debug)]
 pub(crate) struct ReaderWatch {
     begun: Instant,
@@ -101,17 +101,17 @@ impl ReaderWatch {
         }
     }
 
-    /// Comes when nobody reads any more.
+    /// Completes when standard output has no reader any more.
     pub(crate) async fn gone(&mut self) -> io::Error {
         if self.gone.is_none() {
-            // Most commands have ended by then, and need no watch.
+            // Most commands end before this, and need no watcher.
             tokio::time::sleep_until(self.begun + UNWATCHED_TIMEOUT).await;
         }
         self.watch().cancelled().await;
         io::ErrorKind::BrokenPipe.into()
     }
 
-    /// The same for a command that never leaves time to wait.
+    /// Like `gone`, but without waiting, for a command whose output never pauses.
     pub(crate) fn check(&mut self) -> io::Result<()> {
         if self.begun.elapsed() > UNWATCHED_TIMEOUT && self.watch().is_cancelled() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -123,7 +123,7 @@ impl ReaderWatch {
         self.gone.get_or_insert_with(|| {
             let gone = CancellationToken::new();
             let tell = gone.clone();
-            // Where there is no thread to be had the reader is not watched, and found missing at the next write.
+            // If no thread can be created, the reader is not watched; the next write fails if it is gone.
             let _ = std::thread::Builder::new().spawn(move || {
                 if wait_for_reader_s_end().is_ok() {
                     tell.cancel();
@@ -138,14 +138,14 @@ fn wait_for_reader_s_end() -> io::Result<()> {
     wait_for(&stdout()?, Wait::ReaderGone)
 }
 
-/// What to wait for on a stream.
+/// The event to wait for on a stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait {
-    /// It takes more.
+    /// It can be written to.
     Room,
-    /// It has more, or has come to its end.
+    /// It has data or is at its end.
     Input,
-    /// Nobody reads it any more. What has no reader, such as a file, keeps one waiting for ever.
+    /// It has no reader any more. For a stream without a reader, such as a file, the wait never ends.
     ReaderGone,
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn wait_for(file: &File, event: Wait) -> io::Result<()> {
     let flags = match event {
         Wait::Room => PollFlags::OUT,
         Wait::Input => PollFlags::IN,
-        // An error or a hang-up is told without being asked for.
+        // poll(2) always reports errors and hang-ups.
         Wait::ReaderGone => PollFlags::empty(),
     };
     loop {
@@ -173,7 +173,7 @@ pub(crate) fn wait_for(_: &File, _: Wait) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Waits for room where whoever shares the stream has set it not to wait.
+/// Waits for room even if a process that shares the stream has made it non-blocking.
 #[derive(Debug)]
 pub(crate) struct BlockingIo<F>(pub(crate) F);
 
@@ -197,12 +197,12 @@ impl<F: Borrow<File>> io::Write for BlockingIo<F> {
     }
 }
 
-/// Standard output without the line buffer of Rust's own.
+/// Standard output without the line buffer of [`io::stdout`].
 pub(crate) fn stdout() -> io::Result<File> {
     file(&io::stdout())
 }
 
-/// Standard error, the same.
+/// Standard error, as a file.
 pub(crate) fn stderr() -> io::Result<File> {
     file(&io::stderr())
 }

@@ -1,4 +1,4 @@
-//! The user's own terminal: raw while a command has it, and given back as it was found on every way out.
+//! The user's terminal: raw while a command uses it, and restored to its original modes on every exit path.
 
 use std::io::{self, IsTerminal as _};
 
@@ -6,7 +6,7 @@ use dexec::{DetachKeys, Error, ErrorKind, Terminal};
 #[cfg(unix)]
 pub(crate) use unix::{restore, take};
 
-/// docker's refusal of `-it` where nobody types.
+/// docker's error for `-it` if standard input is not a terminal.
 const NO_TERMINAL: &str = "the input device is not a TTY";
 
 /// Whether standard input is a terminal.
@@ -14,20 +14,20 @@ pub(crate) fn is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// The error for a command that is to be typed to and has no terminal here to type on.
+/// The error for `-it` if standard input is not a terminal.
 pub(crate) fn missing() -> Error {
     let reason = "a terminal was asked for (-it) and standard input is none: leave -t out to send what is piped in, \
                   leave -i out for a command that reads nothing";
     Error::new(ErrorKind::InvalidRequest, reason).with_docker_text(NO_TERMINAL)
 }
 
-/// The error for a system whose terminals dexec does not know.
+/// The error for an operating system on which dexec can't make a terminal raw.
 pub(crate) fn unsupported() -> Error {
     let reason = "dexec can't make a terminal of this system raw: leave -i or -t out";
     Error::new(ErrorKind::InvalidRequest, reason)
 }
 
-/// A terminal for the command that has the size of standard output's, as long as it lasts.
+/// A terminal for the command. On Unix it follows the size of the terminal on standard output.
 pub(crate) fn for_command(keys: DetachKeys) -> Terminal {
     sized().detach_keys(keys)
 }
@@ -42,7 +42,7 @@ fn sized() -> Terminal {
     Terminal::new(None)
 }
 
-/// Nothing was taken that could be given back.
+/// Does nothing, because [`take`] always fails here.
 #[cfg(not(unix))]
 pub(crate) fn restore() {}
 
@@ -66,7 +66,7 @@ mod unix {
 
     use dexec_common::signals::Ignored;
 
-    /// Whether this process has changed its terminal. It has one, and takes it at most once.
+    /// The state of this process's terminal. A process has only one, and takes it at most once.
     static TAKEN: Mutex<Taken> = Mutex::new(Taken::NotYet);
 
     enum Taken {
@@ -75,11 +75,11 @@ mod unix {
             terminal: OwnedFd,
             found: Termios,
         },
-        /// It is given back, or never to be taken.
+        /// It was restored, or must not be taken any more.
         Over,
     }
 
-    /// Lets every key that is typed on standard input through as it is, until the terminal is given back.
+    /// Makes the terminal on standard input raw, so that every key is passed on unchanged, until it is restored.
     pub(crate) fn take() -> io::Result<()> {
         take_from(&io::stdin())
     }
@@ -102,7 +102,7 @@ mod unix {
         Ok(())
     }
 
-    /// Leaves the terminal as it was found. It is not taken any more.
+    /// Restores the terminal's original modes. After this it can't be taken.
     pub(crate) fn restore() {
         let mut taken = lock();
         if let Taken::Raw { terminal, found } = std::mem::replace(&mut *taken, Taken::Over) {
@@ -117,17 +117,17 @@ mod unix {
     }
 
     fn set(terminal: &OwnedFd, modes: &Termios) {
-        // One that has hung up has no modes to be found by anybody.
+        // It fails if the terminal has hung up, and then nobody uses the modes.
         let _ = tcsetattr(terminal, OptionalActions::Now, modes);
     }
 
     fn lock() -> MutexGuard<'static, Taken> {
-        // No code that holds the lock can leave it half changed.
+        // No code can panic while it holds the lock and leave the value inconsistent.
         TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The size of standard output's terminal, kept up to date while it is looked at. A process that is suspended leaves
-    /// its terminal as it was found, and takes it again when it goes on.
+    /// The size of the terminal on standard output, updated when it changes. Before the process is suspended, the
+    /// terminal is restored; when the process continues, it is made raw again.
     pub(crate) fn sizes() -> watch::Receiver<Option<TerminalSize>> {
         let (sizes, receiver) = watch::channel(size());
         let is_suspendable = !Ignored::at_start().has(SignalKind::from_raw(Signal::TSTP.as_raw()));
@@ -137,7 +137,7 @@ mod unix {
                 signal(SignalKind::from_raw(Signal::TSTP.as_raw())),
                 signal(SignalKind::from_raw(Signal::CONT.as_raw())),
             );
-            // Without a listener the signals keep their usual effect.
+            // Without a listener, signals keep their default effect.
             let (Ok(mut resized), Ok(mut suspended), Ok(mut continued)) = signals else {
                 return;
             };
@@ -160,7 +160,7 @@ mod unix {
             rows: size.ws_row,
             columns: size.ws_col,
         };
-        // Some terminals don't tell theirs.
+        // Some terminals report no size: 0 rows and 0 columns.
         (size.rows > 0 || size.columns > 0).then_some(size)
     }
 
@@ -168,15 +168,15 @@ mod unix {
         if let Taken::Raw { terminal, found } = &*lock() {
             set(terminal, found);
         }
-        // This one stops a process as SIGTSTP would that has no listener: not where no shell could make it go on. Every
-        // process may send itself a signal.
+        // SIGTTIN stops the process as SIGTSTP does by default: not in an orphaned process group, where no shell could
+        // continue it. A process may always send itself a signal.
         let _ = kill_process(getpid(), Signal::TTIN);
         go_on();
     }
 
     fn go_on() {
         if let Taken::Raw { terminal, found } = &*lock() {
-            // One that has hung up is told by the next read.
+            // If the terminal has hung up, the next read reports it.
             let _ = set_raw(terminal, found);
         }
     }
@@ -186,7 +186,7 @@ mod unix {
     mod tests {
         use super::*;
 
-        /// Modes that differ between a terminal as it is found and a raw one.
+        /// The terminal's modes, which differ between its original state and raw mode, as text.
         fn modes(terminal: &impl AsFd) -> String {
             let modes = tcgetattr(terminal).unwrap();
             format!("{modes:?}")

@@ -1,4 +1,4 @@
-//! Standard output and error as they come: a slow reader must not keep signals waiting.
+//! Writes standard output and error as they arrive. A slow reader must not delay the handling of signals.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -13,14 +13,14 @@ use crate::spare;
 use crate::stdio::{self, BlockingIo, ReaderWatch};
 use crate::terminal;
 
-/// What is to be written, in its order.
+/// Output to be written, in order.
 type Batch = VecDeque<(Stream, Bytes)>;
 
-/// Writes bytes in their order over both streams, as they come.
+/// Writes bytes to both streams as they arrive, in order.
 #[derive(Debug)]
 pub(crate) struct Writer {
     batch: Batch,
-    /// Chosen with the first output, which many commands have none of.
+    /// Chosen at the first output, because many commands have no output.
     way: Option<WriteStrategy>,
     reader: ReaderWatch,
     takes_terminal: bool,
@@ -45,12 +45,12 @@ impl Writer {
         }
     }
 
-    /// Whether the user's terminal is taken for the command.
+    /// Whether the command uses the user's terminal.
     pub(crate) fn takes_terminal(&self) -> bool {
         self.takes_terminal
     }
 
-    /// Whether nothing was written behind the end of a line.
+    /// Whether the output is empty or ends with a line break.
     pub(crate) fn ends_line(&self) -> bool {
         self.ends_line
     }
@@ -67,7 +67,7 @@ impl Writer {
         }
     }
 
-    /// Writes the batch, or gives it to whoever writes. Dropped, it leaves what is still to be written in the batch.
+    /// Writes the batch or passes it to the writer thread. If the future is dropped, unwritten bytes stay in the batch.
     async fn write_batch(&mut self) -> io::Result<()> {
         if self.batch.is_empty() {
             return Ok(());
@@ -84,7 +84,7 @@ impl Writer {
         }
         #[cfg_attr(not(target_os = "linux"), expect(irrefutable_let_patterns))]
         if let WriteStrategy::Thread(thread) = way {
-            // A batch is given away only when there is room for it.
+            // Reserved first, so that the batch is kept if this future is dropped while the queue is full.
             let Ok(place) = thread.queue.reserve().await else {
                 return told(thread.end.take()).await;
             };
@@ -141,11 +141,11 @@ impl WriteStrategy {
     }
 }
 
-/// Writes batches on a thread of its own, where a write may have to wait.
+/// Writes batches on a separate thread, because the writes may block.
 #[derive(Debug)]
 struct Thread {
     queue: mpsc::Sender<Batch>,
-    /// How it ended; taken when that is told.
+    /// Receives the thread's result; `None` after it was received.
     end: Option<oneshot::Receiver<io::Result<()>>>,
 }
 
@@ -153,7 +153,8 @@ impl Thread {
     fn begin() -> Self {
         let (queue, batches) = mpsc::channel(1);
         let (told, end) = oneshot::channel();
-        // Where there is no thread to be had the output is found closed; nobody is left to be told when dexec is ending.
+        // If no thread can be created, the next write finds the queue closed. The result has no receiver if dexec is
+        // exiting.
         let _ = spare::run(move || drop(told.send(write_batches(batches))));
         Self { queue, end: Some(end) }
     }
@@ -192,8 +193,8 @@ fn write_all(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> 
     Ok(())
 }
 
-/// Writes that do not wait: to pipes and sockets, and only the kernel knows to which. It spares handing each piece to
-/// another thread, which costs as much as writing it.
+/// Non-blocking writes to pipes and sockets; only the kernel knows which ones support them. They avoid passing each
+/// piece to another thread, which costs as much as writing it.
 #[cfg(target_os = "linux")]
 mod direct {
     use std::fs::File;
@@ -209,21 +210,22 @@ mod direct {
     use super::Batch;
     use crate::stdio::{self, Wait, wait_for};
 
-    /// More than one read brings.
+    /// More pieces than one read returns.
     const MAX_PIECES: usize = 64;
 
-    /// Where there is no position in a file.
+    /// The offset for files without a position, such as pipes.
     const AS_IT_COMES: u64 = u64::MAX;
 
     #[derive(Debug)]
     pub(super) struct Direct {
         stdout: Arc<File>,
-        /// Most commands write nothing to it, whatever it is.
+        /// `None` if it is neither a pipe nor a socket. Most commands write nothing to it.
         stderr: Option<Arc<File>>,
     }
 
     impl Direct {
-        /// Fails where standard output can't be waited for: a file always says that it has room.
+        /// Returns an error unless standard output is a pipe or a socket: poll(2) always reports a regular file as
+        /// writable.
         pub(super) fn new() -> io::Result<Self> {
             Ok(Self {
                 stdout: waitable(stdio::stdout()?)?,
@@ -231,11 +233,12 @@ mod direct {
             })
         }
 
-        /// Writes all, or what is not left in the batch when it fails or is dropped.
+        /// Writes the whole batch. After an error, or if the future is dropped, unwritten bytes stay in the batch.
         ///
         /// # Errors
         ///
-        /// [`io::ErrorKind::Unsupported`] where a write would have to wait; or the write's own.
+        /// [`io::ErrorKind::Unsupported`] if the stream supports only blocking writes; otherwise the error of the
+        /// write.
         pub(super) async fn write(&self, batch: &mut Batch) -> io::Result<()> {
             while let Some(&(stream, _)) = batch.front() {
                 let file = match stream {

@@ -11,7 +11,7 @@ use super::*;
 mod context;
 mod tls;
 
-/// A home directory, and the variables and sockets of one case.
+/// The home directory, variables and sockets of one test case.
 struct World {
     home: tempfile::TempDir,
     variables: Vec<(&'static str, OsString)>,
@@ -61,7 +61,7 @@ impl World {
         self.file(".docker/config.json", contents)
     }
 
-    /// A context with this name and this endpoint, and its directory for TLS files.
+    /// Adds a context with this name and endpoint.
     fn stored(self, name: &str, endpoint: &str) -> Self {
         let path = format!(".docker/contexts/meta/{}/meta.json", directory(name));
         let meta = format!("{{\"Name\":\"{name}\",\"Metadata\":{{}},\"Endpoints\":{{\"docker\":{endpoint}}}}}");
@@ -90,7 +90,7 @@ impl World {
         find(&self.options, &environment)
     }
 
-    /// Where it is and why.
+    /// Returns the address that is found, and why.
     fn found(&self) -> (String, Origin) {
         let endpoint = self.find().unwrap();
         let address = endpoint.address().to_string();
@@ -115,7 +115,7 @@ fn others(endpoint: &Endpoint) -> Vec<String> {
     }
 }
 
-/// The SHA-256 of a context's name, from another program.
+/// The SHA-256 of a context's name, computed with another program.
 fn directory(name: &str) -> &'static str {
     match name {
         "one" => "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
@@ -133,7 +133,7 @@ fn context(name: &str, chosen: &'static str) -> Origin {
 
 const DOCKER: &str = "/var/run/docker.sock";
 
-/// Each that is asked for is taken before all that follow it.
+/// Each setting takes precedence over all that follow it.
 #[test]
 fn the_first_that_is_said_counts() {
     type Say = fn(World) -> World;
@@ -177,7 +177,7 @@ fn the_first_that_is_said_counts() {
             assert_eq!(say_more(say(world())).found(), expected);
         }
     }
-    // A context that is given goes before all but a host, with which it can't stand.
+    // A context option takes precedence over all settings except a host, with which it can't be combined.
     let expected = ("tcp://two:4".to_owned(), context("two", "as given"));
     for (say, ..) in &sayings[1..] {
         assert_eq!(say(world()).context("two").found(), expected);
@@ -200,7 +200,7 @@ fn the_default_context_is_none() {
     assert_eq!(world().context("").found(), default);
     assert_eq!(world().set("DOCKER_CONTEXT", "default").found(), default);
     assert_eq!(world().config("{\"currentContext\":\"default\"}").found(), default);
-    // It keeps a chosen context from being used.
+    // It overrides a context chosen elsewhere.
     let world = world().config("{\"currentContext\":\"one\"}").context("default");
     assert_eq!(world.found(), default);
     let world = world.set("DOCKER_HOST", "tcp://variable:2");
@@ -283,7 +283,7 @@ fn the_next_place_is_taken_only_where_a_socket_does_not_exist() {
         assert_eq!(endpoint.places().len(), sockets.len());
         assert_eq!(others(&endpoint).len(), sockets.len() - 1 - first);
     }
-    // Without any the default is the answer.
+    // If none exists, the default is used.
     assert_eq!(World::new().found(), (format!("unix://{DOCKER}"), Origin::Default));
     assert_eq!(World::new().find().unwrap().other_engines(), None);
 }
@@ -295,7 +295,7 @@ fn podman_s_own_variable_counts_where_docker_s_socket_does_not_exist() {
         .set("XDG_RUNTIME_DIR", "/run/user/7")
         .set("CONTAINER_HOST", podman)
         .socket("/run/user/7/docker.sock");
-    // Though it does not exist: whoever set it wants no other.
+    // It is used even though the socket does not exist: a user who sets the variable wants that engine.
     assert_eq!(world.found(), (podman.to_owned(), Origin::ContainerHost));
     let world = world.socket(DOCKER);
     let endpoint = world.find().unwrap();
@@ -448,7 +448,7 @@ fn every_usual_place_is_looked_at() {
         }
         assert_eq!(world.found(), (format!("unix://{socket}"), Origin::WellKnown(engine)));
     }
-    // A session's own setting counts before the usual directory.
+    // The session's setting takes precedence over the usual directory.
     let world = World::new()
         .set("XDG_RUNTIME_DIR", "/runtime")
         .socket("/run/user/4242/docker.sock");

@@ -1,7 +1,8 @@
-//! The program that looks at a container's processes from inside, and sends them signals.
+//! The program that lists a container's processes from inside the container, and sends them signals.
 //!
-//! It is the [helper](super::super::helper), or a script for the container's shell where the helper can't be put. Both
-//! understand the same lines on standard input, and answer each with lines of which the last is a dot.
+//! It is the [helper](super::super::helper) or, if the helper can't be put into the container, a script for the
+//! container's shell. Both read the same requests from standard input, one per line. Each answer ends with a line that
+//! contains only a dot.
 
 use std::time::Duration;
 
@@ -21,25 +22,25 @@ use super::processes::{Process, ProcessId, Sign};
 
 const SCRIPT: &str = include_str!("agent.sh");
 
-/// Reads the script from standard input, up to a line with a dot, and runs it: as an argument it would stand in every
-/// list of processes. It starts no process for that.
+/// Reads the script from standard input, up to a line with a dot, and runs it. As an argument, the script would be
+/// shown in every process list. Reading it starts no process.
 const LOADER: &str = "s=;while IFS= read -r l&&[ \"$l\" != . ];do s=\"$s$l\n\";done;eval \"$s\"";
 
-/// Where the shell finds what it runs, whatever the image's own setting is.
+/// Where the shell finds programs, whatever the image's own setting is.
 const SHELL_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How long the agent may take to end after its input has.
+/// How long the agent may take to end after its input has ended.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A table of a hundred thousand processes is smaller.
+/// Larger than a table of a hundred thousand processes.
 const MAX_REPLY_SIZE: usize = 32 * 1024 * 1024;
 
 const MAX_COMPLAINT_LEN: usize = 4 * 1024;
 
-/// How many processes one line names: the agent's lines have an end.
+/// The maximum number of processes in one request: the agent limits the length of a line.
 const BATCH: usize = 1000;
 
-/// How often the agent's clock is read: the quickest answer says most.
+/// How many times the agent's clock is read. The fastest answer is the most precise.
 const CLOCK_READINGS: u32 = 3;
 
 /// `EPERM`, in the agent's answers.
@@ -50,33 +51,33 @@ pub(super) const CONT: u8 = 18;
 pub(super) const STOP: u8 = 19;
 pub(super) const KILL: u8 = 9;
 
-/// A running agent. Dropping it ends it: it leaves when its input ends.
+/// A running agent. Dropping it closes its input, which ends it.
 #[derive(Debug)]
 pub(super) struct Agent {
     reader: ReadHalf<Connection>,
     writer: WriteHalf<Connection>,
     frames: Frames,
     bytes: BytesMut,
-    /// The beginning of what it wrote to standard error.
+    /// The beginning of what the agent wrote to standard error.
     complaint: Vec<u8>,
     pub(super) exec: ExecId,
     pub(super) hello: Hello,
 }
 
-/// What an agent says of itself.
+/// What an agent reports about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hello {
-    /// Its own process.
+    /// Its process id.
     pub(super) pid: u32,
-    /// Its user; `None` where it can't tell.
+    /// Its effective user id; `None` if it can't determine it.
     pub(super) user: Option<u32>,
     /// Whether it can read and signal the processes of every user.
     pub(super) acts_as_anyone: bool,
-    /// Whether the file it was started from is gone.
+    /// Whether the file that it was started from has been removed.
     pub(super) is_unlinked: bool,
 }
 
-/// As whom and in what container an agent runs.
+/// The container and the user that an agent runs as.
 #[derive(Clone, Debug)]
 pub(super) struct Place<'a> {
     pub(super) api: &'a Api,
@@ -85,27 +86,28 @@ pub(super) struct Place<'a> {
     pub(super) is_privileged: bool,
 }
 
-/// What can be told of a process that has no sign.
+/// What can be determined about a process that has no sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attribution {
-    /// It is not the command's: it is another command's, or has what the container's first process has.
+    /// It does not belong to the command: it has another command's marker, or the environment of the container's first
+    /// process.
     Cleared,
-    /// It has turned out to be the command's.
+    /// It has the command's marker by now.
     Marked,
-    /// Nothing can be told.
+    /// Nothing can be determined.
     Unknown,
 }
 
-/// Why there is no agent.
+/// Why an agent could not be started.
 #[derive(Debug)]
 pub(super) enum Unstarted {
-    /// The container has not what it takes.
+    /// The container lacks what the agent needs.
     Unfit(String),
     Failed(Error),
 }
 
 impl Agent {
-    /// Starts the helper that was put to `path`.
+    /// Starts the helper that was put at `path`.
     pub(super) async fn helper(place: Place<'_>, path: &str) -> Result<Self, Unstarted> {
         let command = [path, "agent"].map(str::to_owned).into();
         Self::run(place, command, Vec::new(), "").await
@@ -131,7 +133,7 @@ impl Agent {
             env,
             user,
             is_privileged,
-            // The image's own may be gone.
+            // The image's own working directory may no longer exist.
             workdir: Some("/".to_owned()),
             ..ExecSpec::default()
         };
@@ -147,7 +149,7 @@ impl Agent {
             exec,
             hello: Hello::default(),
         };
-        // What can't be sent shows in the answer that does not come.
+        // If this fails, there is no answer, which is reported below.
         let _ = agent.writer.write_all(input.as_bytes()).await;
         let hello = agent.read_until(|text| text.ends_with(b"\n")).await;
         let hello = hello.map_err(Unstarted::Failed)?;
@@ -158,7 +160,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Why the agent did not say that it is ready. A runtime's words for that come as output.
+    /// Why the agent did not report that it is ready. A runtime writes its error message to the output.
     fn unstarted(&self, spec: &ExecSpec, hello: &str) -> Unstarted {
         let complaint = String::from_utf8_lossy(&self.complaint);
         let words = if hello.trim().is_empty() { &complaint } else { hello }.trim();
@@ -171,14 +173,15 @@ impl Agent {
         }
     }
 
-    /// The processes that the agent sees. Of those that began before the tick `since` only what `/proc/PID/stat` has.
+    /// Lists the processes that the agent sees. Processes that started before the tick `since` have only the data from
+    /// `/proc/PID/stat`.
     pub(super) async fn list(&mut self, marker: &Marker, since: u64) -> Result<Vec<Process>, Error> {
         let text = self.ask(&format!("list {} {since}", marker.entry())).await?;
         Ok(text.lines().filter_map(Process::parse).collect())
     }
 
-    /// Sends a signal to processes, as far as they are still the same. Gives those for which it was refused, with the
-    /// number of the error.
+    /// Sends a signal to processes, unless their ids were reused. Returns the processes for which it was refused, with
+    /// the error number.
     pub(super) async fn kill(&mut self, signal: u8, processes: &[ProcessId]) -> Result<Vec<(u32, u16)>, Error> {
         let mut refused = Vec::new();
         for batch in processes.chunks(BATCH) {
@@ -195,7 +198,7 @@ impl Agent {
         Ok(refused)
     }
 
-    /// What can be told of these processes beside the container's first one; of those that have gone, nothing.
+    /// Compares these processes with the container's first process. Processes that no longer exist are left out.
     pub(super) async fn look(
         &mut self,
         marker: &Marker,
@@ -212,7 +215,7 @@ impl Agent {
         Ok(looks)
     }
 
-    /// Compares the agent's clock with ours.
+    /// Compares the agent's clock with the local clock.
     pub(super) async fn read_clock(&mut self, clock: &mut EngineClock) -> Result<(), Error> {
         for _ in 0..CLOCK_READINGS {
             let asked = Moment::now();
@@ -227,23 +230,23 @@ impl Agent {
         Ok(())
     }
 
-    /// Removes a file of another agent, which could not do so itself.
+    /// Removes the file of another agent that could not remove it itself.
     pub(super) async fn unlink(&mut self, path: &str) -> Result<(), Error> {
         self.ask(&format!("unlink {path}")).await.map(drop)
     }
 
-    /// Ends the agent, and waits until it has left the container.
+    /// Ends the agent, and waits a limited time until it has left the container.
     pub(super) async fn leave(mut self) {
         let left = async {
             if self.writer.shutdown().await.is_ok() {
                 while self.read(&mut Vec::new()).await.unwrap_or(false) {}
             }
         };
-        // It leaves by itself all the same.
+        // After a timeout, the agent still ends on its own.
         let _ = tokio::time::timeout(LEAVING_TIMEOUT, left).await;
     }
 
-    /// Sends a line, and gives the answer without its last line.
+    /// Sends a request, and returns the answer without its last line.
     async fn ask(&mut self, line: &str) -> Result<String, Error> {
         let sent = self.writer.write_all(format!("{line}\n").as_bytes()).await;
         sent.map_err(|error| failed(&error.to_string()))?;
@@ -257,7 +260,7 @@ impl Agent {
         Ok(text)
     }
 
-    /// What the agent writes up to where `is_whole`, or to its end.
+    /// Reads the agent's output until `is_whole` returns `true` or the output ends.
     async fn read_until(&mut self, is_whole: impl Fn(&[u8]) -> bool) -> Result<String, Error> {
         let mut text = Vec::new();
         while !is_whole(&text) && self.read(&mut text).await? {
@@ -268,7 +271,7 @@ impl Agent {
         Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
-    /// Reads more of what the agent writes; `false` when it has ended.
+    /// Reads more of the agent's output. Returns `false` if it has ended.
     async fn read(&mut self, text: &mut Vec<u8>) -> Result<bool, Error> {
         loop {
             let mut has_more = false;
@@ -289,7 +292,7 @@ impl Agent {
             if has_more {
                 return Ok(true);
             }
-            // A connection that is reset has ended as well.
+            // A connection that was reset has ended as well.
             if self.reader.read_buf(&mut self.bytes).await.unwrap_or(0) == 0 {
                 return Ok(false);
             }
@@ -305,7 +308,7 @@ fn failed(reason: &str) -> Error {
 }
 
 impl Hello {
-    /// Reads a line `ready PID UID any|own linked|unlinked`.
+    /// Parses a line `ready PID UID any|own linked|unlinked`.
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("ready ")?.split_ascii_whitespace();
         Some(Self {
@@ -317,7 +320,7 @@ impl Hello {
     }
 }
 
-/// Reads a line `PID SIGN`.
+/// Parses a line `PID SIGN`.
 fn parse_look(line: &str) -> Option<(u32, Attribution)> {
     let (pid, sign) = line.split_once(' ')?;
     let look = match (sign, Sign::parse(sign)) {

@@ -1,8 +1,7 @@
-# Lists processes and sends signals, as the client asks over standard input.
-# It runs as the command's user. But for `own` it needs a POSIX shell alone and starts no process: a container may allow
-# no more of them.
+# Lists processes and sends signals, as the client requests over standard input. It runs as the command's user. Except
+# in `is_own`, it needs only a POSIX shell and starts no process: a container may allow no more of them.
 
-# Reads standard input whole, in `text`. The shell leaves NUL bytes out.
+# Reads all of standard input into `text`. The shell drops NUL bytes.
 read_text() {
   text='' line=''
   while IFS= read -r line || [ -n "$line" ]; do
@@ -11,7 +10,7 @@ read_text() {
   done
 }
 
-# The fields of a stat line behind the name; the 20th is the start.
+# The fields of a stat line after the name; the 20th is the start time.
 started() { start=${20}; }
 
 read_stat() {
@@ -33,7 +32,7 @@ sign_of() {
   fi
 }
 
-# Whether the process is in the container's cgroups, as the shell is.
+# Whether the process is in the container's cgroups, which are also the shell's.
 place_of() {
   text=
   { read_text <"/proc/$1/cgroup"; } 2>/dev/null
@@ -41,8 +40,8 @@ place_of() {
   [ "$text" != "$cgroup" ] || place=in
 }
 
-# The shell reads byte by byte, so what stays as it is is read once: `known_PID` has the start, the marker, the sign, the
-# user, which the shell does not tell, and the place.
+# The shell reads byte by byte, so the unchanging data of marked processes is read only once. `known_PID` contains the
+# start time, the marker, the sign, the user, which the shell can't determine, and the place.
 list() {
   marker=$1 name=${1%%=*} since=$2
   for directory in /proc/[0-9]*; do
@@ -77,7 +76,7 @@ send() {
   done 2>/dev/null
 }
 
-# A process that one of the container's own began has what the first process has in its environment.
+# A process started by one of the container's own has all the environment entries of the first process.
 is_own() {
   tr '\0' '\n' <"/proc/$2/environ" | (
     found=

@@ -1,4 +1,4 @@
-//! All agents in one container: the helper as root, and as further users where root lacks the capability to act as them.
+//! All agents in one container: the helper as root, and as other users if root lacks the capability to act as them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +22,7 @@ const STARTING_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(4);
 
 const STARTING_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// As how many users processes are looked at.
+/// As how many users agents may run.
 const MAX_USERS: usize = 8;
 
 const ROOT: &str = "0:0";
@@ -32,25 +32,25 @@ pub(super) struct Agents {
     api: Api,
     whose: Whose,
     pub(super) clock: EngineClock,
-    /// The one that lists; it can act as everybody, or it is the best that could be had.
+    /// The agent that lists the processes. It can act as any user, or it is the best one that could be started.
     main: Agent,
     others: Vec<Agent>,
-    /// Those as whom an agent was tried.
+    /// The users as which starting an agent was tried.
     users: HashSet<u32>,
     /// Whether further agents can do what the main one can't.
     takes_more: bool,
-    /// Whether the agent sees the same process numbers as the engine; `None` where it was not asked yet.
+    /// Whether the agent sees the same process ids as the engine; `None` before this is known.
     is_in_engine_namespace: Option<bool>,
-    /// Processes by the engine's numbers, as far as they were found out.
+    /// The known processes by the engine's process ids.
     by_host_pid: HashMap<u32, ProcessId>,
 }
 
-/// Which agents can look for a command: those in its container, for its user.
+/// Identifies the agents that can be used for a command: those in its container, for its user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Whose {
-    /// By its id: the name may be another container's by now.
+    /// The container's id if it is known, because its name may belong to another container by now.
     pub(super) container: ContainerName,
-    /// The user that was asked for.
+    /// The requested user.
     pub(super) user: Option<String>,
     pub(super) is_privileged: bool,
 }
@@ -90,7 +90,7 @@ impl Agents {
         Ok(agents)
     }
 
-    /// Starts a further agent. Where nothing can be run as this user, there is none.
+    /// Starts another agent, if a program can be run as this user.
     async fn add(&mut self, user: Option<String>) -> Result<(), StopError> {
         let Ok(helper) = Helper::put(&self.api, &self.whose.container).await else {
             return Ok(());
@@ -115,7 +115,8 @@ impl Agents {
         Ok(())
     }
 
-    /// The processes that can be seen. Of those that began before the tick `since` only what everybody may know.
+    /// Lists the visible processes. Processes that started before the tick `since` have only the data that every user
+    /// may read.
     pub(super) async fn list(&mut self, marker: &Marker, since: u64) -> Result<Table, StopError> {
         let mut processes = self.main.list(marker, since).await?;
         let is_hidden = |process: &&Process| process.sign == Sign::Unreadable && process.is_inside;
@@ -138,7 +139,7 @@ impl Agents {
         Ok(Table::new(processes, agents.map(|agent| agent.hello.pid).collect()))
     }
 
-    /// Sends a signal to processes of this table, and gives those that nobody may send it to.
+    /// Sends a signal to processes of this table, and returns those to which no agent may send it.
     pub(super) async fn kill(
         &mut self,
         signal: u8,
@@ -172,7 +173,7 @@ impl Agents {
         Ok(left.into_iter().map(|process| process.id).collect())
     }
 
-    /// What can be told of these processes beside the container's first one.
+    /// Compares these processes with the container's first process.
     pub(super) async fn look(
         &mut self,
         marker: &Marker,
@@ -187,7 +188,7 @@ impl Agents {
         Ok(looks)
     }
 
-    /// Whether the agent's process numbers are the engine's: its own is.
+    /// Whether the agent's process ids are the engine's. The agent's own id shows this.
     pub(super) async fn is_in_engine_namespace(&mut self) -> Result<bool, StopError> {
         if let Some(known) = self.is_in_engine_namespace {
             return Ok(known);
@@ -198,7 +199,7 @@ impl Agents {
         Ok(is_same)
     }
 
-    /// Looks for the process that the engine started, which the engine knows by another number than the agent.
+    /// Finds the process that the engine started, whose id usually differs between the engine and the agent.
     pub(super) async fn find_first(&mut self, marker: &Marker, host_pid: u32) -> Result<First, StopError> {
         if self.is_in_engine_namespace().await? {
             let table = self.list(marker, 0).await?;
@@ -207,7 +208,7 @@ impl Agents {
         }
         let (api, container) = (self.api.clone(), self.whose.container.clone());
         if api.kind() == EngineKind::Podman {
-            // What the want of the list leaves open is no failure of the stop.
+            // A missing list is no failure of the stop.
             let Ok(rows) = api.processes(&container, first::PODMAN_COLUMNS).await else {
                 return Ok(First::Unclear);
             };
@@ -225,7 +226,7 @@ impl Agents {
         let Some(found) = first::by_order(&rows, (&before, &after), self.clock.latest(Moment::now())) else {
             return Ok(First::Unclear);
         };
-        // Those of other commands too: one list is enough for many that are stopped at once.
+        // This includes other commands' processes: one list is enough for many commands that are stopped at once.
         self.by_host_pid = found.iter().filter_map(|(pid, id)| Some((*pid, (*id)?))).collect();
         Ok(match found.get(&host_pid) {
             None => First::Ended,
@@ -255,8 +256,8 @@ impl Whose {
     }
 }
 
-/// The helper as root; where that can't be, the container's shell, which is run as nobody but the command's own user.
-/// Tells whether it is the helper.
+/// Starts the helper as root or, if that fails, the container's shell, which runs only as the command's own user.
+/// Returns whether it is the helper.
 async fn start_main(api: &Api, whose: &Whose, step: &mut Step) -> Result<(Agent, bool), StopError> {
     *step = Step::PutHelper;
     let why_no_helper = match Helper::put(api, &whose.container).await {
@@ -267,7 +268,7 @@ async fn start_main(api: &Api, whose: &Whose, step: &mut Step) -> Result<(Agent,
                 Ok(agent) => return Ok((agent, true)),
                 Err(unstarted) => unstarted,
             };
-            // It did not remove itself. That it may be left is less than what is to be said.
+            // The helper did not remove itself. The error below is more important than a file that may be left.
             let _ = helper.remove(api).await;
             match unstarted {
                 Unstarted::Unfit(words) => format!("dexec's helper does not run there: {words}"),

@@ -1,14 +1,14 @@
-//! Our clock beside that of the machine on which the container runs.
+//! Compares the local clock with the clock of the machine on which the container runs.
 
-/// `USER_HZ`, in which the kernel gives start times to programs on every architecture that engines run on.
+/// `USER_HZ`, the unit of the start times that the kernel reports, on every architecture that engines run on.
 const TICKS_PER_SECOND: i64 = 100;
 
 const MICROSECONDS_PER_TICK: i64 = 1_000_000 / TICKS_PER_SECOND;
 
-/// By what part of the time two clocks may drift apart: 500 in a million, the most that time synchronisation corrects.
+/// Two clocks may drift apart by one part in this many: 500 in a million, the most that time synchronisation corrects.
 const DRIFT: i64 = 2000;
 
-/// A moment by our clock, in microseconds since some other one. The clock counts on while the machine sleeps.
+/// A moment on the local clock, in microseconds since an arbitrary one. The clock continues while the machine sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::exec) struct Moment(i64);
 
@@ -17,7 +17,7 @@ impl Moment {
     pub(in crate::exec) fn now() -> Self {
         use rustix::time::{ClockId, clock_gettime};
 
-        // Elsewhere the monotonic clock is the one that counts on.
+        // On other systems, the monotonic clock continues during sleep.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let clock = ClockId::Boottime;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -41,7 +41,7 @@ impl Moment {
     }
 }
 
-/// What is known of the other machine's clock: that it is ahead of ours by so many microseconds at least, and at most.
+/// By how many microseconds the other machine's clock is ahead of the local one, at least and at most.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EngineClock {
     least: i64,
@@ -54,21 +54,21 @@ impl EngineClock {
         most: i64::MAX,
     };
 
-    /// Takes a reading of the other clock, in microseconds since boot, that was made between two moments.
+    /// Adds a reading of the other clock, in microseconds since boot, that was made between two moments.
     pub(super) fn read(&mut self, asked: Moment, answered: Moment, reading: u64) {
         let reading = i64::try_from(reading).unwrap_or(i64::MAX);
         self.least = self.least.max(reading.saturating_sub(answered.0));
         self.most = self.most.min(reading.saturating_sub(asked.0));
     }
 
-    /// The first tick in which a process may have begun that was begun at `moment` or later. `now` says for how long the
-    /// clocks may have drifted apart.
+    /// Returns the earliest start tick of a process that started at `moment` or later. The time since `moment`, until
+    /// `now`, limits how far the clocks may have drifted apart.
     pub(super) fn earliest(&self, moment: Moment, now: Moment) -> u64 {
         let drift = now.0.saturating_sub(moment.0).max(0) / DRIFT;
         tick(moment.0.saturating_add(self.least).saturating_sub(drift))
     }
 
-    /// The last tick that may have been at `moment`.
+    /// Returns the latest tick that `moment` may be.
     pub(super) fn latest(&self, moment: Moment) -> u64 {
         tick(moment.0.saturating_add(self.most))
     }
@@ -78,7 +78,7 @@ fn tick(microseconds: i64) -> u64 {
     u64::try_from(microseconds / MICROSECONDS_PER_TICK).unwrap_or(0)
 }
 
-/// The age in seconds, at the tick `now`, of what began at the tick `start`.
+/// Returns the age in seconds, at the tick `now`, of a process that started at the tick `start`.
 pub(super) fn age(start: u64, now: u64) -> u64 {
     now.saturating_sub(start) / TICKS_PER_SECOND.unsigned_abs()
 }
@@ -92,7 +92,7 @@ mod tests {
         let mut clock = EngineClock::UNKNOWN;
         clock.read(Moment(1_000_000), Moment(1_300_000), 51_200_000);
         clock.read(Moment(2_000_000), Moment(2_004_000), 52_001_000);
-        // Between 49.997 and 50.001 s ahead.
+        // The other clock is between 49.997 and 50.001 s ahead.
         assert_eq!(clock.earliest(Moment(500_000), Moment(500_000)), 5049);
         assert_eq!(clock.latest(Moment(500_000)), 5050);
         assert!(Moment::now() <= Moment::now());

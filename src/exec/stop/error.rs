@@ -1,4 +1,4 @@
-//! Why a command can't be ended for certain, and what was being done.
+//! Why it is uncertain that a command has ended, and what the stop was doing.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use thiserror::Error;
 
 use crate::error::{Error, ErrorKind};
 
-/// Why a command can't be ended for certain.
+/// Why a stop can't confirm that a command has ended.
 #[derive(Debug, Error)]
 pub(super) enum StopError {
-    /// Then nothing of the command is left.
+    /// In this case, no process of the command is left.
     #[error("the container has ended")]
     ContainerEnded,
     #[error("the container is paused, and nothing can be run in it: unpause it first")]
@@ -24,7 +24,7 @@ pub(super) enum StopError {
     Unseen,
     #[error("it took too long to {0}")]
     Late(Step),
-    /// It was killed, and the time was over before it was seen to end.
+    /// The processes were killed, but the time was over before they were seen to end.
     #[error("it took too long to end {0}")]
     LateEnd(String),
     #[error("{}", .0.cause())]

@@ -1,43 +1,43 @@
-//! Which of the processes that the agent sees is the one that the engine started.
+//! Determines which of the processes that the agent sees is the one that the engine started.
 //!
-//! The engine tells the number that the process has on its own machine, and lists the container's processes by such
-//! numbers. The agent sees the numbers of the container. Podman's list can have both; Docker's can't, so there the two
-//! lists are laid side by side.
+//! The engine reports the id that the process has on the engine's own machine, and lists the container's processes by
+//! such ids. The agent sees the ids inside the container. Podman's list can contain both; Docker's can't, so for Docker
+//! the two lists are compared.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::clock::age;
 use super::processes::{Process, ProcessId, Table};
 
-/// The columns that Podman is asked for.
+/// The columns that are requested from Podman.
 pub(super) const PODMAN_COLUMNS: &str = "hpid,pid";
 
-/// The options for `ps`, by which Docker makes its list.
+/// The options for `ps`, which Docker uses to create its list.
 pub(super) const DOCKER_COLUMNS: &str = "-eo%20pid,ppid,sid,etimes,comm";
 
-/// By how many seconds the age of a process may differ between two looks, rounding included.
+/// By how many seconds the age of a process may differ between two lists, including rounding.
 const AGE_DIFFERENCE: u64 = 2;
 
-/// In how many seconds of age the numbers of processes tell their order: kernels don't give half of all numbers in less.
+/// Processes whose ages differ by fewer seconds are ordered by id: kernels don't assign half of all ids in less time.
 const NUMBERS_TIMEOUT: u64 = 2;
 
-/// The last number that a kernel gives before it begins anew, where it was not told to use more.
+/// The usual `pid_max`, at which a kernel's process ids wrap around, unless it was raised.
 const USUAL_LAST_PID: u32 = 32_768;
 
-/// The same where it was told to use as many as it can, as systemd does.
+/// The greatest `pid_max`, which systemd sets.
 const GREATEST_LAST_PID: u32 = 4_194_304;
 
-/// What became of the process that the engine started.
+/// What is known about the process that the engine started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum First {
     Found(Process),
-    /// The engine does not list it any more.
+    /// The engine no longer lists it.
     Ended,
-    /// It can't be said, now.
+    /// It can't be determined at this time.
     Unclear,
 }
 
-/// The process with the number `host_pid` on the engine's machine, by a list that has both numbers of each.
+/// Finds the process with the id `host_pid` on the engine's machine, in a list that contains both ids of each process.
 pub(super) fn by_both_numbers(rows: &[Vec<String>], host_pid: u32, table: &Table) -> First {
     let host_pid = host_pid.to_string();
     let Some(row) = rows.iter().find(|row| row.first() == Some(&host_pid)) else {
@@ -74,13 +74,14 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The processes of a list that was made between two looks of the agent, by their numbers on the engine's machine; a
-/// `None` for those of which it can't be said. No answer where the list is not what was asked for.
+/// Maps the process ids of a list from the engine's machine to the processes in the container, or to `None` if a
+/// process can't be identified. The list was made between two listings by the agent. Returns `None` if the list is not
+/// in the requested format.
 ///
-/// Both sides see the same execs and the container's first process, as leaders of sessions without a parent in the
-/// container. Those of one name are in the same order on both sides: the kernel gives a process its numbers at once, in
-/// rising order. (The time of the start is set later, so under load it may be in another order.) Numbers begin anew after
-/// the last one, on each side at another time.
+/// Both sides see the same execs and the container's first process, as session leaders without a parent in the
+/// container. Those with the same name are in the same order on both sides: the kernel assigns all ids of a process at
+/// once, in rising order. (The start time is set later, so under load its order may differ.) Ids wrap around after the
+/// last one, on each side at a different time.
 pub(super) fn by_order(
     rows: &[Vec<String>],
     looks: (&Table, &Table),
@@ -109,7 +110,7 @@ pub(super) fn by_order(
     Some(found)
 }
 
-/// The leaders of sessions in the container whose parent is outside, by name.
+/// Returns the session leaders in the container whose parent is outside, by name.
 fn leaders(table: &Table, now: u64) -> HashMap<String, Vec<ProcessId>> {
     let mut leaders: HashMap<String, Vec<ProcessId>> = HashMap::new();
     for process in &table.processes {
@@ -123,10 +124,10 @@ fn leaders(table: &Table, now: u64) -> HashMap<String, Vec<ProcessId>> {
     leaders
 }
 
-/// Sorts processes by when they got their numbers, by `number_and_age` of each.
+/// Sorts processes by when they got their ids. `number_and_age` returns the id and the age of a process.
 fn sort<T: Copy>(processes: &mut [T], number_and_age: impl Fn(T) -> (u32, u64)) {
     processes.sort_by_key(|process| std::cmp::Reverse(number_and_age(*process).1));
-    // By insertion: what is compared may contradict itself where one side's list is wrong.
+    // This is an insertion sort because the comparison may be inconsistent if one side's list is wrong.
     for end in 1..processes.len() {
         let mut place = end;
         while place > 0 && is_before(number_and_age(processes[place]), number_and_age(processes[place - 1])) {
@@ -136,7 +137,7 @@ fn sort<T: Copy>(processes: &mut [T], number_and_age: impl Fn(T) -> (u32, u64)) 
     }
 }
 
-/// Whether one process got its number before another.
+/// Whether one process got its id before another.
 fn is_before((pid, age): (u32, u64), (other_pid, other_age): (u32, u64)) -> bool {
     if age.abs_diff(other_age) >= NUMBERS_TIMEOUT {
         return age > other_age;
@@ -150,7 +151,7 @@ fn is_before((pid, age): (u32, u64), (other_pid, other_age): (u32, u64)) -> bool
     (pid < other_pid) != has_begun_anew
 }
 
-/// A process's name as it is in a row, which was split at white space.
+/// Returns a process's name as it is in a row, which was split at white space.
 fn one_spaced(process: &Process) -> String {
     process.name.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -224,7 +225,7 @@ mod tests {
         assert_eq!(found[&710], Some(id(7, 9000)));
         assert_eq!(found[&720], Some(id(9, 9100)));
         assert_eq!(found[&730], Some(id(12, 9200)));
-        // It has a parent in the container, so it is no exec's first.
+        // It has a parent in the container, so it is not the first process of an exec.
         assert_eq!(found[&740], None);
         assert!(!found.contains_key(&750));
     }
@@ -241,7 +242,8 @@ mod tests {
 
     #[test]
     fn numbers_begin_anew_on_each_side() {
-        // Long ago and now; and twice within a second: on one side, with few numbers and with many, and on the other.
+        // One started long ago and one recently. Then two started within a second: the host's ids wrap around at the
+        // usual and at the greatest limit, exceed the usual limit, and the container's ids wrap around.
         for (rows, inside) in [
             (
                 ["710 400 710 30 sleep", "720 400 720 10 sleep"],
@@ -294,7 +296,7 @@ mod tests {
         let host = rows(&["710 400 710 10 sleep", "720 400 720 9 sleep"]);
         let both = table(&[(7, 0, 7, 9000, "sleep"), (9, 0, 9, 9100, "sleep")]);
         let one = table(&[(9, 0, 9, 9100, "sleep")]);
-        // One ended and another one began between the looks: they would be taken for each other.
+        // One process ended and another started between the listings: they would be mistaken for each other.
         let other = table(&[(9, 0, 9, 9100, "sleep"), (11, 0, 11, 9900, "sleep")]);
         for looks in [(&one, &one), (&both, &other), (&other, &both), (&other, &other)] {
             assert_eq!(

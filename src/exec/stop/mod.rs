@@ -1,8 +1,8 @@
-//! Ends a command that is running: the engines have no call for it.
+//! Stops a running command. Docker has no API call for this, and Podman's call does not reach every process.
 //!
-//! An [agent](agent) in the container lists its processes. Which of them are the command's, [`processes`] decides; the
-//! [first](first) of them the engine knows. They are asked to end, and killed when they don't, until none is left. What
-//! can't be reached, or can't be told from others, is said.
+//! An [agent](agent) in the container lists its processes. [`processes`] determines which of them belong to the
+//! command; [`first`] identifies the one that the engine started. They are sent TERM and, if they don't end, KILL,
+//! until none is left. Processes that can't be reached, or can't be distinguished from others, are reported.
 
 mod agent;
 mod agents;
@@ -30,26 +30,26 @@ use search::{MAX_PAUSE, Progress, Search};
 use shared::{Share, SharedAgents};
 pub(super) use target::Target;
 
-/// How long a stop may take beyond the grace. What is left of ten seconds is for the answer.
+/// How long a stop may take beyond the grace period. The rest of ten seconds is left for the response.
 const WHOLE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What became of it.
+/// The result of a stop.
 #[derive(Debug)]
 pub(super) struct Stopped {
-    /// The strongest signal that was sent; `None` when there was no process to send one to.
+    /// The strongest signal that was sent; `None` if there was no process to send one to.
     pub(super) signal: Option<Signal>,
-    /// Why a process of the command may be left.
+    /// Why a process of the command may be left running.
     pub(super) orphaned: Option<String>,
 }
 
 impl Stopped {
-    /// The command had ended by itself.
+    /// Whether the command had already ended on its own.
     pub(super) fn is_needless(&self) -> bool {
         self.signal.is_none() && self.orphaned.is_none()
     }
 }
 
-/// Stops commands of one engine. A clone shares its agents.
+/// Stops commands on one engine. Clones share their agents.
 #[derive(Clone, Debug)]
 pub(super) struct Stopper {
     api: Api,
@@ -64,7 +64,8 @@ impl Stopper {
         }
     }
 
-    /// Ends all processes of a command: TERM, a time of grace, KILL, and a look that nothing is left.
+    /// Ends all processes of a command: sends TERM, waits for the grace period, sends KILL, and checks that none is
+    /// left.
     pub(super) async fn stop(&self, target: &Target) -> Stopped {
         let deadline = Instant::now() + target.kill_after.saturating_add(WHOLE_TIMEOUT);
         let mut progress = Progress::default();
@@ -82,7 +83,7 @@ impl Stopper {
             Ok(doubt) => doubt,
             Err(StopError::ContainerEnded) => None,
             Err(error) => {
-                // It is cut at the deadline.
+                // The deadline limits this too; `error` is reported in any case.
                 let _ = timeout_at(deadline, kill_by_engine(&self.api, target, &mut signal)).await;
                 Some(error.to_string())
             }
@@ -90,7 +91,8 @@ impl Stopper {
         Stopped { signal, orphaned }
     }
 
-    /// Whether a process of the command may be running, as far as a look at the container can tell.
+    /// Whether a process of the command may be running, as far as a check of the container shows. A check that fails or
+    /// times out returns `true`.
     pub(super) async fn may_be_running(&self, target: &Target) -> bool {
         let looked = async {
             let mut share = Share::of(&self.api, &self.agents, target.whose(target.container.clone()));
@@ -111,8 +113,8 @@ impl Stopper {
     }
 }
 
-/// Asks the engine itself to signal the command's process group, as Podman can since September 2026. It tells nothing
-/// of the processes that have left the group.
+/// Asks the engine to signal the command's process group, which Podman supports since September 2026. This gives no
+/// information about processes that have left the group.
 async fn kill_by_engine(api: &Api, target: &Target, signal: &mut Option<Signal>) {
     if !api.kill_exec(&target.exec, Signal::Term).await {
         return;

@@ -1,35 +1,35 @@
-//! Which of a container's processes belong to a command.
+//! Determines which of a container's processes belong to a command.
 //!
-//! The engine knows the command's first process ([`first`](super::first)), and three signs bind the others to it:
-//! the marker in the environment, which children inherit; the parent; and the session. None of them counts for a
-//! process that began before the command, and such a process never makes others the command's. What began later and has
-//! none of the signs may be a process of the command that cleared its environment, made a session of its own and lost
-//! its parent, or one that the container itself has started since. It is never signalled, only reported.
+//! The engine knows the command's first process ([`first`](super::first)), and three signs connect other processes to
+//! it: the marker in the environment, which children inherit; the parent; and the session. No sign counts for a process
+//! that started before the command, and such a process never makes others the command's. A process that started later
+//! and has none of the signs may be a process of the command that cleared its environment, created its own session and
+//! lost its parent, or a process that the container itself has started since. It is never signalled, only reported.
 
 use std::collections::{HashMap, HashSet};
 
-/// The container's first process, which adopts those whose parent has ended.
+/// The container's first process, which adopts processes whose parent has ended.
 pub(super) const INIT: u32 = 1;
 
-/// A process id is used again one day; with the time of its start, in ticks since boot, it is not.
+/// The kernel reuses process ids, but not together with the same start time, in ticks since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ProcessId {
     pub(super) pid: u32,
     pub(super) start: u64,
 }
 
-/// What a process's environment says about whose it is.
+/// What a process's environment shows about the command that it belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Sign {
     /// It has the command's marker.
     Marked,
     /// It has the marker of another command.
     Foreign,
-    /// It has no marker, or it began before the command and was not read. A process in the middle of an execve has no
-    /// marker for a moment.
+    /// It has no marker, or it started before the command and was not read. During an execve, a process has no marker
+    /// for a moment.
     #[default]
     None,
-    /// It can't be read.
+    /// Its environment can't be read.
     Unreadable,
 }
 
@@ -42,34 +42,34 @@ pub(super) struct Process {
     pub(super) session: u32,
     pub(super) has_ended: bool,
     pub(super) sign: Sign,
-    /// Its real user, where it was asked for.
+    /// Its real user id, if the agent reported it.
     pub(super) user: Option<u32>,
-    /// Whether it is in the container: with a shared process namespace the agent sees others too.
+    /// Whether it is in the container. In a shared process namespace, the agent sees other processes too.
     pub(super) is_inside: bool,
 }
 
-/// The processes that the agent sees at one moment.
+/// The processes that the agent sees at one time.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) processes: Vec<Process>,
     /// The agents' own processes.
     agents: HashSet<u32>,
-    /// The parents of the agents, which are the engine's: they begin execs. In a process namespace of its own a container
-    /// does not see that parent: it is 0.
+    /// The parents of the agents, which are the engine's processes that start execs. In a container with its own
+    /// process namespace, that parent is not visible: its id is 0.
     engine_s: HashSet<u32>,
 }
 
-/// What is known of a command's processes, over all looks at the container.
+/// What is known about a command's processes from all checks of the container.
 #[derive(Debug)]
 pub(super) struct ProcessTree {
-    /// No process of the command began before.
+    /// The tick before which no process of the command started.
     begun: u64,
     /// The process that the engine started.
     first: Option<ProcessId>,
-    /// The parent of that one.
+    /// The parent of the first process.
     first_parent: Option<u32>,
     members: HashSet<ProcessId>,
-    /// The sessions that members began.
+    /// The sessions that belong to the command.
     sessions: HashSet<u32>,
 }
 
@@ -85,15 +85,15 @@ impl Sign {
 }
 
 impl Process {
-    /// Reads a line `SIGN UID PLACE STAT`, in which the last is a line of `/proc/PID/stat`: `pid (name) state parent
-    /// group session …`. The name is the program's own choice, with parentheses and spaces if it likes.
+    /// Parses a line `SIGN UID PLACE STAT`, in which `STAT` is a line of `/proc/PID/stat`: `pid (name) state parent
+    /// group session …`. The program chooses its own name, which may contain parentheses and spaces.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let mut words = line.splitn(4, ' ');
         let (sign, user, place, stat) = (words.next()?, words.next()?, words.next()?, words.next()?);
         let (pid, rest) = stat.split_once(" (")?;
         let (name, rest) = rest.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        // The third field of the line is the first here.
+        // `fields` starts with the third field of the line.
         let field = |number: usize| fields.get(number - 3).copied();
         let threads: i64 = field(20)?.parse().ok()?;
         Some(Self {
@@ -104,7 +104,7 @@ impl Process {
             name: name.to_owned(),
             parent: field(4)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
-            // A process whose first thread has ended shows as a zombie while its other threads run on.
+            // A process whose main thread has ended is shown as a zombie while its other threads still run.
             has_ended: matches!(field(3)?, "Z" | "X" | "x") && threads <= 1,
             sign: Sign::parse(sign),
             user: user.parse().ok(),
@@ -137,23 +137,23 @@ impl Table {
         self.processes.iter().find(|process| process.id.pid == pid)
     }
 
-    /// Whether this is the first process of an exec: it leads a session, and its parent is the engine's.
+    /// Whether this is the first process of an exec: it leads a session, and its parent is a process of the engine.
     pub(super) fn is_of_exec(&self, process: &Process) -> bool {
         process.is_leader() && process.id.pid != INIT && self.engine_s.contains(&process.parent)
     }
 
-    /// Whether the container shares the engine's process namespace: there the agent sees the parent that began it.
+    /// Whether the container shares the engine's process namespace, in which the agent sees the parent that started it.
     pub(super) fn is_shared(&self) -> bool {
         self.engine_s.len() > 1
     }
 }
 
-/// The processes of a table by what binds them.
+/// The processes of a table by id, parent and session.
 struct Index<'a> {
     by_pid: HashMap<u32, &'a Process>,
     by_parent: HashMap<u32, Vec<&'a Process>>,
     by_session: HashMap<u32, Vec<&'a Process>>,
-    /// The sessions of the agents.
+    /// The ids and the sessions of the agents.
     agents: HashSet<u32>,
 }
 
@@ -178,7 +178,7 @@ impl<'a> Index<'a> {
 
     fn children(&self, process: &'a Process) -> impl Iterator<Item = &'a Process> {
         let children = self.by_parent.get(&process.id.pid).into_iter().flatten();
-        // The table is not of one moment: a parent that ended meanwhile may have left its number to another process.
+        // The table is not a snapshot: if a parent ended in the meantime, another process may have its id.
         children.copied().filter(|child| child.id.start >= process.id.start)
     }
 
@@ -188,7 +188,7 @@ impl<'a> Index<'a> {
 }
 
 impl ProcessTree {
-    /// The family of a command that began at this tick or later.
+    /// Creates the tree of a command that started at this tick or later.
     pub(super) fn new(begun: u64) -> Self {
         Self {
             begun,
@@ -199,7 +199,7 @@ impl ProcessTree {
         }
     }
 
-    /// The tick before which no process of the command began.
+    /// Returns the tick before which no process of the command started.
     pub(super) fn begun(&self) -> u64 {
         self.begun
     }
@@ -208,7 +208,7 @@ impl ProcessTree {
         self.first
     }
 
-    /// Notes which process the engine started, of which the others are descendants.
+    /// Records the process that the engine started, unless it can't belong to the command.
     pub(super) fn set_first(&mut self, first: &Process) {
         if self.may_be_ours(first) {
             self.begun = first.id.start;
@@ -219,7 +219,7 @@ impl ProcessTree {
         }
     }
 
-    /// Takes what a look at the container shows, and gives the members that live.
+    /// Adds the command's processes in this table to the members, and returns those that have not ended.
     pub(super) fn living(&mut self, table: &Table) -> Vec<ProcessId> {
         if self.first.is_none()
             && let Some(first) = table
@@ -230,7 +230,7 @@ impl ProcessTree {
             self.set_first(first);
         }
         let index = Index::of(table);
-        // A session's number is not used again while it exists: with another leader it is another session.
+        // A session's id is not reused while the session exists. If it has another leader, it is another session.
         self.sessions.retain(|session| {
             let leader = index.by_pid.get(session);
             leader.is_none_or(|leader| self.members.contains(&leader.id) || !leader.is_leader())
@@ -253,7 +253,7 @@ impl ProcessTree {
                     self.sessions.insert(process.session);
                 }
             }
-            // What a session is may show itself only when its leader is found.
+            // Whether a session belongs to the command may be known only after its leader is found.
             work.extend(
                 self.sessions
                     .iter()
@@ -272,20 +272,21 @@ impl ProcessTree {
             .collect()
     }
 
-    /// Nothing that began before the command is its own, and the container's first process never is.
+    /// Whether the process can belong to the command: it did not start before the command, and is not the container's
+    /// first process.
     fn may_be_ours(&self, process: &Process) -> bool {
         process.id.start >= self.begun && process.id.pid != INIT
     }
 
-    /// Whether a session with a member in it was begun by the command.
+    /// Whether a session that contains a member was created by the command.
     fn is_session_ours(&self, session: u32, index: &Index<'_>) -> bool {
         if session <= INIT {
             return false;
         }
         match index.by_pid.get(&session) {
             Some(leader) if leader.is_leader() => self.members.contains(&leader.id),
-            // Its leader has ended. Process ids are given in rising order, so a session with a higher number than the
-            // command's first process began later, unless the numbers have begun anew.
+            // Its leader has ended. Process ids are assigned in rising order, so a session with a higher id than the
+            // command's first process was created later, unless the ids have wrapped around.
             _ => {
                 let newest = index.agents.iter().max();
                 self.first.is_some_and(|first| {
@@ -297,11 +298,11 @@ impl ProcessTree {
         }
     }
 
-    /// The processes that may be the command's and carry no sign of it: in the container, begun at `since` or later, in
-    /// a session that is no older, and adopted by another process than the one that began them.
+    /// Returns the processes that may belong to the command but have no sign of it: they are in the container, started
+    /// at `since` or later, are in a session that is no older, and have a parent that adopts processes.
     ///
-    /// Where the process namespace is shared, the first processes of other execs are among them: the parent that begins
-    /// execs is then also the one that adopts.
+    /// In a shared process namespace, the first processes of other execs are among them, because the parent that starts
+    /// execs also adopts processes.
     pub(super) fn suspects<'a>(&self, table: &'a Table, since: u64) -> Vec<&'a Process> {
         let since = since.max(self.begun);
         let index = Index::of(table);

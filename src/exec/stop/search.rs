@@ -1,4 +1,4 @@
-//! Looks for the processes of a command and ends them, until none is left.
+//! Finds the processes of a command and ends them, until none is left.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -18,45 +18,46 @@ use super::processes::{INIT, Process, ProcessId, ProcessTree, Table};
 use super::shared::{Share, SharedAgents};
 use super::target::Target;
 
-/// How long a command may be called running while no process of it can be found: Docker and Podman answer a start
-/// before there is one.
+/// How long the engine may report a command as running while none of its processes can be found: Docker and Podman
+/// respond to a start before the process exists.
 const APPEARING_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long a start without an answer is thought to be under way.
+/// How long a start without a response is assumed to be in progress.
 const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the runtime may take to become the command in the process that it made.
+/// How long the runtime may take to execute the command in the process that it created.
 const BECOMING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long killed processes may take to end. One that waits for a disk or a network file system can't be killed.
+/// How long killed processes may take to end. A process that waits for a disk or a network file system can't be killed.
 const KILLING_TIMEOUT: Duration = Duration::from_secs(6);
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 pub(super) const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often new processes are stopped before all are killed: those that multiply faster are killed as they are.
+/// How many times new processes are stopped before all are killed. Processes that multiply faster are killed without
+/// being stopped.
 const MAX_FREEZES: u32 = 50;
 
-/// How often agents are started again after they were ended.
+/// How many times agents are started again after their connection was lost.
 const MAX_RESTARTS: u32 = 3;
 
-/// How often a process without a sign is looked at: one in the middle of an execve has none for a moment.
+/// How many times a process without a sign is checked: during an execve, a process has none for a moment.
 const SUSPECT_LOOKS: u32 = 4;
 const SUSPECT_PAUSE: Duration = Duration::from_millis(30);
 
-/// The kernel keeps fewer characters of a process's name.
+/// Longer than any process name that the kernel keeps.
 const MAX_NAME_LEN: usize = 64;
 
-/// How many processes a message names.
+/// The maximum number of processes that a message names.
 const MAX_NAMES: usize = 5;
 
-/// How far a stop has come, also where its time was over.
+/// The progress of a stop. It is also valid after the stop has timed out.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     pub(super) step: Step,
     /// The strongest signal that was sent.
     pub(super) signal: Option<Signal>,
-    /// What was killed last, and may not have ended.
+    /// The processes that were killed last and may not have ended.
     pub(super) killed: Option<String>,
 }
 
@@ -68,14 +69,15 @@ pub(super) struct Search<'a> {
     family: ProcessTree,
     progress: &'a mut Progress,
     begun: Instant,
-    /// Once the engine did not list the command's first process.
+    /// Whether the engine has already failed once to list the command's first process.
     is_unlisted: bool,
-    /// How often the agents were started again.
+    /// How many times the agents were started again.
     restarts: u32,
 }
 
 impl<'a> Search<'a> {
-    /// Ends what is found. Gives what is to be said of processes that may be the command's and were left alone.
+    /// Ends the command's processes. Returns a message about processes that may belong to the command but were not
+    /// signalled, if there are any.
     pub(super) async fn run(
         (api, agents): (&'a Api, &'a SharedAgents),
         target: &'a Target,
@@ -131,7 +133,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Sends a signal, and gives the processes that nobody may send it to.
+    /// Sends a signal, and returns the processes to which no agent may send it.
     async fn kill(&mut self, signal: u8, ids: &[ProcessId], table: &Table) -> Result<Vec<ProcessId>, StopError> {
         loop {
             let kill = async |agents: &mut Agents| agents.kill(signal, ids, table).await;
@@ -153,7 +155,7 @@ impl<'a> Search<'a> {
         self.share.with(&mut self.progress.step, ask).await
     }
 
-    /// Ends every process that is found, until none is.
+    /// Ends every process of the command, until no more are found.
     async fn end_all(&mut self) -> Result<(), StopError> {
         let mut frozen: HashSet<ProcessId> = HashSet::new();
         let mut freezes = 0;
@@ -166,7 +168,7 @@ impl<'a> Search<'a> {
             let now = Instant::now();
             if living.is_empty() {
                 self.progress.killed = None;
-                // A process in the middle of its execve has no environment for a moment, so one look is no proof.
+                // During an execve a process has no environment for a moment, so one check is not enough.
                 if was_empty && !self.may_appear().await? {
                     return Ok(());
                 }
@@ -181,20 +183,20 @@ impl<'a> Search<'a> {
             }
             let mut refused = Vec::new();
             if grace_ends.is_none() {
-                // Only once: what is begun from here on may be the clean-up of those that were asked to end.
+                // TERM is sent only once: processes started later may be cleaning up for those that received it.
                 self.progress.signal.get_or_insert(Signal::Term);
                 self.kill(TERM, &living, &table).await?;
-                // A stopped process would get the signal only when it goes on.
+                // A stopped process receives the signal only when it continues.
                 self.kill(CONT, &living, &table).await?;
                 grace_ends = Some(now + self.target.kill_after);
                 pauses = Pauses::default();
             } else if grace_ends.is_some_and(|end| now < end) {
-                // They are ending.
+                // The processes are within their grace period.
             } else {
                 let new: Vec<ProcessId> = living.iter().copied().filter(|id| frozen.insert(*id)).collect();
                 if !new.is_empty() && freezes < MAX_FREEZES {
                     freezes += 1;
-                    // A process that is stopped has no more children, and stays the parent of those it has.
+                    // A stopped process starts no more children, and remains the parent of those that it has.
                     self.kill(STOP, &new, &table).await?;
                     continue;
                 }
@@ -210,14 +212,14 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether the command's first process is still the runtime's own, which had better come to its end.
+    /// Whether the command's first process still runs the runtime's own code, which should not be interrupted.
     fn is_becoming(&self, table: &Table) -> bool {
         let first = self.family.first().and_then(|first| table.find(first));
         first.is_some_and(|first| first.name.starts_with("runc:[") || first.name == "crun")
             && self.begun.elapsed() < BECOMING_TIMEOUT
     }
 
-    /// Whether a process of the command may come to be, or be found, after a look that found none.
+    /// Whether a process of the command may still be started or found after a check that found none.
     async fn may_appear(&mut self) -> Result<bool, StopError> {
         if self.family.first().is_some() {
             return Ok(false);
@@ -231,14 +233,15 @@ impl<'a> Search<'a> {
         };
         let first = match host_pid {
             Some(host_pid) => self.find_first(host_pid).await?,
-            // Podman forgets the number when the process ends, and may call the command running for seconds more.
+            // Podman forgets the id when the process ends, and may report the command as running for several more
+            // seconds.
             None if self.progress.signal.is_some() => First::Ended,
             None => First::Unclear,
         };
         match first {
             First::Found(first) => self.family.set_first(&first),
-            // An engine under load may call a command running that has ended. What it does not list once may have
-            // ended just then, and its children be on their way to another parent.
+            // An engine under load may report a command as running although it has ended. A process that is missing
+            // from the engine's list once may have ended just then, and its children may not have been adopted yet.
             First::Ended if self.is_unlisted => return Ok(false),
             First::Ended => self.is_unlisted = true,
             First::Unclear => {}
@@ -249,8 +252,8 @@ impl<'a> Search<'a> {
         Err(StopError::Unseen)
     }
 
-    /// In the engine's own process namespace the number it knows is enough, and says also which process adopts what the
-    /// command leaves.
+    /// In the engine's own process namespace, the engine's id of the first process identifies it. Its parent is the
+    /// process that adopts the command's orphans.
     async fn take_shared_first(&mut self, host_pid: u32) -> Result<(), StopError> {
         let table = self.list(self.family.begun()).await?;
         if table.is_shared()
@@ -268,14 +271,14 @@ impl<'a> Search<'a> {
         self.share.with(&mut self.progress.step, find).await
     }
 
-    /// What is to be said of processes that may be the command's and can't be told from others.
+    /// Describes the processes that may belong to the command but can't be distinguished from others.
     async fn doubt(&mut self) -> Result<Doubt, StopError> {
         let since = match self.family.first() {
             Some(first) => first.start,
             None => self.clock.latest(self.target.since),
         };
         let mut cleared: HashSet<u32> = HashSet::new();
-        // Nothing of the command lives that could begin more, so who is no suspect at first never is.
+        // No process of the command is left that could start another, so later checks add no suspects.
         let mut known: Option<HashSet<ProcessId>> = None;
         for look in 1.. {
             let table = self.list(0).await?;
@@ -284,7 +287,7 @@ impl<'a> Search<'a> {
             }
             let mut suspects = self.family.suspects(&table, since);
             if known.is_none() && !suspects.is_empty() && table.is_shared() {
-                // The first processes of other execs are among them, which the engine knows.
+                // The suspects include the first processes of other execs, whose ids the engine knows.
                 cleared = self
                     .api
                     .exec_pids(&self.share.whose.container)
@@ -303,7 +306,7 @@ impl<'a> Search<'a> {
                 return Ok(Doubt::None);
             }
             let looks = self.look(container_first, &pids).await?;
-            // One with the command's marker shows as its own in the next list.
+            // A process with the command's marker is recognised as the command's in the next list.
             suspects.retain(|suspect| {
                 matches!(
                     looks.get(&suspect.id.pid),
@@ -323,7 +326,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The pauses between looks, each twice as long as the one before.
+/// The pauses between checks. Each is twice as long as the one before, up to [`MAX_PAUSE`].
 struct Pauses(Duration);
 
 impl Default for Pauses {
@@ -340,20 +343,19 @@ impl Pauses {
     }
 }
 
-/// Whether the agents are to be started again: a command that is asked to end may take everything in its container with
-/// it.
+/// Whether the agents must be started again: a command that is asked to end may kill everything in its container.
 fn is_restarted<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
     let is_lost = matches!(done, Err(StopError::Api(error)) if error.kind() == ErrorKind::ConnectionLost);
     *restarts += u32::from(is_lost);
     is_lost && *restarts <= MAX_RESTARTS
 }
 
-/// What a look at what is left has shown.
+/// The result of checking the remaining processes.
 enum Doubt {
-    /// Processes of the command have turned up.
+    /// Processes of the command were found.
     NotAnyMore,
     None,
-    /// These may be the command's.
+    /// Names processes that may belong to the command.
     Of(String),
 }
 
@@ -370,7 +372,7 @@ fn named(table: &Table, ids: &[ProcessId]) -> String {
     names(&processes)
 }
 
-/// `process 12 (sleep)`, or several.
+/// Formats `process 12 (sleep)`, or a list of several processes.
 fn names(processes: &[&Process]) -> String {
     let shown: Vec<String> = processes
         .iter()

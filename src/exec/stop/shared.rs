@@ -1,5 +1,5 @@
-//! The agents of an engine's containers, which the stops of a time share: many commands are stopped at once when a server
-//! ends or its client goes, and one agent for each would keep the engine busy for longer than a stop may take.
+//! The agents in an engine's containers, shared by concurrent stops. Many commands are stopped at once when a server
+//! ends or its client disconnects, and separate agents would keep the engine busy for longer than a stop may take.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,7 +9,7 @@ use crate::api::Api;
 use super::agents::{Agents, Whose};
 use super::error::{Step, StopError};
 
-/// The agents of one container; none before the first use, and after a failure.
+/// The agents of one container; `None` before the first use and after a failure.
 type Slot = tokio::sync::Mutex<Option<Agents>>;
 
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl SharedAgents {
     }
 }
 
-/// One stop's share in the agents.
+/// One stop's share of the agents.
 #[derive(Debug)]
 pub(super) struct Share<'a> {
     api: &'a Api,
@@ -48,7 +48,7 @@ impl<'a> Share<'a> {
         }
     }
 
-    /// Does something with the agents, alone. They are started first where there are none.
+    /// Calls `act` with exclusive access to the agents. Starts them first if there are none.
     pub(super) async fn with<T>(
         &mut self,
         step: &mut Step,
@@ -56,7 +56,7 @@ impl<'a> Share<'a> {
     ) -> Result<T, StopError> {
         *step = Step::StartHelper;
         let mut slot = self.slot.lock().await;
-        // Taken out: whoever fails, or is dropped, in the middle of an exchange leaves agents that nobody can use.
+        // The agents are taken out because they are unusable after an exchange that failed or was dropped.
         let mut agents = match slot.take() {
             Some(agents) => agents,
             None => Agents::start(self.api, &self.whose, step).await?,
@@ -67,10 +67,10 @@ impl<'a> Share<'a> {
         Ok(done)
     }
 
-    /// Ends the agents when this is the last share, and waits until they have left the container.
+    /// Ends the agents if this is the last share, and waits until they have left the container.
     pub(super) async fn leave(self) {
         let slot = {
-            // Under the lock nobody takes a share meanwhile.
+            // While this lock is held, no new share is created.
             let _slots = self.registry.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::into_inner(self.slot)
         };

@@ -1,4 +1,4 @@
-//! The command that a stop ends.
+//! The command that is to be stopped.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use crate::request::ContainerName;
 use super::agents::Whose;
 use super::clock::Moment;
 
-/// The command that is to be ended.
+/// Identifies the command that is to be stopped.
 #[derive(Clone, Debug)]
 pub(in crate::exec) struct Target {
     pub(in crate::exec) exec: ExecId,
-    /// As the caller named it.
+    /// The container, as the caller specified it.
     pub(in crate::exec) container: ContainerName,
-    /// The user that was asked for.
+    /// The requested user.
     pub(in crate::exec) user: Option<String>,
     pub(in crate::exec) is_privileged: bool,
     pub(in crate::exec) marker: Marker,
     pub(in crate::exec) kill_after: Duration,
-    /// When the start was sent.
+    /// A moment just before the start request is sent.
     pub(in crate::exec) since: Moment,
-    /// Whether the engine has answered the start.
+    /// Whether the engine has confirmed the start.
     pub(in crate::exec) is_answered: bool,
 }
 
 impl Target {
-    /// The same, in the container with this id.
+    /// Returns which agents can be used for this command in `container`.
     pub(super) fn whose(&self, container: ContainerName) -> Whose {
         Whose {
             container,

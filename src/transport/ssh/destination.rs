@@ -1,8 +1,8 @@
-//! Whom ssh logs in as, and where.
+//! The user, host and port of an ssh login.
 
 use tokio::process::Command;
 
-/// Whom to log in as, and where.
+/// The user, host and port of an ssh login.
 #[derive(Clone, Debug)]
 pub(in crate::transport) struct SshDestination {
     pub(in crate::transport) user: Option<String>,
@@ -11,8 +11,8 @@ pub(in crate::transport) struct SshDestination {
 }
 
 impl SshDestination {
-    /// ssh's own arguments. None of the words can be taken for another option: each is an option's argument or stands
-    /// behind the end of the options.
+    /// Returns ssh's arguments for the destination. None of the values can be mistaken for another option: each is an
+    /// option's argument or follows the end of the options.
     pub(super) fn args(&self) -> Vec<String> {
         let mut args = Vec::new();
         if let Some(user) = &self.user {
@@ -25,13 +25,13 @@ impl SshDestination {
         args
     }
 
-    /// What to type to see what ssh says.
+    /// Returns the command that a user can run to see ssh's own messages.
     pub(super) fn command(&self) -> String {
         format!("ssh {}", self.args().join(" ")).replace(" -- ", " ")
     }
 }
 
-/// ssh, with everything of it apart from ours: a signal to our process group is not for it.
+/// Returns an ssh command with a process group of its own, so that signals to dexec's process group do not reach it.
 pub(super) fn ssh() -> Command {
     let mut command = Command::new("ssh");
     command.process_group(0).kill_on_drop(true);

@@ -1,6 +1,8 @@
-# Says what engine there is at the far end of a login, and with docker there becomes the connection to it. Its lines are
-# joined to one, so each ends where a command may go on or with a semicolon; it has no single quote.
-# The order of the sockets is the one of this machine's own. A link that leads nowhere is a socket whose engine is not
+# Prints which engine the remote host has. If the host has docker, this script becomes the connection to it. The lines
+# are joined to one, so each ends with a semicolon or where a command may continue; the script contains no single
+# quote.
+#
+# The sockets are in the order in which dexec looks for local ones. A dangling link is a socket whose engine is not
 # started.
 if command -v docker >/dev/null 2>&1; then echo dexec-far-end: docker; exec docker system dial-stdio; fi;
 own=${XDG_RUNTIME_DIR:-/run/user/$(id -u)};

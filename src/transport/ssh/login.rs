@@ -1,4 +1,4 @@
-//! One login, which other ssh programs share, and which ends with us however we end.
+//! A login that other ssh processes share, and that ends when dexec ends, in whatever way.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,18 @@ use super::destination::{SshDestination, ssh};
 use super::process::piped;
 use super::stderr::{LastStderrLine, MAX_LINE_LEN, listen};
 
-/// How long a login may take, with the time in which somebody types a passphrase.
+/// How long a login may take, including the time in which the user types a passphrase.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// ssh counts milliseconds in 31 bits.
+/// The maximum connect timeout in seconds: ssh counts milliseconds in 31 bits.
 const MAX_SECONDS: u128 = 86_400;
 
 const READY_PAUSE: Duration = Duration::from_millis(5);
 
 const LOGIN: &str = include_str!("login.sh");
 
-/// What the user's configuration must not change: a login that goes to the background can't be ended, one that opens
-/// tunnels or runs commands of its own does more than is wanted, and the socket of a forwarding is for us.
+/// Options that the user's configuration must not change: a login in the background can't be ended, tunnels and local
+/// commands are not wanted, and the socket of a forwarding is only for dexec.
 const SETTLED: [&str; 9] = [
     "ClearAllForwardings=yes",
     "ControlPersist=no",
@@ -41,12 +41,12 @@ const SETTLED: [&str; 9] = [
 #[derive(Debug)]
 pub(super) struct ControlMaster {
     directory: PathBuf,
-    /// ssh has the options that a session must not take from the user's configuration.
+    /// Whether ssh has the options that a session must not take from the user's configuration.
     knows_session_options: bool,
     has_forward: AtomicBool,
-    /// Ends when ssh does.
+    /// Finishes when ssh exits.
     errors: JoinHandle<()>,
-    /// Closed, it ends the login.
+    /// Closing it ends the login.
     _hold: ChildStdin,
 }
 
@@ -58,10 +58,10 @@ impl ControlMaster {
     ) -> io::Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", LOGIN, "sh", "-N", "-T"]);
-        // ssh takes whole seconds, and 0 for none; it spends none of them on a question for a passphrase.
+        // ssh accepts whole seconds, and 0 means no timeout. The time for a passphrase prompt does not count.
         let seconds = connect_time.as_millis().div_ceil(1000).clamp(1, MAX_SECONDS);
         let connect = format!("ConnectTimeout={seconds}");
-        // As over tcp: a host that has vanished sends no sign.
+        // Detects a host that is gone, as the keepalive of tcp connections does.
         for option in SETTLED
             .iter()
             .copied()
@@ -70,7 +70,7 @@ impl ControlMaster {
             command.args(["-o", option]);
         }
         command.args(target.args());
-        // The child is left to itself: it ends when its input does.
+        // The child is dropped and not killed: it exits when its input closes.
         let (_, hold, stdout, stderr) = piped(&mut command)?;
         let mut errors = tokio::spawn(listen(stderr, words.clone()));
         let (directory, knows_session_options) =
@@ -88,7 +88,7 @@ impl ControlMaster {
         self.errors.is_finished()
     }
 
-    /// An ssh that uses this login for a session.
+    /// Returns an ssh command that uses this login for a session.
     pub(super) fn session(&self) -> Command {
         let mut command = self.command();
         let newer: &[&str] = if self.knows_session_options {
@@ -96,7 +96,7 @@ impl ControlMaster {
         } else {
             &[]
         };
-        // Where the login can take no more sessions ssh makes another, and there is nobody to ask then.
+        // If the login accepts no more sessions, ssh makes a login of its own, and can't ask the user anything then.
         for option in SETTLED
             .iter()
             .chain(&["BatchMode=yes", "ControlMaster=no"])
@@ -108,7 +108,7 @@ impl ControlMaster {
         command
     }
 
-    /// An ssh that uses this login.
+    /// Returns an ssh command that uses this login.
     fn command(&self) -> Command {
         let mut command = ssh();
         command.arg("-S").arg(self.directory.join("login"));
@@ -119,12 +119,12 @@ impl ControlMaster {
         self.has_forward.load(Ordering::Relaxed)
     }
 
-    /// The socket here that leads to the one at the far end.
+    /// Returns the path of the local socket that is forwarded to the remote one.
     pub(super) fn forwarded(&self) -> PathBuf {
         self.directory.join("engine")
     }
 
-    /// Forwards to a socket at the far end. The error is what ssh says.
+    /// Forwards the local socket to a socket on the remote host. The error is ssh's message.
     pub(super) async fn forward(&self, socket: &str) -> Result<(), String> {
         if self.has_forward() {
             return Ok(());
@@ -134,7 +134,7 @@ impl ControlMaster {
         command.args(["-F", "none", "-O", "forward", "-L", &route, "--", "x"]);
         command.stdin(Stdio::null());
         let done = command.output().await.map_err(|error| error.to_string())?;
-        // Another connection may have been first.
+        // Another connection may have set up the forwarding first.
         if done.status.success() || self.forwarded().exists() {
             self.has_forward.store(true, Ordering::Relaxed);
             return Ok(());
@@ -143,7 +143,8 @@ impl ControlMaster {
     }
 }
 
-/// Waits until other ssh programs can use the login: its socket is there when the far end has let us in.
+/// Waits until other ssh processes can use the login: ssh creates its socket when the remote host has accepted the
+/// login.
 async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> io::Result<(PathBuf, bool)> {
     let mut lines = BufReader::new(stdout.take(MAX_LINE_LEN)).lines();
     let line = lines.next_line().await?.unwrap_or_default();

@@ -1,13 +1,13 @@
-# What logs in, and ends the login and removes its directory when its input ends: that is when we end, by whatever
-# signal. It ignores the signals of the terminal and so does its ssh, which has to last until a command is stopped; and
-# it stays in our process group, from which ssh may ask for a passphrase. A path to a socket has 104 bytes at most, of
-# which ssh takes 17 for itself.
+# Logs in. Ends the login and removes its directory when standard input closes, which happens however dexec ends. This
+# script and its ssh ignore the signals of the terminal, because the login has to last until a command is stopped. They
+# stay in dexec's process group, so that ssh may ask for a passphrase. A socket path has at most 104 bytes, of which
+# ssh needs 17 for itself.
 #
-# What ssh has started to reach the host (`ProxyJump`, `ProxyCommand`) ignores the signal with which ssh ends it, because ssh
-# was started so; it is ended here. A process is killed only when it is still the one that was started here: ssh has our
-# directory in its arguments, and what is below it was so before and has the same time of start. The first signal
-# to ssh gives the terminal back from a question for a passphrase. A login that can't be talked to is killed, as nobody
-# can reach it when its directory is gone.
+# The programs that ssh starts to reach the host (`ProxyJump`, `ProxyCommand`) ignore the signal with which ssh ends
+# them, because ssh was started with that signal ignored; so this script ends them. It kills a process only if it is
+# still the one that was started here: ssh has the directory in its arguments, and its descendants were its descendants
+# before and have the same start time. The first signal to ssh restores the terminal after a passphrase prompt. An ssh
+# that does not respond is killed, because nothing can reach it once the directory is removed.
 trap '' HUP INT QUIT TERM
 umask 077
 base=${TMPDIR:-/tmp}
@@ -15,7 +15,7 @@ case $base in *[!A-Za-z0-9/._-]*) base=/tmp ;; esac
 [ ${#base} -le 60 ] || base=/tmp
 command -v ssh >/dev/null || { echo "there is no program ssh: install OpenSSH's client" >&2; exit; }
 dir=$(mktemp -d "$base/dexec-XXXXXXXX") || exit
-# Only a newer ssh has these options, and only its user can have set them.
+# Older versions of ssh do not have these options, and then the user's configuration can't set them either.
 knows=
 if ssh -F none -G -o ForkAfterAuthentication=no -o StdinNull=no -o SessionType=none x >/dev/null 2>&1; then
   knows=yes
@@ -33,7 +33,7 @@ is_ours() {
   esac
 }
 
-# Lines of a process, its parent and its time of start.
+# Prints a line for each process: its id, its parent's id and its start time.
 processes() {
   if [ -e /proc/self/stat ]; then
     for stat in /proc/[0-9]*/stat; do
@@ -47,7 +47,7 @@ processes() {
   fi
 }
 
-# Adds ssh and all below it to the family.
+# Adds ssh and all its descendants to `family`.
 meet() {
   table=$(processes)
   parents='' next=$master

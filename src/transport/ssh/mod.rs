@@ -1,9 +1,10 @@
-//! An engine at the far end of the user's own ssh program.
+//! Connects to a remote engine with the user's own ssh program.
 //!
-//! There is one login, however many connections are made. Each of these is a session on it that runs
-//! `docker system dial-stdio`; where the far end has no docker, or the address names a socket, it is a forwarding to the
-//! socket. What a session runs tells first which of them it is. A far end that runs nothing but docker, as one whose
-//! `authorized_keys` has a command for the key, can't tell: there plain docker is asked whether it speaks HTTP.
+//! All connections share one login. Each connection is a session on it that runs `docker system dial-stdio`; if the
+//! remote host has no docker, or the address names a socket, the connection is forwarded to the socket instead. The
+//! script that a session runs first prints which of them it is. A remote host that runs only docker, for example
+//! because of a `command` in `authorized_keys`, can't run the script: for this case, plain docker is started and
+//! checked for a response to an HTTP request.
 
 mod destination;
 mod login;
@@ -25,41 +26,41 @@ use login::ControlMaster;
 use process::SshStream;
 use stderr::{LastStderrLine, MAX_WORDS_LEN};
 
-/// What a session says of the far end before anything else.
+/// The prefix of the line in which a session reports what the remote host has.
 const MARK: &str = "dexec-far-end: ";
 
-/// Says what engine there is at the far end, and with docker there becomes the connection to it.
+/// Prints which engine the remote host has. If the host has docker, the script becomes the connection to it.
 const FAR_END: &str = include_str!("far_end.sh");
 
-/// docker's own command for it, and what a far end may allow alone.
+/// docker's own command for such a connection, which may be the only one that the remote host allows.
 const DOCKER: &str = "docker system dial-stdio";
 
-/// How long a far end may say nothing before plain docker is tried beside. A forced command never says anything, and each
-/// dexec waits as long for it.
+/// How long to wait for the remote host's report before plain docker is tried in parallel. A forced command never
+/// prints one, so each dexec process waits this long for it.
 const MARK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Its answer has no body.
+/// The response to this request has no body.
 const PING: &[u8] = b"HEAD /_ping HTTP/1.1\r\nHost: api.moby.localhost\r\n\r\n";
 
-/// One far end, and the login to it once there is one.
+/// A remote host, and the login to it if there is one.
 #[derive(Debug)]
 pub(super) struct Ssh {
     target: SshDestination,
     socket: Option<String>,
-    /// How long the far end may take for a connection, and ssh to reach it.
+    /// How long the remote host may take for a connection, and ssh to reach the host.
     connect_time: Duration,
     login: Turn<Option<Arc<ControlMaster>>>,
-    /// What the login has led to.
+    /// How this login reached the engine, once it did.
     engine: Mutex<Option<RemoteEngine>>,
     words: LastStderrLine,
 }
 
-/// What connects to the engine at the far end.
+/// What connects to the engine on the remote host.
 #[derive(Clone, Debug)]
 enum RemoteEngine {
-    /// docker there, behind what tells of it.
+    /// docker on the remote host, started by the script after its report.
     Docker,
-    /// docker there, which is all that may be run.
+    /// docker on the remote host, which allows no other command.
     OnlyDocker,
     Socket(String),
 }
@@ -117,7 +118,7 @@ impl Ssh {
         }
     }
 
-    /// The login, made anew where there is none any more.
+    /// Returns the login, and makes a new one if there is none or it has ended.
     async fn login(&self) -> Result<Arc<ControlMaster>, Error> {
         let mut place = self.login.lock().await;
         if let Some(login) = place.as_ref().filter(|login| !login.is_over()) {
@@ -130,12 +131,12 @@ impl Ssh {
             Ok(login) => Arc::new(login),
             Err(reason) => return Err(self.not_logged_in(&reason).await),
         };
-        // What was said until here was no fault.
+        // Messages up to this point are not errors.
         self.words.set("");
         Ok(Arc::clone(place.insert(login)))
     }
 
-    /// A session, and what it says of the far end; nothing where plain docker answers and nothing else does.
+    /// Returns a session and its report about the remote host; the report is `None` if only plain docker responded.
     async fn session(&self, login: &ControlMaster) -> Result<(SshStream, Option<String>), Error> {
         let asking = async {
             let mut process = self.spawn(login, &far_end())?;
@@ -158,19 +159,19 @@ impl Ssh {
             Ok(Err(_)) => true,
             Err(_) => false,
         };
-        // The far end may only be slow.
+        // The remote host may only be slow.
         let found = tokio::select! {
             Ok(found) = &mut asking, if !is_over => Some(found),
             Ok(found) = &mut trying => Some(found),
             else => None,
         };
         if let Some(found) = found {
-            // What the other one said was no fault.
+            // The messages of the other session are not errors.
             self.words.set("");
             return Ok(found);
         }
         let said = self.words.wait().await;
-        // Where docker speaks, or was looked for, ssh has done its part.
+        // If the message is from docker, or says that docker was not found, ssh itself worked.
         let lower = said.to_lowercase();
         let fault = if ["docker", "raw stream"].iter().any(|word| lower.contains(word)) {
             self.fault_of_answer().await
@@ -180,7 +181,7 @@ impl Ssh {
         Err(fault.unwrap_or_else(|| self.failed(&format!("the far end ran no command ({said})"))))
     }
 
-    /// A session that runs a command.
+    /// Starts a session that runs a command.
     fn spawn(&self, login: &ControlMaster, run: &str) -> Result<SshStream, Error> {
         let mut command = login.session();
         command.args(self.target.args()).arg(run);
@@ -195,7 +196,7 @@ impl Ssh {
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
     }
 
-    /// What leads to the engine there, where the address does not say it and a connection was made.
+    /// Returns how the remote engine was reached, if the address does not name a socket and a connection was made.
     pub(super) fn far_end(&self) -> Option<String> {
         if self.socket.is_some() {
             return None;
@@ -206,9 +207,9 @@ impl Ssh {
         })
     }
 
-    /// A connection to a socket of the far end.
+    /// Returns a connection to a socket on the remote host.
     async fn forwarded(&self, login: &ControlMaster, socket: &str) -> Result<Connection, Error> {
-        // Elsewhere such a character would divide the words or be expanded by ssh.
+        // Any other character could split the argument or be expanded by ssh.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@,=".contains(&byte);
         if !socket.starts_with('/') || !socket.bytes().all(is_plain) {
             let socket = sanitize_line(socket, MAX_WORDS_LEN);
@@ -231,7 +232,7 @@ impl Ssh {
             .map_err(|error| self.failed(&format!("the forwarding has gone: {error}")))
     }
 
-    /// Why an answer did not come, where ssh tells it.
+    /// Returns why there was no response, if ssh reports it.
     pub(super) async fn fault_of_answer(&self) -> Option<Error> {
         let said = self.words.wait().await;
         let lower = said.to_lowercase();
@@ -275,8 +276,8 @@ impl Ssh {
     }
 }
 
-/// The script as one argument, for whatever shell the user has there: some read no quoted line break, so the script has
-/// none once its lines are joined, and no single quote.
+/// Returns the script as one argument for any login shell of the user: some shells can't read a quoted line break, so
+/// the lines are joined; the script contains no single quote.
 fn far_end() -> String {
     let lines: Vec<&str> = FAR_END
         .lines()

@@ -12,10 +12,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::stderr::{LastStderrLine, listen};
 
-/// How much a far end's shell may print of its own before it runs a command.
+/// How many bytes the remote host's shell may print before it runs a command.
 const MAX_NOISE: u64 = 64 * 1024;
 
-/// Starts a program, with a pipe for each of its streams.
+/// Starts a program with a pipe for each of its standard streams.
 pub(super) fn piped(command: &mut Command) -> io::Result<(Child, ChildStdin, ChildStdout, ChildStderr)> {
     command
         .stdin(Stdio::piped())
@@ -32,7 +32,7 @@ pub(super) fn piped(command: &mut Command) -> io::Result<(Child, ChildStdin, Chi
 pub(crate) struct SshStream {
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Ended with the connection.
+    /// Killed when the connection is dropped.
     _child: Child,
 }
 
@@ -47,7 +47,7 @@ impl SshStream {
         })
     }
 
-    /// What stands behind the mark on the first line that has it.
+    /// Returns the text after the mark on the first line that contains the mark.
     pub(super) async fn mark(&mut self, mark: &str) -> io::Result<String> {
         let mut reader = (&mut self.stdout).take(MAX_NOISE);
         let mut line = Vec::new();
@@ -61,7 +61,7 @@ impl SshStream {
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 
-    /// Sends a request whose answer has no body, and reads the answer.
+    /// Sends a request whose response has no body, and reads the response.
     pub(super) async fn speaks_http(&mut self, request: &[u8]) -> io::Result<()> {
         self.stdin()?.write_all(request).await?;
         let mut reader = (&mut self.stdout).take(MAX_NOISE);
@@ -105,7 +105,7 @@ impl AsyncWrite for SshStream {
         }
     }
 
-    /// A program learns of the end of its input by the end of the pipe.
+    /// Closes the pipe, because this is how a program learns that its input has ended.
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stdin = None;
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! What ssh says on standard error.
+//! The messages that ssh writes to standard error.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,18 +7,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use crate::error::sanitize_line;
 
-/// How much of what ssh says a message has.
+/// The maximum length of ssh's text in a message, in characters.
 pub(super) const MAX_WORDS_LEN: usize = 300;
 
-/// How long what ssh says is waited for after its connection has ended.
+/// How long to wait for ssh's message after its connection has ended.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 const LAST_WORDS_PAUSE: Duration = Duration::from_millis(50);
 
-/// No line that is of use is longer.
+/// The maximum length of a line in bytes. No useful line is longer.
 pub(super) const MAX_LINE_LEN: u64 = 4096;
 
-/// The last line that ssh, or what it runs, has said of a fault.
+/// The last line that ssh, or a program that it runs, wrote to standard error.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastStderrLine(Arc<Mutex<String>>);
 
@@ -31,22 +31,22 @@ impl LastStderrLine {
         sanitize_line(&self.0.lock().unwrap_or_else(PoisonError::into_inner), MAX_WORDS_LEN)
     }
 
-    /// The words, which come by another way than the end of the connection that they explain.
+    /// Waits for the line. It arrives over another stream than the end of the connection that it explains.
     pub(super) async fn wait(&self) -> String {
         let wait = async {
-            // There may be older ones.
+            // The current line may be an older one.
             tokio::time::sleep(LAST_WORDS_PAUSE).await;
             while self.get().is_empty() {
                 tokio::time::sleep(LAST_WORDS_PAUSE).await;
             }
         };
-        // Where there are none, nothing can be said.
+        // If no line arrives in time, the result is empty.
         let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, wait).await;
         self.get()
     }
 }
 
-/// Keeps the last line of what comes.
+/// Stores the last line that is read.
 pub(super) async fn listen(stderr: impl AsyncRead + Unpin, words: LastStderrLine) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();

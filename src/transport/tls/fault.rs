@@ -1,4 +1,4 @@
-//! Why there is no TLS connection, and what to do about it.
+//! Explains why a TLS connection failed, and what to do about it.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Remedy, sanitize_line};
 const OTHER_PORT: &str = "it does not speak TLS there: use its port for TLS (2376 as a rule), or ask for no TLS (unset \
                           DOCKER_TLS_VERIFY and DOCKER_TLS)";
 
-/// How much of the names in a certificate a message has.
+/// The maximum length of a certificate's names in a message, in characters.
 const MAX_NAMES_LEN: usize = 300;
 
 pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
@@ -24,8 +24,8 @@ pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
     fault.with_source(error)
 }
 
-/// The fault of TLS in an answer that did not come. With TLS 1.3 a server refuses the client's certificate only after
-/// the handshake, and some close the connection without a word.
+/// Returns the TLS error that explains a missing response. With TLS 1.3 a server rejects the client's certificate only
+/// after the handshake, and some servers close the connection without an alert.
 pub(in crate::transport) fn fault_of_answer(error: &hyper::Error, tls: &Tls, host: &str) -> Option<Error> {
     let io = error.source().and_then(<dyn StdError>::downcast_ref::<io::Error>);
     if let Some(reason) = io.and_then(inner) {
@@ -66,7 +66,7 @@ fn told(error: &Rustls, tls: &Tls, host: &str) -> Error {
     refused(match error {
         Rustls::InvalidCertificate(reason) => return certificate_fault(reason, tls, host),
         Rustls::AlertReceived(alert) => return alert_fault(*alert, tls),
-        // A plain server's answer to what it can't read.
+        // The response of a server without TLS to what it can't parse.
         Rustls::InvalidMessage(InvalidMessage::InvalidContentType) => OTHER_PORT.to_owned(),
         Rustls::PeerIncompatible(_) => {
             format!("it offers nothing that is safe enough, TLS 1.2 being the least ({error})")
@@ -77,7 +77,7 @@ fn told(error: &Rustls, tls: &Tls, host: &str) -> Error {
 
 fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error {
     refused(match reason {
-        // A CA of the same name with another key shows as a bad signature.
+        // A CA with the same name and another key causes a bad signature.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => match &tls.ca {
             Some(ca) => format!(
                 "its certificate is not signed by the CA in {}: take the ca.pem that was made for this engine",
@@ -111,7 +111,7 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error 
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "its certificate is not meant for servers: make one whose extendedKeyUsage has serverAuth".to_owned()
         }
-        // rustls has no name of its own for it, and hands on webpki's.
+        // rustls has no variant for this error and passes on webpki's.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "it shows a CA's certificate as its own, which is trusted only where ca.pem holds the very same: copy it there"
                 .to_owned()
@@ -142,7 +142,8 @@ fn alert_fault(alert: AlertDescription, tls: &Tls) -> Error {
     })
 }
 
-/// What servers say of a client's certificate; the last, of one that is missing, with TLS 1.2.
+/// Returns whether a server sends this alert about a client certificate. `HandshakeFailure` means with TLS 1.2 that
+/// the certificate is missing.
 fn is_about_clients(alert: AlertDescription) -> bool {
     matches!(
         alert,
@@ -160,7 +161,8 @@ fn is_about_clients(alert: AlertDescription) -> bool {
     )
 }
 
-/// Names as they stand in a certificate: the library tells `DnsName("localhost")` and `IpAddress(127.0.0.1)`.
+/// Returns the names as they are in a certificate: the library formats them as `DnsName("localhost")` and
+/// `IpAddress(127.0.0.1)`.
 fn plain(names: &[String]) -> Vec<&str> {
     let inner = |name: &'_ String| name.find('(').map(|start| start + 1);
     names
@@ -177,7 +179,7 @@ pub(super) fn refused(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::Tls, reason)
 }
 
-/// The error of rustls inside of one of a connection.
+/// Returns the rustls error inside a connection's error.
 pub(super) fn inner(error: &io::Error) -> Option<&Rustls> {
     error.get_ref()?.downcast_ref()
 }

@@ -1,4 +1,4 @@
-//! TLS from files in memory to a connection.
+//! Makes TLS connections with the contents of PEM files.
 
 mod fault;
 mod provider;
@@ -24,7 +24,7 @@ use fault::{inner, refused};
 use provider::provider;
 use verifier::{NoVerification, PinOrChainVerifier};
 
-/// Makes the TLS connection over an open one.
+/// Makes the TLS connection over an open TCP connection.
 pub(super) async fn handshake(
     connector: &TlsConnector,
     tls: &Tls,
@@ -35,7 +35,7 @@ pub(super) async fn handshake(
     connected.map_err(|error| fault::of_handshake(error, tls, host))
 }
 
-/// Whether TLS is what is spoken at the other end. Nothing of ours is told there, and nothing is asked of its certificate.
+/// Returns whether the server speaks TLS. Sends no client certificate, and does not verify the server's.
 pub(super) async fn speaks_tls(stream: TcpStream) -> bool {
     let anybody = Tls {
         ca: None,
@@ -51,18 +51,19 @@ pub(super) async fn speaks_tls(stream: TcpStream) -> bool {
     }
 }
 
-/// The name that the server's certificate has to be for. The zone of an IPv6 address is this machine's own affair.
+/// Returns the name that the server's certificate has to be for. The zone of an IPv6 address has a meaning only on
+/// this machine.
 fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
     let name = host.split_once('%').map_or(host, |(address, _)| address);
     ServerName::try_from(name.to_owned())
         .map_err(|_| refused(format!("`{host}` is no name that a certificate can be for")))
 }
 
-/// Everything that connections to one endpoint share: a later one resumes the session of the first.
+/// Returns what all connections to one endpoint share: later connections resume the session of the first.
 pub(super) fn connector(tls: &Tls) -> Result<TlsConnector, Error> {
     let provider = Arc::new(provider());
     let verifier = verifier(tls, &provider)?;
-    // TLS 1.2 and 1.3.
+    // The default versions are TLS 1.2 and 1.3.
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| refused(error.to_string()))?
@@ -91,7 +92,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
         }
         trusted
     } else {
-        // One broken file among the system's is no fault of this connection.
+        // A broken file among the system's certificates must not make this connection fail.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Vec::new()
     };
@@ -110,7 +111,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
     }
 }
 
-/// Nothing of the file's contents may stand in an error.
+/// Errors must not contain any of the file's contents.
 fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
     const ENCRYPTED: &[u8] = b"ENCRYPTED";
     if memchr::memmem::find(&pem.bytes, ENCRYPTED).is_some() {

@@ -1,4 +1,4 @@
-//! The cryptography: ring's, and signatures by P-521, which ring has not.
+//! The cryptography: ring's, and ECDSA with P-521, which ring lacks.
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +25,8 @@ pub(super) fn provider() -> CryptoProvider {
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> = LazyLock::new(|| {
     let of_ring = ring::default_provider().signature_verification_algorithms;
-    // In TLS 1.2 a scheme names the hash and any curve, so there is a P-521 for each. TLS 1.3 looks at the first alone.
+    // In TLS 1.2 a scheme names the hash but not the curve, so P-521 is added for each hash. TLS 1.3 uses only the
+    // first algorithm of a scheme.
     let mapping = of_ring.mapping.iter().map(|&(scheme, algorithms)| match scheme {
         SignatureScheme::ECDSA_NISTP256_SHA256 => (scheme, and(algorithms, &[WITH_SHA256])),
         SignatureScheme::ECDSA_NISTP384_SHA384 => (scheme, and(algorithms, &[WITH_SHA384])),

@@ -1,4 +1,4 @@
-//! Whether a server's certificate is to be trusted.
+//! Decides whether a server's certificate is trusted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use x509_cert::der::Decode as _;
 use x509_cert::der::oid::db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_SERVER_AUTH};
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 
-/// Trusts a certificate that a trusted one has signed, and one that is itself among the trusted.
+/// Trusts certificates that are signed by a trusted certificate, and those that are trusted certificates themselves.
 ///
-/// webpki takes no CA's certificate for a server's own, and people who make one self-signed certificate for their
-/// engine have just that. Go's verifier, which docker uses, ends the chain at a certificate that is itself trusted. So
-/// does this: byte for byte the same, valid now, meant for servers, and for the name. The server proves in the
-/// handshake, as ever, that it has the key.
+/// webpki does not accept a CA certificate as a server's own, but that is what a self-signed certificate for an engine
+/// often is. Go's verifier, which docker uses, ends the chain at a certificate that is itself trusted. This verifier
+/// does the same: the certificate must be equal byte for byte, valid now, for servers, and for the name. The server
+/// proves in the handshake that it has the key, as always.
 #[derive(Debug)]
 pub(super) struct PinOrChainVerifier {
     by_chain: Arc<WebPkiServerVerifier>,
@@ -73,7 +73,7 @@ impl ServerCertVerifier for PinOrChainVerifier {
     }
 }
 
-/// Whether a certificate is valid now, and may be a server's.
+/// Checks that a certificate is valid now and may be used by a server.
 fn check_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let refused = |reason: CertificateError| Err(Error::InvalidCertificate(reason));
     let unreadable = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
@@ -97,7 +97,7 @@ fn check_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Erro
     Ok(())
 }
 
-/// Trusts every server, as docker does with `--tls` alone and for a context that skips the check.
+/// Trusts every server, as docker does with only `--tls`, and for a context that skips the verification.
 #[derive(Debug)]
 pub(super) struct NoVerification {
     schemes: Vec<SignatureScheme>,
@@ -111,8 +111,8 @@ impl NoVerification {
     }
 }
 
-/// A signature by a key that anybody may have made proves nothing, and looking at it would only refuse the old forms of
-/// certificates that are in use where nobody checks.
+/// Signatures are not verified: a signature by a key that anybody may have created proves nothing, and verification
+/// would only reject old forms of certificates that are in use where nobody verifies them.
 impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,

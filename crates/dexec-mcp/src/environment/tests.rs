@@ -18,7 +18,7 @@ fn policy(root: Option<PathBuf>) -> Policy {
     }
 }
 
-/// A path is exchanged between a file below the root and a link out of it, while it is read.
+/// While the path is read, it keeps changing between a file below the root and a symbolic link to a file outside.
 #[test]
 fn a_path_that_changes_leads_nowhere_else() {
     let directory = tempfile::tempdir().unwrap();
@@ -53,7 +53,7 @@ fn a_path_that_changes_leads_nowhere_else() {
     });
 }
 
-/// A writer that waits for a reader of its pipe waits on, in the root and elsewhere.
+/// A writer that waits for a reader of its pipe keeps waiting, inside and outside the root.
 #[test]
 fn what_is_no_file_is_not_opened() {
     use std::os::unix::fs::{OpenOptionsExt as _, symlink};
@@ -75,7 +75,7 @@ fn what_is_no_file_is_not_opened() {
     std::thread::scope(|scope| {
         let writers = ["pipe", "root/pipe"].map(|pipe| {
             let (pipe, is_done) = (path.join(pipe), &is_done);
-            // Such an open finds whether anybody has the pipe open to read, be it for a moment.
+            // A nonblocking open succeeds if any process has the pipe open for reading, even for a moment.
             scope.spawn(move || {
                 let mut found = 0;
                 while !is_done.load(Ordering::Relaxed) {
@@ -111,7 +111,7 @@ fn what_is_no_file_is_not_opened() {
     assert!(error.to_string().contains("--env-file-root is not set"), "{error}");
 }
 
-/// Whatever is there or not outside of the root, the answer is the same.
+/// The answer is the same whether or not a file exists outside the root.
 #[test]
 fn nothing_outside_the_root_is_told() {
     use std::os::unix::fs::symlink;
@@ -181,7 +181,7 @@ fn nothing_outside_the_root_is_told() {
     }
 }
 
-/// A client names the root as its shell does.
+/// Clients may use the shell's name for the root.
 #[test]
 fn the_root_has_a_second_name() {
     let directory = tempfile::tempdir().unwrap();

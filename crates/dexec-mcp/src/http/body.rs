@@ -1,4 +1,4 @@
-//! A request's body: within its bounds, in time, and no more of all that are coming than there is room for.
+//! Request bodies, with limits on their size, their duration, and the total size of incomplete ones.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,13 +20,13 @@ use crate::server::Server;
 
 use super::connections::{Place, Use, Used};
 
-/// How long a client may take for the body of a request.
+/// How long a client may take to send the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most bytes of bodies that have not come whole. The one that has come for longest makes room.
+/// The most bytes of all incomplete bodies. If there are more, the oldest body is dropped.
 const MAX_COMING: usize = 2 * LARGEST;
 
-/// Why a body was refused, and whose it is.
+/// Why a body was refused, and the id of its request.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) status: StatusCode,
@@ -34,18 +34,18 @@ pub(super) struct Refused {
     pub(super) id: Option<RequestId>,
 }
 
-/// What becomes known of a request while its body comes.
+/// The results of reading a request's body.
 #[derive(Debug, Default)]
 pub(super) struct Fate {
     pub(super) refused: OnceLock<Refused>,
-    /// Its connection is used for a call, from when it has come whole.
+    /// Marks the connection as used for a call, as soon as the body is complete.
     used: OnceLock<Used>,
 }
 
 pub(super) struct Bounded {
     body: Incoming,
     scan: Scan,
-    /// Why nothing more of it is kept.
+    /// Why the rest of the body is discarded.
     fault: Option<ErrorData>,
     coming: Coming,
     late: Pin<Box<Sleep>>,
@@ -99,21 +99,22 @@ impl Bounded {
                 }
                 Poll::Ready(None) => return Poll::Ready(self.end().err().map(Err)),
             };
-            // Trailers say nothing here.
+            // Trailers are ignored.
             let Ok(bytes) = frame.into_data() else { continue };
             match self.scan.feed(&bytes) {
                 Ok(()) => {
                     self.coming.add(bytes.len());
                     return Poll::Ready(Some(Ok(bytes)));
                 }
-                // Its rest is read, and not kept: it may have the id, and a client that still sends hears nothing.
+                // The rest is read and discarded: it may contain the id, and some clients read no answer before they
+                // have sent it all.
                 Err(error) if self.scan.length() <= LARGEST => self.fault = Some(error),
                 Err(error) => return Poll::Ready(Some(Err((StatusCode::PAYLOAD_TOO_LARGE, error)))),
             }
         }
     }
 
-    /// It has come whole: from now on it is a call.
+    /// Handles the end of a complete body: from now on it is a call.
     fn end(&mut self) -> Result<(), (StatusCode, ErrorData)> {
         if let Some(error) = self.fault.take() {
             return Err((StatusCode::PAYLOAD_TOO_LARGE, error));
@@ -149,7 +150,7 @@ impl Body for Bounded {
     }
 }
 
-/// The body's fate tells why.
+/// [`Fate`] contains the reason.
 #[derive(Debug)]
 pub(super) struct TooMuch;
 
@@ -159,7 +160,7 @@ impl fmt::Display for TooMuch {
     }
 }
 
-/// All bodies that have not come whole.
+/// All incomplete bodies.
 #[derive(Debug, Default)]
 pub(super) struct Bodies(Mutex<All>);
 
@@ -167,7 +168,7 @@ pub(super) struct Bodies(Mutex<All>);
 struct All {
     last: u64,
     size: usize,
-    /// By their number, so that the first is the one that has come for longest.
+    /// Ordered by number, so that the first body is the oldest.
     coming: BTreeMap<u64, One>,
 }
 
@@ -177,7 +178,7 @@ struct One {
     reader: Option<Waker>,
 }
 
-/// One of them, until it is dropped.
+/// An incomplete body, until this is dropped.
 struct Coming {
     bodies: Arc<Bodies>,
     number: u64,
@@ -196,7 +197,7 @@ impl Bodies {
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
-        // No code that holds the lock can leave the map half changed.
+        // No code that holds the lock can leave the map in an inconsistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -213,7 +214,7 @@ impl All {
 }
 
 impl Coming {
-    /// Whether it has not made room for others. If it has to later, the reader is woken.
+    /// Returns whether the body has not been dropped to make room. If that happens later, the reader is woken.
     fn is_wanted(&self, cx: &Context<'_>) -> bool {
         match self.bodies.lock().coming.get_mut(&self.number) {
             Some(one) => {

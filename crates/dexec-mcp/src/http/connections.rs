@@ -1,4 +1,4 @@
-//! Connections, of which one that waits makes room for a new one.
+//! Limits the number of connections: an idle one is closed to make room for a new one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use dexec::CancellationToken;
 
-/// As many connections as there may be.
+/// The open connections, and their maximum number.
 #[derive(Debug)]
 pub(super) struct Connections {
     most: usize,
@@ -26,18 +26,18 @@ struct Open {
     close: CancellationToken,
 }
 
-/// What a connection is used for, in the order in which they make room.
+/// What a connection is used for, in the order in which connections are closed to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Use {
-    /// It has no request, or one that has not come whole.
+    /// There is no request, or an incomplete one.
     Nothing,
-    /// Its client listens.
+    /// The client listens on a stream.
     Listening,
-    /// A call: it is never closed.
+    /// A call. The connection is never closed to make room.
     Call,
 }
 
-/// One connection, until it is dropped.
+/// An open connection, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     connections: Arc<Connections>,
@@ -45,7 +45,7 @@ pub(super) struct Place {
     closed: CancellationToken,
 }
 
-/// A use of a connection, until it is dropped.
+/// A use of a connection, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Used(Arc<Place>);
 
@@ -57,7 +57,7 @@ impl Connections {
         })
     }
 
-    /// A place for one more. There is none where each is used for a call.
+    /// Registers a new connection. Returns `None` if all connections are used for calls.
     pub(super) fn open(self: &Arc<Self>) -> Option<Arc<Place>> {
         let mut all = self.lock();
         if all.open.len() >= self.most && !all.make_room() {
@@ -84,7 +84,7 @@ impl Connections {
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
-        // No code that holds the lock can leave the map half changed.
+        // No code that holds the lock can leave the map in an inconsistent state.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,12 +104,12 @@ impl All {
 }
 
 impl Place {
-    /// Comes when the connection has made room for another.
+    /// Waits until the connection must close to make room for another.
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
     }
 
-    /// A request has begun to come.
+    /// Notes that a request has begun to arrive.
     pub(super) fn heard(&self) {
         self.set(Use::Nothing);
     }

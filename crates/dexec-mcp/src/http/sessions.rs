@@ -1,4 +1,4 @@
-//! Sessions, of which one that nobody uses makes room for a new one: most clients never say that they are done.
+//! Limits the number of sessions: an unused one is closed to make room, because most clients never end theirs.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -19,24 +19,24 @@ use crate::calls::{self, Ids, Numbered};
 /// The most bytes of a message that begins a session.
 const MAX_BEGINNING_SIZE: usize = 64 * 1024;
 
-/// The library's sessions, as many as there may be.
+/// The MCP library's sessions, up to a maximum number.
 pub(super) struct Sessions {
     all: LocalSessionManager,
     most: usize,
-    /// Held while one is begun, so that two do not take the same place.
+    /// Held while a session is created, so that two do not take the same place.
     beginning: tokio::sync::Mutex<()>,
     uses: Mutex<HashMap<SessionId, Use>>,
 }
 
 struct Use {
-    /// How many requests of the session are not answered to their end: a stream that is listened to is one.
+    /// How many requests of the session are not answered completely, including open streams.
     requests: usize,
-    /// When the last of them was.
+    /// When the last request ended.
     since: Instant,
     ids: Ids,
 }
 
-/// A request of a session, until it is dropped.
+/// A request of a session, until this is dropped.
 pub(super) struct InUse {
     sessions: Arc<Sessions>,
     id: SessionId,
@@ -62,7 +62,7 @@ impl Sessions {
         })
     }
 
-    /// Notes a request of a session, if it is one.
+    /// Registers a request of a session, if the session exists.
     pub(super) fn used(self: &Arc<Self>, id: &str) -> Option<InUse> {
         let id = SessionId::from(id);
         self.lock().get_mut(&id)?.requests += 1;
@@ -72,7 +72,7 @@ impl Sessions {
         })
     }
 
-    /// Ends the session that is unused for longest, where there is no room for one more.
+    /// If there is no room for another session, closes the one that has been unused the longest.
     async fn make_room(&self) -> Result<(), SessionsError> {
         let open: Vec<SessionId> = self.all.sessions.read().await.keys().cloned().collect();
         let unused = {
@@ -91,7 +91,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Use>> {
-        // No code that holds the lock can leave the map half changed.
+        // No code that holds the lock can leave the map in an inconsistent state.
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,7 +128,7 @@ impl SessionManager for Sessions {
         id: &SessionId,
         message: ClientJsonRpcMessage,
     ) -> Result<ServerJsonRpcMessage, SessionsError> {
-        // The library keeps what a client says of itself, as long as its session lives.
+        // The library keeps the client's description of itself as long as the session exists.
         if serde_json::to_vec(&message).map_or(usize::MAX, |message| message.len()) > MAX_BEGINNING_SIZE {
             self.all.close_session(id).await?;
             return Err(SessionsError::LargeBeginning);
@@ -159,7 +159,7 @@ impl SessionManager for Sessions {
         }
         let begun = calls::begin(&mut message, &ids, || Ok(None));
         let stream: Pin<Box<dyn Stream<Item = ServerSseMessage> + Send + Sync>> = match (begun, &message) {
-            // The library would lose the answer to the first.
+            // The library would lose the answer to the first request with this id.
             (Err(error), JsonRpcMessage::Request(request)) => {
                 let refusal = JsonRpcMessage::error(error, Some(request.id.clone()));
                 Box::pin(tokio_stream::once(ServerSseMessage::from_message(refusal)))

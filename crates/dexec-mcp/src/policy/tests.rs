@@ -45,7 +45,7 @@ fn an_id_s_beginning_is_the_id() {
     }
 }
 
-/// Whoever can name a container gets no other container's rights by it.
+/// The ability to choose a container's name must not give it the rights of another container.
 #[test]
 fn a_name_like_an_id_is_denied_by_it_and_not_allowed() {
     let name = "aaaabbbbcccc";

@@ -36,7 +36,7 @@ async fn a_remedy_names_parameters_or_what_the_server_is_started_with() {
     );
 }
 
-/// A call has no options.
+/// Calls have parameters, not options.
 #[test]
 fn what_a_call_can_do_is_told_by_its_parameters() {
     for (remedy, parameter) in [

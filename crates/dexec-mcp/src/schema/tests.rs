@@ -46,7 +46,7 @@ fn values() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// The same verdict as that of a real validator.
+    /// The check agrees with a real validator.
     #[test]
     fn arguments_are_checked_as_a_validator_checks_them(
         arguments in prop::collection::btree_map(

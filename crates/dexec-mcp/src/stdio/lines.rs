@@ -1,4 +1,4 @@
-//! Messages as lines. Each is bounded before it is kept, and no request is dropped without an answer.
+//! Messages as lines. Each is checked against the limits before it is stored, and every request gets an answer.
 
 use std::io;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::calls::{self, Ids};
 use crate::message::Scan;
 use crate::server::Server;
 
-/// With so many bytes of answers that the client does not read, no more of its messages are read.
+/// If the client has not read this many bytes of answers, no more of its messages are read.
 const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
-/// The room for a line that is kept for the next one.
+/// A line buffer up to this size is reused for the next line.
 const USUAL_LINE: usize = 64 * 1024;
 
-/// What some clients begin with, and JSON may.
+/// Some clients send it first, and JSON parsers may ignore it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub(super) struct Lines {
@@ -32,12 +32,12 @@ pub(super) struct Lines {
     input: BufReader<StdioReader>,
     line: Vec<u8>,
     scan: Scan,
-    /// Why the line that is being read is not kept.
+    /// Why the current line is discarded.
     fault: Option<ErrorData>,
     output: Arc<Output>,
 }
 
-/// What the client reads.
+/// The client's side of the output.
 struct Output {
     to: Mutex<Option<StdioWriter>>,
     unread: AtomicUsize,
@@ -62,7 +62,7 @@ impl Lines {
         }
     }
 
-    /// Reads to the end of a line, or to the client's. It may be dropped at any time, and goes on where it was.
+    /// Reads to the end of a line or of the input. It is cancel safe: the next call continues where this one stopped.
     async fn read(&mut self) -> Option<()> {
         loop {
             let bytes = self.input.fill_buf().await.ok()?;
@@ -86,7 +86,7 @@ impl Lines {
         }
     }
 
-    /// The message in the line that was read; or what to answer to a line that is none.
+    /// Returns the message in the line that was read, or the answer to an invalid line.
     fn message(&mut self) -> Result<Option<ClientJsonRpcMessage>, Box<ServerJsonRpcMessage>> {
         let (scan, mut line) = (std::mem::take(&mut self.scan), std::mem::take(&mut self.line));
         if let Some(fault) = self.fault.take() {
@@ -114,8 +114,8 @@ impl Lines {
     }
 }
 
-/// What is no message of the protocol: others' notifications say nothing here, and what is no JSON may be the client's
-/// log, or an echo of an error.
+/// Handles a line that is not a message of the protocol. Unknown notifications are ignored; a line that is not JSON
+/// may be a log line of the client, or an echo of an error.
 fn unknown(
     json: &[u8],
     scan: &Scan,
@@ -142,7 +142,7 @@ fn refusal(error: ErrorData, id: Option<RequestId>) -> Box<ServerJsonRpcMessage>
 }
 
 impl Output {
-    /// Writes a message. It is as it is sent from now on, so that it takes no more room.
+    /// Writes a message. It is serialized at once, so that it takes no more memory than on the wire.
     fn write(self: &Arc<Self>, message: &ServerJsonRpcMessage) -> impl Future<Output = io::Result<()>> + use<> {
         let output = Arc::clone(self);
         let line = serde_json::to_vec(message).map(|mut line| {
@@ -177,7 +177,7 @@ impl Transport<RoleServer> for Lines {
     type Error = io::Error;
 
     fn send(&mut self, message: ServerJsonRpcMessage) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        // From now on nothing but the client knows the request.
+        // The request is finished for the server, so its id is free.
         if let Some(id) = calls::answered_by(&message) {
             self.ids.answered(&id);
         }
@@ -194,7 +194,7 @@ impl Transport<RoleServer> for Lines {
                     return Some(message);
                 }
                 Ok(None) => {}
-                // This future may be dropped at any time, and the refusal is written all the same.
+                // In its own task, because this future may be dropped at any time.
                 Err(refusal) => drop(tokio::spawn(self.output.write(&refusal))),
             }
         }

@@ -25,7 +25,7 @@ fn action(words: &[&str]) -> Result<Action, Stop> {
     Action::from_command_line(line.map(OsString::from))
 }
 
-/// The options that were taken, as one line to compare, and the words after them.
+/// The parsed options as one line to compare, and the arguments after them.
 fn taken(line: &str) -> (String, Vec<String>) {
     let args = parse(line).unwrap_or_else(|stop| panic!("{line}: {}", stop.text));
     let Cli {
@@ -81,14 +81,14 @@ fn docker_s_grammar_is_taken() {
         ("-u a -u b web id", "u:b", "web id"),
         ("-u -1 web id", "u:-1", "web id"),
         ("-w /a -w /b web pwd", "w:/b", "web pwd"),
-        // `-i` takes no value that stands apart.
+        // `-i` does not take the next argument as its value.
         ("-i false web sh", "i", "false web sh"),
-        // What stands after the container belongs to the command.
+        // Everything after the container belongs to the command.
         ("web echo -i --help", "", "web echo -i --help"),
         ("-i web sh -t", "i", "web sh -t"),
         ("web -it sh", "", "web -it sh"),
         ("web --help x", "", "web --help x"),
-        // `--` ends the options; after the container one is passed over.
+        // `--` ends the options; a `--` directly after the container is skipped.
         ("-- web echo hi", "", "web echo hi"),
         ("web -- echo hi", "", "web echo hi"),
         ("-- web -- echo hi", "", "web echo hi"),
@@ -181,7 +181,7 @@ fn too_few_arguments_end_with_1() {
     }
 }
 
-/// What is said of the endpoint, as one line to compare.
+/// The endpoint's options as one line to compare.
 fn endpoint(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').chain(["--info"]).collect();
     let Ok(Action::Info { endpoint, .. }) = action(&words) else {

@@ -1,4 +1,4 @@
-//! Contexts of docker's store.
+//! Contexts in docker's store.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn a_context_has_an_address_and_tls() {
         let endpoint = world.find().unwrap();
         assert_eq!(endpoint.address().to_string(), address);
         assert_eq!(endpoint.tls().is_some(), uses_tls, "{address}");
-        // Other places are no concern of a context.
+        // With a context, no other places are checked.
         assert!(endpoint.places().is_empty());
     }
 }
@@ -42,13 +42,13 @@ fn a_context_brings_its_own_files_and_no_others() {
 
     let ca_alone = tls(&world().file(&format!("{files}/ca.pem"), "CA")).unwrap();
     assert!(ca_alone.ca.is_some() && ca_alone.identity.is_none());
-    // A directory without files asks for TLS all the same.
+    // A directory without files enables TLS too.
     let empty = tls(&world().file(&format!("{files}/other"), "")).unwrap();
     assert!(empty.ca.is_none() && empty.verify);
     world()
         .file(&format!("{files}/key.pem"), "KEY")
         .refused(ErrorKind::Tls, "has no certificate");
-    // What the environment says of TLS is not for contexts.
+    // The environment's TLS settings do not apply to contexts.
     assert_eq!(
         tls(&world().set("DOCKER_TLS_VERIFY", "1").file(".docker/ca.pem", "CA")),
         None
@@ -94,7 +94,7 @@ fn a_context_that_cannot_be_used_is_told_with_the_others() {
     }
     let directory = World::new().file(&format!("{meta}/x"), "").context("one");
     directory.refused(ErrorKind::InvalidRequest, "not a regular file");
-    // A name can't lead out of the store.
+    // A name can't escape the store.
     World::new()
         .context("../../x\n\u{1b}[31m")
         .refused(ErrorKind::InvalidRequest, "no context `../../x  [31m`");
@@ -118,7 +118,7 @@ fn files_that_cannot_be_looked_at_do_not_mean_plain_tcp() {
         .stored("one", "{\"Host\":\"tcp://box:1\"}")
         .context("one")
         .file(".docker/contexts/tls/x", "");
-    // A link to itself, which root can't look at either.
+    // A link to itself, which root can't read either.
     let tls = world.home.path().join(".docker/contexts/tls").join(directory("one"));
     std::os::unix::fs::symlink(&tls, &tls).unwrap();
     world.refused(ErrorKind::Tls, "can't be read");

@@ -64,7 +64,7 @@ fn tls_files_are_found_where_docker_finds_them() {
     let certs = below(&named, "certs");
     let mut named = named.set("DOCKER_CONFIG", "/nowhere").set("DOCKER_CERT_PATH", certs);
     assert_eq!(authority(&named), "PATH");
-    // The option for the configuration directory does not move them.
+    // The option for the configuration directory does not change the directory of the TLS files.
     named.options.config_dir = Some(below(&named, ".docker"));
     assert_eq!(authority(&named), "PATH");
     named.options.tls_ca_cert = Some(below(&named, "q'/ca"));
@@ -72,7 +72,7 @@ fn tls_files_are_found_where_docker_finds_them() {
     named.options.tls_ca_cert = Some("".into());
     assert_eq!(named.find().unwrap().tls.unwrap().ca, None);
 
-    // The authority's file must be there, for a socket too; the client's own need not, unless they are named.
+    // The CA file must exist, even for a socket. The client's files need not exist unless options name them.
     for host in ["tcp://box", "unix:///x"] {
         let error = world().host(host).refused(ErrorKind::Tls, "ca.pem does not exist");
         assert!(error.docker_text().ends_with("ca.pem: no such file or directory"));
@@ -92,7 +92,7 @@ fn tls_without_a_host_goes_to_docker_s_port_for_it() {
         .file(".docker/ca.pem", "CA")
         .socket(DOCKER);
     assert_eq!(world.found(), ("tcp://localhost:2376".to_owned(), Origin::Default));
-    // And with one that has no port, to the usual one.
+    // A host without a port gets the usual port even with TLS.
     assert_eq!(world.host("tcp://box").found().0, "tcp://box:2375");
 }
 

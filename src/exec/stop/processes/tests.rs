@@ -6,7 +6,7 @@ use super::*;
 
 const AGENT: u32 = 900;
 
-/// When the commands of these tests began.
+/// When the commands in these tests started.
 const BEGUN: u64 = 8000;
 
 fn process(pid: u32, parent: u32, session: u32, start: u64) -> Process {
@@ -29,7 +29,7 @@ fn marked(process: Process) -> Process {
     }
 }
 
-/// A container with its first process and the agent.
+/// Returns a container's table with its first process, the agent, and `more`.
 fn table(more: &[Process]) -> Table {
     let mut processes = vec![process(1, 0, 1, 5), process(AGENT, 0, AGENT, 10_000)];
     processes.extend_from_slice(more);
@@ -89,15 +89,15 @@ fn a_zombie_has_ended_unless_a_thread_runs_on() {
 fn marker_session_and_parent_find_the_whole_family() {
     let found = found(&[
         marked(process(10, 0, 10, 9000)),
-        // Cleared its environment, in the command's session, adopted.
+        // No marker, in the command's session, adopted.
         process(11, 1, 10, 9001),
-        // Marked, in a session of its own, adopted; and that session's other member.
+        // Marked, in a session of its own, adopted; then another member of that session.
         marked(process(12, 1, 12, 9002)),
         process(13, 1, 12, 9003),
-        // Cleared its environment in a session of its own, below a member; and its own child.
+        // No marker, in a session of its own, child of a member; then its child.
         process(14, 13, 14, 9004),
         process(15, 14, 15, 9005),
-        // In a session whose leader has ended, beside a marked process.
+        // A marked process in a session whose leader has ended; then another member of that session.
         marked(process(17, 1, 16, 9006)),
         process(18, 1, 16, 9007),
     ]);
@@ -117,14 +117,15 @@ fn the_process_that_the_engine_started_needs_no_marker() {
     assert_eq!(living(&mut family, &rows), [10, 11, 12]);
 }
 
-/// A daemon runs a job with the command's environment.
+/// A daemon that is older than the command runs a job with the command's environment.
 #[test]
 fn a_process_that_began_before_the_command_is_left_alone() {
     let rows = [
         marked(process(10, 0, 10, 9000)),
         process(20, 1, 20, 500),
         marked(process(21, 20, 20, 9001)),
-        // The daemon's other child, and one that took over the command's environment by an execve.
+        // The daemon's other child; then an older process that got the command's environment by an execve, and its
+        // child.
         process(22, 20, 20, 9002),
         marked(process(23, 1, 23, 600)),
         process(24, 23, 23, 9003),
@@ -134,7 +135,7 @@ fn a_process_that_began_before_the_command_is_left_alone() {
 
 #[test]
 fn nor_does_a_session_that_is_older_make_its_members_the_command_s() {
-    // Its leader has ended, and one of its members is as old as it.
+    // The session's leader has ended, and one of its members is as old as the session.
     let rows = [
         marked(process(10, 0, 10, 9000)),
         process(21, 1, 20, 500),
@@ -142,7 +143,7 @@ fn nor_does_a_session_that_is_older_make_its_members_the_command_s() {
         process(23, 21, 20, 9002),
     ];
     assert_eq!(found(&rows), [10, 22]);
-    // Or nothing is left of that time but the number, which is lower than the command's.
+    // Only the session's id is left from that time. It is lower than the id of the command's first process.
     let rows = [
         marked(process(10, 0, 10, 9000)),
         marked(process(22, 1, 5, 9001)),
@@ -185,7 +186,7 @@ fn a_process_id_that_is_used_again_is_not_the_same_process() {
     let mut family = ProcessTree::new(BEGUN);
     living(&mut family, &[marked(process(10, 0, 10, 9000))]);
     assert!(living(&mut family, &[process(10, 30, 30, 9999)]).is_empty());
-    // As a session, it is another session.
+    // As a session id, it identifies another session.
     let rows = [process(10, 0, 10, 9999), process(11, 10, 10, 9999)];
     assert!(living(&mut family, &rows).is_empty());
 }
@@ -213,12 +214,12 @@ fn only_a_young_adopted_process_without_a_sign_is_suspect() {
     let rows = [
         process(20, 1, 20, 5000),
         process(21, 1, 21, 9000),
-        // Its parent tells whose it is.
+        // It was not adopted, so its parent shows where it belongs.
         process(22, 21, 22, 9000),
-        // Another exec's, and its child.
+        // The first process of another exec; then an adopted process in its session.
         process(30, 0, 30, 9000),
         process(31, 1, 30, 9001),
-        // The container's own session, and another one that is older.
+        // In the container's own session; then in another session that is older.
         process(40, 1, 1, 9000),
         process(41, 1, 20, 9000),
         foreign,
@@ -226,14 +227,14 @@ fn only_a_young_adopted_process_without_a_sign_is_suspect() {
         unreadable,
     ];
     assert_eq!(suspects(&rows), [21, 27]);
-    // Of a command that began later, it can't be.
+    // They can't belong to a command that started later.
     let table = table(&rows);
     let mut family = ProcessTree::new(BEGUN);
     family.set_first(&marked(process(50, 0, 50, 9500)));
     assert!(family.suspects(&table, BEGUN).is_empty());
 }
 
-/// With `--pid=host` the engine's own process begins execs, and adopts what has lost its parent.
+/// With `--pid=host`, a process of the engine starts execs, and adopts processes that have lost their parent.
 #[test]
 fn in_a_shared_namespace_what_the_engine_adopted_is_suspect() {
     let shared = |more: &[Process]| {
@@ -265,8 +266,8 @@ fn row() -> impl Strategy<Value = (u32, u32, u64, u8, bool)> {
 }
 
 proptest! {
-    /// Whatever the table holds: nothing older than the command, no agent, and nothing that neither marker, parent nor
-    /// session binds to it is ever found.
+    /// For any table: no process is found that is older than the command, that is an agent, or that has no connection
+    /// to the command by marker, parent or session.
     #[test]
     fn strangers_are_never_found(
         rows in prop::collection::hash_map(2_u32..60, row(), 0..50),
@@ -310,7 +311,7 @@ proptest! {
                         || is_bound_by_session
                         || family.sessions.contains(&process.session)
                 );
-                // A session is the command's only with a leader that is, or with one that has ended.
+                // A session belongs to the command only if its leader does, or if its leader has ended.
                 if family.sessions.contains(&process.session)
                     && let Some(leader) = table.with_pid(process.session)
                     && leader.is_leader()

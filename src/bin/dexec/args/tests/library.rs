@@ -1,14 +1,14 @@
-//! The library's messages are read by users of other programs too: none of them names an option of this one.
+//! The library's messages are also read by users of other programs, so they must not name options of this program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::command;
 
-/// docker's own words, which stand beside a message as they are.
+/// docker's own messages, which are shown unchanged next to dexec's.
 const OF_DOCKER: &[&str] = &["conflicting options: cannot specify both --host and --context"];
 
-/// Programs whose own options stand in a message.
+/// Programs whose own options appear in messages.
 const PROGRAMS: &[&str] = &["sh", "sed"];
 
 #[test]
@@ -58,7 +58,7 @@ fn an_option_is_found_in_a_literal() {
     }
 }
 
-/// Every source of the library.
+/// Collects the library's source files.
 fn sources(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -72,7 +72,7 @@ fn sources(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The first of these options that stands in a message as a word. A single word is an argument, and no message.
+/// The first of these options that appears in a message as a word. A single word is an argument, not a message.
 fn named<'a>(text: &str, options: &'a [String]) -> Option<&'a String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let is_script = words.iter().any(|word| word.trim_end_matches(';') == "fi");
@@ -90,7 +90,7 @@ fn named<'a>(text: &str, options: &'a [String]) -> Option<&'a String> {
     })
 }
 
-/// The string literals of a source.
+/// The string literals of a source file.
 fn literals(source: &str) -> Vec<String> {
     let mut literals = Vec::new();
     let mut rest = source;
@@ -106,7 +106,7 @@ fn literals(source: &str) -> Vec<String> {
             rest = &rest[rest.find('\'').unwrap() + 1..];
         } else if rest.starts_with('\'') {
             let mut characters = rest.chars().skip(1);
-            // Or it begins the name of a lifetime.
+            // Otherwise the quote begins the name of a lifetime.
             let size = match (characters.next(), characters.next()) {
                 (Some(character), Some('\'')) => 2 + character.len_utf8(),
                 _ => 1,
