@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ErrorCode, GetExtensions as _, JsonRpcMessage, RequestId,
+    ClientJsonRpcMessage, ClientNotification, ErrorCode, Extensions, GetExtensions as _, JsonRpcMessage, RequestId,
     ServerJsonRpcMessage,
 };
 use rmcp::transport::Transport;
@@ -23,6 +23,9 @@ const CALL: usize = 16 * 1024;
 
 /// How many small calls may wait for their turn.
 const WAITING_CALLS: usize = 1024;
+
+/// How the ids begin by which the library knows requests.
+const INTERNAL: &str = "dexec-mcp-request-";
 
 /// Room is counted in KiB.
 const UNIT: usize = 1024;
@@ -59,11 +62,23 @@ impl Room {
 }
 
 /// The ids of one client's requests that are not answered yet.
+///
+/// The library routes answers and cancellations by id only, and a client may use the id of a cancelled request again
+/// while the library still has its answer. So the library knows each request by an id of its own.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ids(Arc<Mutex<HashMap<RequestId, Progress>>>);
+pub(crate) struct Ids(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
+struct Known {
+    begun: u64,
+    requests: HashMap<RequestId, Progress>,
+    /// The client's id of each of `requests`, by number.
+    by_number: HashMap<u64, RequestId>,
+}
+
+#[derive(Debug)]
 struct Progress {
+    number: u64,
     /// The request has been handled completely.
     is_over: bool,
     /// The request was cancelled and gets no answer.
@@ -77,76 +92,147 @@ struct Progress {
 pub(crate) struct Handled {
     ids: Ids,
     id: RequestId,
+    number: u64,
 }
 
 impl Ids {
-    /// Registers a request. Answers refer to requests by id only, so an id in use is refused.
+    /// Registers a request. The client can't tell apart the answers to two requests with one id, so an id in use is
+    /// refused.
     pub(crate) fn begin(&self, id: &RequestId) -> Result<Handled, ErrorData> {
-        let mut ids = self.lock();
-        if ids.contains_key(id) {
+        let mut known = self.lock();
+        if known.requests.contains_key(id) {
             let message = format!(
                 "a request with the id {} is not answered yet: give each request an id of its own",
                 serde_json::to_string(id).unwrap_or_default()
             );
             return Err(ErrorData::new(ErrorCode::INVALID_REQUEST, message, None));
         }
-        ids.insert(id.clone(), Progress::default());
+        let number = known.begun;
+        known.begun += 1;
+        let progress = Progress {
+            number,
+            is_over: false,
+            is_cancelled: false,
+            is_answered: false,
+        };
+        known.requests.insert(id.clone(), progress);
+        known.by_number.insert(number, id.clone());
         Ok(Handled {
             ids: self.clone(),
             id: id.clone(),
+            number,
         })
     }
 
-    pub(crate) fn answered(&self, id: &RequestId) {
-        self.lock().remove(id);
+    /// Replaces the client's id in a message by the one that the library knows. A cancelled request gets no answer, so
+    /// its id becomes free as soon as it has been handled.
+    pub(crate) fn receive(&self, message: &mut ClientJsonRpcMessage) {
+        match message {
+            JsonRpcMessage::Request(request) => {
+                if let Some(number) = self.number(&request.id) {
+                    request.id = internal(number);
+                }
+            }
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(cancelled) = &mut notification.notification
+                    && let Some(id) = &mut cancelled.params.request_id
+                    && let Some(number) = self.number(id)
+                {
+                    *id = internal(number);
+                    self.change(number, |progress| progress.is_cancelled = true);
+                }
+            }
+            _ => {}
+        }
     }
 
-    /// Processes a cancellation: a cancelled request gets no answer, so its id becomes free as soon as it has been
-    /// handled.
-    pub(crate) fn heard(&self, message: &ClientJsonRpcMessage) {
-        if let JsonRpcMessage::Notification(notification) = message
-            && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
-            && let Some(id) = &cancelled.params.request_id
-        {
-            self.change(id, |progress| progress.is_cancelled = true);
+    fn number(&self, id: &RequestId) -> Option<u64> {
+        self.lock().requests.get(id).map(|progress| progress.number)
+    }
+
+    /// Puts the client's id back into an answer. Returns the number of its request; `Err` if the request is no longer
+    /// known, and the answer must not be sent.
+    pub(crate) fn send(&self, message: &mut ServerJsonRpcMessage) -> Result<Option<u64>, ()> {
+        let id = match message {
+            JsonRpcMessage::Response(response) => Some(&mut response.id),
+            JsonRpcMessage::Error(error) => error.id.as_mut(),
+            _ => None,
+        };
+        let Some((id, number)) = id.and_then(|id| number_of(id).map(|number| (id, number))) else {
+            return Ok(None);
+        };
+        let client_id = self.lock().by_number.get(&number).cloned();
+        *id = client_id.ok_or(())?;
+        self.change(number, |progress| progress.is_answered = true);
+        Ok(Some(number))
+    }
+
+    /// Frees the id of a request.
+    pub(crate) fn answered(&self, number: u64) {
+        let mut known = self.lock();
+        if let Some(id) = known.by_number.remove(&number) {
+            known.requests.remove(&id);
         }
     }
 
     /// Waits while the answer to an earlier request with this id is being sent: the client may have received it
     /// already.
     pub(crate) async fn settled(&self, id: &RequestId) {
-        let is_answered = || self.lock().get(id).is_some_and(|progress| progress.is_answered);
+        let is_answered = || {
+            self.lock()
+                .requests
+                .get(id)
+                .is_some_and(|progress| progress.is_answered)
+        };
         while is_answered() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    fn change(&self, id: &RequestId, change: impl FnOnce(&mut Progress)) {
-        let mut ids = self.lock();
-        if let Some(progress) = ids.get_mut(id) {
+    fn change(&self, number: u64, change: impl FnOnce(&mut Progress)) {
+        let mut known = self.lock();
+        let Known {
+            requests, by_number, ..
+        } = &mut *known;
+        if let Some(id) = by_number.get(&number)
+            && let Some(progress) = requests.get_mut(id)
+        {
             change(progress);
             if progress.is_over && progress.is_cancelled {
-                ids.remove(id);
+                requests.remove(id);
+                by_number.remove(&number);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Progress>> {
-        // No code that holds the lock can leave the map in an inconsistent state.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // No code that holds the lock can leave the maps in an inconsistent state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The id by which the library knows the request with this number.
+fn internal(number: u64) -> RequestId {
+    RequestId::String(format!("{INTERNAL}{number}").into())
+}
+
+fn number_of(id: &RequestId) -> Option<u64> {
+    match id {
+        RequestId::String(text) => text.strip_prefix(INTERNAL)?.parse().ok(),
+        RequestId::Number(_) => None,
     }
 }
 
 impl Drop for Handled {
     fn drop(&mut self) {
-        self.ids.change(&self.id, |progress| progress.is_over = true);
+        self.ids.change(self.number, |progress| progress.is_over = true);
     }
 }
 
 /// The resources of a request, while it is being handled.
 #[derive(Clone)]
 struct Held {
-    _parts: Arc<(Handled, Option<OwnedSemaphorePermit>)>,
+    parts: Arc<(Handled, Option<OwnedSemaphorePermit>)>,
 }
 
 /// Registers a request; other messages need no resources. They are released when the request has been handled.
@@ -157,22 +243,18 @@ pub(crate) fn begin(
 ) -> Result<(), ErrorData> {
     if let JsonRpcMessage::Request(request) = message {
         let handled = ids.begin(&request.id)?;
-        let room = room().inspect_err(|_| ids.answered(&request.id))?;
+        let room = room().inspect_err(|_| ids.answered(handled.number))?;
         let held = Held {
-            _parts: Arc::new((handled, room)),
+            parts: Arc::new((handled, room)),
         };
         request.request.extensions_mut().insert(held);
     }
     Ok(())
 }
 
-/// Returns the id of the request that a message answers.
-pub(crate) fn answered_by(message: &ServerJsonRpcMessage) -> Option<RequestId> {
-    match message {
-        JsonRpcMessage::Response(response) => Some(response.id.clone()),
-        JsonRpcMessage::Error(error) => error.id.clone(),
-        _ => None,
-    }
+/// Returns the client's id of the request that is being handled in this context.
+pub(crate) fn client_id(extensions: &Extensions) -> Option<&RequestId> {
+    extensions.get::<Held>().map(|held| &held.parts.0.id)
 }
 
 /// A client's messages over a transport that routes by id: an id is in use until its answer has been sent.
@@ -192,25 +274,25 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Numbered<T> {
 
     fn send(
         &mut self,
-        message: ServerJsonRpcMessage,
+        mut message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let (ids, id) = (self.ids.clone(), answered_by(&message));
-        if let Some(id) = &id {
-            ids.change(id, |progress| progress.is_answered = true);
-        }
-        let sent = self.inner.send(message);
+        let ids = self.ids.clone();
+        let sending = ids.send(&mut message).map(|number| (number, self.inner.send(message)));
         async move {
-            let sent = sent.await;
-            if let Some(id) = id {
-                ids.answered(&id);
+            let Ok((number, sending)) = sending else {
+                return Ok(());
+            };
+            let sent = sending.await;
+            if let Some(number) = number {
+                ids.answered(number);
             }
             sent
         }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
-        let message = self.inner.receive().await?;
-        self.ids.heard(&message);
+        let mut message = self.inner.receive().await?;
+        self.ids.receive(&mut message);
         Some(message)
     }
 
@@ -220,13 +302,17 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Numbered<T> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
+    fn message(text: &str) -> ClientJsonRpcMessage {
+        serde_json::from_str(text).unwrap()
+    }
+
     fn cancel(ids: &Ids) {
-        let message = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
-        ids.heard(&serde_json::from_str(message).unwrap());
+        let text = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
+        ids.receive(&mut message(text));
     }
 
     #[test]
@@ -235,9 +321,10 @@ mod tests {
         let handled = ids.begin(&id).unwrap();
         assert!(ids.begin(&id).is_err());
         assert!(ids.begin(&RequestId::String("1".into())).is_ok());
+        let number = handled.number;
         drop(handled);
         assert!(ids.begin(&id).is_err(), "its answer is not sent yet");
-        ids.answered(&id);
+        ids.answered(number);
 
         let handled = ids.begin(&id).unwrap();
         cancel(&ids);
@@ -247,6 +334,31 @@ mod tests {
         drop(handled);
         cancel(&ids);
         assert!(ids.begin(&id).is_ok());
+    }
+
+    #[test]
+    fn an_answer_to_a_cancelled_request_is_never_one_to_the_next_with_its_id() {
+        let ids = Ids::default();
+        let ping = || message(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
+        let received = |request: &mut ClientJsonRpcMessage| {
+            ids.receive(request);
+            let JsonRpcMessage::Request(request) = request else {
+                panic!("it is a request")
+            };
+            request.id.clone()
+        };
+        let answer = |id: RequestId| JsonRpcMessage::error(ErrorData::internal_error("x", None), Some(id));
+
+        let first = ids.begin(&RequestId::Number(1)).unwrap();
+        let first_id = received(&mut ping());
+        cancel(&ids);
+        drop(first);
+        let _second = ids.begin(&RequestId::Number(1)).unwrap();
+        let second_id = received(&mut ping());
+        assert!(ids.send(&mut answer(first_id)).is_err());
+        let mut second = answer(second_id);
+        assert!(ids.send(&mut second).is_ok_and(|number| number.is_some()));
+        assert!(matches!(second, JsonRpcMessage::Error(error) if error.id == Some(RequestId::Number(1))));
     }
 
     #[test]

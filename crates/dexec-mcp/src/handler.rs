@@ -14,6 +14,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::caller::{Caller, Connection};
+use crate::calls;
 use crate::containers::{self, ContainerList};
 use crate::exec::{Call, CallProgress};
 use crate::input::ExecInput;
@@ -58,7 +59,7 @@ impl Handler {
             arguments,
             caller: Caller::of(&cx, connection.as_ref()),
             cancel: cancel.clone(),
-            id_size: serde_json::to_vec(&cx.id).map_or(0, |id| id.len()),
+            id_size: serde_json::to_vec(calls::client_id(&cx.extensions).unwrap_or(&cx.id)).map_or(0, |id| id.len()),
             progress: Arc::clone(&seen),
         };
         let mut answer = self.server.calls.spawn(call.answer());

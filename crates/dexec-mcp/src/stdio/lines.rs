@@ -176,12 +176,19 @@ impl Output {
 impl Transport<RoleServer> for Lines {
     type Error = io::Error;
 
-    fn send(&mut self, message: ServerJsonRpcMessage) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    fn send(&mut self, mut message: ServerJsonRpcMessage) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let number = self.ids.send(&mut message);
         // The request is finished for the server, so its id is free.
-        if let Some(id) = calls::answered_by(&message) {
-            self.ids.answered(&id);
+        if let Ok(Some(number)) = number {
+            self.ids.answered(number);
         }
-        self.output.write(&message)
+        let writing = number.is_ok().then(|| self.output.write(&message));
+        async move {
+            match writing {
+                Some(writing) => writing.await,
+                None => Ok(()),
+            }
+        }
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
@@ -189,8 +196,8 @@ impl Transport<RoleServer> for Lines {
             self.output.wait_for_reader().await;
             self.read().await?;
             match self.message() {
-                Ok(Some(message)) => {
-                    self.ids.heard(&message);
+                Ok(Some(mut message)) => {
+                    self.ids.receive(&mut message);
                     return Some(message);
                 }
                 Ok(None) => {}
