@@ -24,9 +24,6 @@ use super::stop::{Stopped, Target};
 /// How long to wait for the start of a cancelled command.
 const STARTING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long, beyond the grace period, a stop may take if the engine failed to respond to the start.
-const STOPPING_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// When the result of a stopped command is due, after the end of the grace period.
 const ANSWERING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -93,12 +90,9 @@ impl<'a> Command<'a> {
         match started {
             Some(Ok(Some(attached))) => Ok(Started::Attached(attached)),
             Some(Err(error)) if error.kind() == ErrorKind::ConnectionLost => {
-                // The command is stopped because nobody would receive its output or its exit code. The time is limited
-                // because an engine that failed to respond may also fail to stop it.
-                let time = self.target.kill_after.saturating_add(STOPPING_TIMEOUT);
-                let stopped = timeout(time, Box::pin(self.context.stopper.stop(&self.target))).await;
-                let has_ended = stopped.is_ok_and(|stopped| stopped.orphaned.is_none());
-                Ok(Started::Ended(lost(error.cause(), !has_ended)))
+                // The command is stopped because nobody would receive its output or its exit code.
+                let stopped = Box::pin(self.context.stopper.stop(&self.target)).await;
+                Ok(Started::Ended(lost(error.cause(), stopped.orphaned.is_some())))
             }
             Some(Err(error)) => Err(error),
             _ if cancel.is_cancelled() => {
