@@ -161,9 +161,7 @@ impl Ids {
         let Some((id, number)) = id.and_then(|id| number_of(id).map(|number| (id, number))) else {
             return Ok(None);
         };
-        let client_id = self.lock().by_number.get(&number).cloned();
-        *id = client_id.ok_or(())?;
-        self.change(number, |progress| progress.is_answered = true);
+        *id = self.change(number, |progress| progress.is_answered = true).ok_or(())?;
         Ok(Some(number))
     }
 
@@ -189,20 +187,17 @@ impl Ids {
         }
     }
 
-    fn change(&self, number: u64, change: impl FnOnce(&mut Progress)) {
+    /// Changes what is known of a request, and returns the client's id of it; `None` if the request is no longer known.
+    fn change(&self, number: u64, change: impl FnOnce(&mut Progress)) -> Option<RequestId> {
         let mut known = self.lock();
-        let Known {
-            requests, by_number, ..
-        } = &mut *known;
-        if let Some(id) = by_number.get(&number)
-            && let Some(progress) = requests.get_mut(id)
-        {
-            change(progress);
-            if progress.is_over && progress.is_cancelled {
-                requests.remove(id);
-                by_number.remove(&number);
-            }
+        let id = known.by_number.get(&number)?.clone();
+        let progress = known.requests.get_mut(&id)?;
+        change(progress);
+        if progress.is_over && progress.is_cancelled {
+            known.requests.remove(&id);
+            known.by_number.remove(&number);
         }
+        Some(id)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -1,6 +1,6 @@
-//! Files of a release for a program: shell completions and the manual page.
+//! What is made from a program's options: shell completions and the manual page of a release, and a page of the docs.
 //!
-//! A test writes them, because it can use the program's command line and adds nothing to the program.
+//! A test makes them, because it can use the program's command line and adds nothing to the program.
 
 use std::collections::HashSet;
 use std::fs;
