@@ -261,8 +261,10 @@ fn with_the_host_s_processes_only_the_container_s_are_named() {
     let mut other = dexec([&container.name, "sh", "-c", &format!("sleep 0.7; exec env -i {others}")]).spawn();
     let family = [sleep(3), sleep(4), sleep(5)];
     let script = format!("env -i {} & (env -i {} &); {}", family[0], family[1], family[2]);
-    let child = dexec(["--timeout=2.5", &container.name, "sh", "-c", &script]).spawn();
+    let mut child = dexec(["--timeout=2.5", &container.name, "sh", "-c", &script]).spawn();
     while count(&family[1]) == 0 {
+        let ended = child.try_wait().expect("it can be waited for");
+        assert!(ended.is_none(), "{:?}", child.wait_with_output());
         thread::sleep(Duration::from_millis(20));
     }
     let begin_stranger = format!("(env -i setsid {stranger} >/dev/null 2>&1 &)");

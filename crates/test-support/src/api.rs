@@ -114,10 +114,9 @@ impl Container {
     pub fn start_with(purpose: &str, settings: Value) -> Self {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
-        // At first the list shows the runtime's own process, and then a process that has no arguments yet.
-        let is_of_runtime = |line: &String| line.contains("runc init") || line.contains("crun ");
-        let is_there = |processes: Vec<String>| !processes.is_empty() && !processes.iter().any(is_of_runtime);
-        while !is_there(container.processes()) {
+        // At first the container's process is the runtime's own, and then one that has no arguments yet.
+        let is_there = |line: String| !line.is_empty() && !line.contains("runc\0init") && !line.contains("crun\0");
+        while !is_there(container.first_process()) {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         container
@@ -136,6 +135,13 @@ impl Container {
         let (status, body) = call("POST", &format!("/containers/create?name={name}"), &config);
         assert_eq!(status, 201, "{body}");
         Self { name }
+    }
+
+    /// The command line of the container's first process, empty where there is none. With the host's processes, `top`
+    /// on Podman 5 shows those of the whole machine, so that the list does not tell.
+    fn first_process(&self) -> String {
+        let pid = &get(&format!("/containers/{}/json", self.name))["State"]["Pid"];
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
     }
 
     pub fn processes(&self) -> Vec<String> {
