@@ -2,6 +2,7 @@
 
 mod body;
 mod connections;
+mod frontend;
 mod sessions;
 
 use std::convert::Infallible;
@@ -9,39 +10,25 @@ use std::env::VarError;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use dexec::{CancellationToken, Error, ErrorKind};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use dexec::{Error, ErrorKind};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rmcp::model::{JsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use subtle::ConstantTimeEq as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::caller::Connection;
-use crate::calls::HeldRoom;
 use crate::handler::Handler;
 use crate::message;
 use crate::server::Server;
 
-use body::{Bodies, Bounded, Fate, Refused};
-use connections::{Connections, Place, Use, Used};
-use sessions::{InUse, Sessions};
+use connections::{Connections, Place};
+use frontend::HttpFrontend;
+use sessions::Sessions;
 
 const PATH: &str = "/mcp";
 
@@ -49,18 +36,15 @@ const PATH: &str = "/mcp";
 const TOKEN: &str = "DEXEC_MCP_TOKEN";
 
 /// The minimum length of a token; a shorter one could be guessed.
-const SHORTEST_TOKEN: usize = 16;
+const MIN_TOKEN_LEN: usize = 16;
 
-/// The header with the session id.
-const SESSION: &str = "mcp-session-id";
-
-/// The most connections. The limit is lower if it is more than half of the process's descriptors; calls need some too.
+/// The maximum number of connections. The limit is lower if it is more than half of the process's descriptors; calls need some too.
 const MAX_CONNECTIONS: usize = 512;
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most bytes of a request's head, and of one read.
+/// The maximum size, in bytes, of a request's head, and of one read.
 const MAX_HEAD_SIZE: usize = 16 * 1024;
 
 /// The interval of keep-alive messages on an idle stream, which detect that the client has disconnected.
@@ -78,7 +62,7 @@ pub(crate) struct Http {
     token: Option<String>,
     allowed_hosts: Vec<String>,
     allowed_origins: Vec<String>,
-    most_sessions: usize,
+    max_sessions: usize,
 }
 
 /// Omits the token, which is a secret.
@@ -96,12 +80,12 @@ impl Http {
         token_file: Option<PathBuf>,
         allowed_hosts: Vec<String>,
         allowed_origins: Vec<String>,
-        most_sessions: usize,
+        max_sessions: usize,
     ) -> Result<Self, Error> {
         let token = match token_file {
             Some(file) => Some(std::fs::read_to_string(&file).map_err(|error| {
                 invalid(format!(
-                    "the file {} of --http-token-file can't be read: {error}",
+                    "failed to read the file {} of --http-token-file: {error}",
                     file.display()
                 ))
             })?),
@@ -113,11 +97,11 @@ impl Http {
         };
         let token = token.map(|token| token.trim().to_owned());
         if let Some(token) = &token
-            && (token.len() < SHORTEST_TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()))
+            && (token.len() < MIN_TOKEN_LEN || !token.bytes().all(|byte| byte.is_ascii_graphic()))
         {
             return Err(invalid(format!(
-                "the bearer token has to be {SHORTEST_TOKEN} or more printable characters, without spaces: make one \
-                 with `openssl rand -hex 32`"
+                "the bearer token must be at least {MIN_TOKEN_LEN} printable characters without spaces: create one with \
+                 `openssl rand -hex 32`"
             )));
         }
         Ok(Self {
@@ -125,17 +109,17 @@ impl Http {
             token,
             allowed_hosts,
             allowed_origins,
-            most_sessions,
+            max_sessions,
         })
     }
 
     async fn listen(&self) -> Result<TcpListener, Error> {
-        let failed = |error| invalid(format!("can't listen at {} (--http): {error}", self.address));
+        let failed = |error| invalid(format!("failed to listen at {} (--http): {error}", self.address));
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&self.address).await.map_err(failed)?.collect();
         if self.token.is_none() && !addresses.iter().all(|address| address.ip().is_loopback()) {
             return Err(invalid(format!(
-                "{} (--http) can be reached by other machines, so clients need a bearer token: give one by {TOKEN} or \
-                 --http-token-file, or listen at 127.0.0.1",
+                "other machines can reach {} (--http), so clients need a bearer token: set {TOKEN} or --http-token-file, \
+                 or listen at 127.0.0.1",
                 self.address
             )));
         }
@@ -180,7 +164,7 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     let mut all = LocalSessionManager::default();
     // Sessions do not expire: a long-lived one is not cut off, and an unused one is closed when its place is needed.
     all.session_config.keep_alive = None;
-    let sessions = Sessions::new(all, http.most_sessions);
+    let sessions = Sessions::new(all, http.max_sessions);
     let handler = Handler::new(Arc::clone(server));
     let front = Arc::new(HttpFrontend {
         token: http.token,
@@ -192,11 +176,11 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     });
     log!("listening at http://{address}{PATH}");
     if front.token.is_none() {
-        log!("every user of this machine can use it; {TOKEN} asks for a token");
+        log!("every user of this machine can use the server; set {TOKEN} to require a bearer token");
     }
 
     let graceful = GracefulShutdown::new();
-    let connections = Connections::new(most_connections());
+    let connections = Connections::new(max_connections());
     let accept = async {
         loop {
             let Ok((stream, address)) = listener.accept().await else {
@@ -239,8 +223,8 @@ pub(crate) async fn serve(server: &Arc<Server>, http: Http) -> Result<(), Error>
     Ok(())
 }
 
-/// The most connections that the limit on descriptors allows.
-fn most_connections() -> usize {
+/// The maximum number of connections that the limit on descriptors allows.
+fn max_connections() -> usize {
     #[cfg(unix)]
     if let Some(descriptors) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
         let half = usize::try_from(descriptors / 2).unwrap_or(usize::MAX);
@@ -266,121 +250,6 @@ fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_SIZE)
         .serve_connection(TokioIo::new(stream), service)
-}
-
-/// Handles HTTP requests before the MCP library does.
-struct HttpFrontend {
-    token: Option<String>,
-    server: Arc<Server>,
-    bodies: Arc<Bodies>,
-    sessions: Arc<Sessions>,
-    /// Tracks the answers to calls until they are sent.
-    answers: TaskTracker,
-    service: StreamableHttpService<Handler, Sessions>,
-}
-
-type Answer = Response<TrackedBody>;
-
-impl HttpFrontend {
-    async fn answer(&self, request: Request<Incoming>, address: SocketAddr, place: Arc<Place>) -> Answer {
-        let gone = CancellationToken::new();
-        // The call is cancelled when both this future and the answer's body are dropped.
-        let guard = gone.clone().drop_guard();
-        let call = (request.method() == Method::POST).then(|| self.answers.token());
-        let (fate, room) = (Arc::<Fate>::default(), HeldRoom::default());
-        let (mut in_use, mut listening) = (None, None);
-        let answer = if !self.is_allowed(&request) {
-            let mut answer = refusal(StatusCode::UNAUTHORIZED, "a bearer token is needed");
-            let bearer = HeaderValue::from_static("Bearer");
-            answer.headers_mut().insert(WWW_AUTHENTICATE, bearer);
-            answer
-        } else if request.uri().path() != PATH {
-            refusal(StatusCode::NOT_FOUND, "the server is at /mcp")
-        } else {
-            let id = request.headers().get(SESSION).and_then(|id| id.to_str().ok());
-            in_use = id.and_then(|id| self.sessions.used(id));
-            place.heard();
-            if request.method() == Method::GET {
-                listening = Some(place.used(Use::Listening));
-            }
-            // The body is not read if the headers are refused.
-            let mut request = request.map(|body| {
-                let server = Arc::clone(&self.server);
-                let known = (Arc::clone(&fate), Arc::clone(&room));
-                Bounded::new(body, &self.bodies, place, server, known)
-            });
-            request.extensions_mut().insert(Connection {
-                address,
-                gone,
-                _room: room,
-            });
-            let answer = self.service.handle(request).await;
-            fate.refused.get().map_or(answer, refusal_of_body)
-        };
-        answer.map(|body| TrackedBody {
-            body,
-            _guard: guard,
-            _call: call,
-            _in_use: in_use,
-            _listening: listening,
-            _fate: fate,
-        })
-    }
-
-    fn is_allowed(&self, request: &Request<Incoming>) -> bool {
-        let Some(token) = &self.token else { return true };
-        let given = request
-            .headers()
-            .get(AUTHORIZATION)
-            .map(HeaderValue::as_bytes)
-            .unwrap_or_default();
-        let (scheme, given) = given.split_at(given.len().min("Bearer ".len()));
-        // The comparison takes constant time, so that the time of a refusal reveals nothing about the token.
-        scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(given.ct_eq(token.as_bytes()))
-    }
-}
-
-fn refusal(status: StatusCode, reason: impl Into<Bytes>) -> Response<BoxBody<Bytes, Infallible>> {
-    let mut answer = Response::new(Full::new(reason.into()).boxed());
-    *answer.status_mut() = status;
-    answer
-}
-
-/// An error of the protocol, with the request's id if it is known.
-fn refusal_of_body(refused: &Refused) -> Response<BoxBody<Bytes, Infallible>> {
-    let error: ServerJsonRpcMessage = JsonRpcMessage::error(refused.error.clone(), refused.id.clone());
-    // All of its fields can be written as JSON.
-    let mut answer = refusal(refused.status, serde_json::to_vec(&error).unwrap_or_default());
-    let json = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(CONTENT_TYPE, json);
-    answer
-}
-
-/// An answer's body, which releases its guards when it is dropped.
-struct TrackedBody {
-    body: BoxBody<Bytes, Infallible>,
-    _guard: DropGuard,
-    _call: Option<TaskTrackerToken>,
-    _in_use: Option<InUse>,
-    _listening: Option<Used>,
-    _fate: Arc<Fate>,
-}
-
-impl Body for TrackedBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use super::*;
+use clap::CommandFactory as _;
 
 mod library;
 
@@ -154,11 +155,11 @@ fn wrong_options_are_told_in_docker_s_words() {
             "invalid argument \"xml\" for \"--output\" flag: it is one of json, raw, events",
         ),
         ("--raw --output json web sh", "conflicting options: --raw and --output"),
-        ("--raw --limit 5 web sh", "--limit goes with --output json only"),
-        ("--raw --compact web sh", "--compact goes with --output json only"),
+        ("--raw --limit 5 web sh", "--limit requires --output json"),
+        ("--raw --compact web sh", "--compact requires --output json"),
         (
             "--output events --parse-json web sh",
-            "--parse-json goes with --output json only",
+            "--parse-json requires --output json",
         ),
     ] {
         let stop = parse(line).map(|_| ()).unwrap_err();
