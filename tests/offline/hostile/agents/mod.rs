@@ -1,0 +1,266 @@
+//! Commands that are to be stopped in a container whose processes can't be listed correctly.
+
+mod tables;
+
+use super::*;
+
+/// The rows of the container's first process and of the agent.
+const BASE: &str = "- - - 1 (init) S 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1 1\n\
+                    none 0 in 900 (dexec) S 0 900 900 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 10000 1 1\n";
+
+fn row(pid: u64, name: &str, parent: u64, session: u64, start: u64) -> String {
+    let fields = format!("{pid} ({name}) S {parent} {session} {session} 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {start} 1 1");
+    format!("none 0 in {fields}\n")
+}
+
+/// The same row, with the command's marker.
+fn marked(pid: u64, name: &str, parent: u64, session: u64, start: u64) -> String {
+    row(pid, name, parent, session, start).replacen("none", "marked", 1)
+}
+
+fn said(text: &str) -> Vec<u8> {
+    frame(1, text.as_bytes())
+}
+
+/// An agent whose clock shows 50 s since boot, and that answers other lines with the result of `reply`.
+fn agent(reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
+    agent_that_is("any", reply)
+}
+
+fn agent_that_is(able: &str, reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
+    let reply = move |line: &str| match line {
+        "clock" => Answer::Bytes(said("50000000\n.\n")),
+        _ => reply(line),
+    };
+    let hello = format!("ready 900 0 {able} unlinked\n");
+    Answer::Talk(stream(&[said(&hello)]), Arc::new(reply))
+}
+
+/// An agent that always returns this table, whatever it was told to kill.
+fn shows(rows: &str) -> Answer {
+    let table = said(&format!("{BASE}{rows}.\n"));
+    agent(move |line| {
+        let is_list = line.starts_with("list");
+        Answer::Bytes(if is_list { table.clone() } else { said(".\n") })
+    })
+}
+
+fn with_agent(own_start: Answer) -> Ran {
+    run_stopped(Script {
+        own_start,
+        ..Script::default()
+    })
+}
+
+/// If the machine is too busy to stop the command in time, the message gives that reason instead of `why`.
+fn is_left_soon(ran: &Ran, why: &str) {
+    let is_late = ran.message().contains("it took too long to ");
+    ran.is_left(if is_late { "it took too long to " } else { why });
+    ran.is_small();
+}
+
+/// Asserts that names chosen in the container can't insert terminal escapes or line breaks.
+fn is_plain(ran: &Ran) {
+    let message = ran.message();
+    assert!(!message.contains(char::is_control), "{}", ran.response);
+    assert!(message.len() < 4096, "{} bytes", message.len());
+}
+
+/// An agent whose table shows a process until that process gets SIGTERM.
+fn obedient() -> Answer {
+    let is_asked = AtomicUsize::new(0);
+    agent(move |line| {
+        if line.starts_with("kill 15 10 9000") {
+            is_asked.store(1, Ordering::SeqCst);
+        }
+        let rows = match (line.starts_with("list"), is_asked.load(Ordering::SeqCst)) {
+            (true, 0) => format!("{BASE}{}", marked(10, "sleep", 0, 10, 9000)),
+            (true, _) => BASE.to_owned(),
+            _ => String::new(),
+        };
+        Answer::ByteByByte(said(&format!("{rows}.\n")))
+    })
+}
+
+fn run_ended(own_start: Answer) -> Ran {
+    let script = Script {
+        start: Answer::Silent(stream(&[])),
+        own_start,
+        ..Script::default()
+    };
+    run_with(script, &["--timeout=0.1"])
+}
+
+#[test]
+fn an_agent_that_does_as_it_is_told_is_believed() {
+    let ran = run_ended(obedient());
+    let Ran { response, .. } = &ran;
+    assert_eq!((ran.code(), &response["timedOut"]), (124, &true.into()), "{response}");
+    assert_eq!(
+        (&response["signal"], &response["orphaned"]),
+        (&"SIGTERM".into(), &Value::Null)
+    );
+}
+
+#[test]
+fn a_stream_that_is_held_open_is_no_fault_of_the_reader() {
+    let ran = run_ended(obedient());
+    assert_ne!(ran.kind(), "outputFailed", "{}", ran.response);
+}
+
+#[test]
+fn create_with_anything() {
+    each(all(), |answer| {
+        let ran = run_stopped(Script {
+            own_create: answer,
+            ..Script::default()
+        });
+        is_left_soon(&ran, "create the command");
+        ran
+    });
+}
+
+#[test]
+fn start_with_anything() {
+    each(all(), |answer| {
+        let ran = with_agent(answer);
+        is_left_soon(&ran, "");
+        let words = ["failed to start the command", "was not upgraded to a stream"];
+        assert!(
+            words.iter().any(|words| ran.message().contains(words)),
+            "{}",
+            ran.message()
+        );
+        ran
+    });
+}
+
+/// An answer about the image that does not give its architecture.
+fn untold() -> Answer {
+    json("200 OK", "{}").into()
+}
+
+#[test]
+fn version_with_anything() {
+    each(all(), |answer| {
+        let ran = run_stopped(Script {
+            own_start: stream(&[]).into(),
+            image: untold(),
+            version: answer,
+            ..Script::default()
+        });
+        is_left_soon(&ran, "tell its version");
+        ran
+    });
+    let long = format!("{{\"Arch\":\"{}\"}}", "a".repeat(1_000_000));
+    let cases = vec![
+        ("none", "{}"),
+        ("a long one", long.as_str()),
+        ("escapes", "{\"Arch\":\"\\u001b[31m\\n\\u0000\"}"),
+    ];
+    let cases = cases
+        .into_iter()
+        .map(|(name, body)| (name, json("200 OK", body).into()));
+    each(cases.collect(), |answer| {
+        let ran = run_stopped(Script {
+            own_start: stream(&[]).into(),
+            image: untold(),
+            version: answer,
+            ..Script::default()
+        });
+        is_left_soon(&ran, "has no helper for");
+        is_plain(&ran);
+        ran
+    });
+}
+
+#[test]
+fn stat_with_anything() {
+    let cases = [
+        ("no header", json("200 OK", "").into()),
+        (
+            "no base64",
+            b"HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: ?\r\n\r\n"
+                .to_vec()
+                .into(),
+        ),
+        (
+            "no JSON",
+            b"HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: eHh4\r\n\r\n"
+                .to_vec()
+                .into(),
+        ),
+    ];
+    each([&cases[..], &heads()].concat(), |answer| {
+        let ran = run_stopped(Script {
+            own_start: stream(&[]).into(),
+            stat: answer,
+            ..Script::default()
+        });
+        is_left_soon(&ran, "describe a file of the container");
+        ran
+    });
+}
+
+/// The helper runs as root, so nobody else may be able to replace its file.
+#[test]
+fn a_directory_that_others_can_change_gets_no_program() {
+    for (mode, is_open) in [(0o777, true), (0o775, true), (0o755, false), (0o777 | 1 << 20, false)] {
+        let ran = run_stopped(Script {
+            stat: crate::fake::stat(mode).into(),
+            ..Script::default()
+        });
+        let puts = ran
+            .requests
+            .iter()
+            .filter(|request| request.starts_with("PUT "))
+            .count();
+        assert_eq!(puts == 0, is_open, "{mode:o}: {:?}", ran.requests);
+    }
+}
+
+#[test]
+fn archive_with_anything_but_a_good_answer() {
+    let cases = [heads(), endless_bodies(), broken_bodies()].concat();
+    each(cases, |answer| {
+        let ran = run_stopped(Script {
+            own_start: stream(&[]).into(),
+            archive: answer,
+            ..Script::default()
+        });
+        is_left_soon(&ran, "put a file into the container");
+        ran
+    });
+}
+
+#[test]
+fn what_is_not_ready_is_told() {
+    let hello = |bytes: &[u8]| Answer::Bytes(stream(&[bytes.to_vec()]));
+    let long = format!("{}\n", "x".repeat(20_000_000));
+    let cases = vec![
+        ("an unknown type", hello(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+        ("a message", hello(&frame(3, b"it broke"))),
+        ("a cut frame", hello(b"\x01\0\0\0\xff\xff\xff\xffready 9")),
+        ("a word", hello(&said("hello\n"))),
+        ("no number", hello(&said("ready\n"))),
+        ("a negative pid", hello(&said("ready -1\n"))),
+        (
+            "a pid beyond all numbers",
+            hello(&said("ready 99999999999999999999999\n")),
+        ),
+        ("bytes that are not UTF-8", hello(&frame(1, b"\xff\xfe\n"))),
+        ("ready and gone", hello(&said("ready 900 0 any unlinked\n"))),
+        ("nothing", hello(b"")),
+        ("a complaint", hello(&frame(2, b"sh: I can't"))),
+        (
+            "a line without end",
+            Answer::Endless(stream(&[]), said(&"x".repeat(4096))),
+        ),
+        ("a long line", hello(&said(&long))),
+    ];
+    each(cases, |answer| {
+        let ran = with_agent(answer);
+        is_left_soon(&ran, "");
+        ran
+    });
+}
