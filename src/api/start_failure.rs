@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a list of cases")]
-    fn the_words_of_every_runtime_mean_the_same() {
+    fn error_messages_of_every_runtime_have_the_same_kind() {
         let oci = "OCI runtime exec failed: exec failed: unable to start container process: ";
         for (words, kind) in [
             (
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn podman_s_failed_start_is_its_own_words_alone() {
+    fn only_podman_start_errors_are_recognized() {
         assert!(is_podman_start_failure("Error: crun: chdir to `/nope`: No such file\n"));
         assert!(is_podman_start_failure(
             "Error: runc: exec failed\nError: read unixpacket @->/proc/self/fd/14/attach: read: connection reset\n"
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_the_kernel_refuses_is_told() {
+    fn program_that_the_kernel_refuses_is_reported() {
         for (command, stderr, words) in [
             ("/srv/a", "exec /srv/a: no such file or directory\n", "CRLF"),
             ("a", "exec /srv/a: no such file or directory\n", "interpreter"),
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_shell_would_read_is_told() {
+    fn shell_syntax_in_the_command_is_reported() {
         let text = "exec: \"x\": executable file not found in $PATH";
         for (command, words) in [
             ("FOO=1", "`RequestBuilder::env`"),
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_working_directory_cannot_be_used_is_told() {
+    fn workdir_error_gives_the_reason() {
         for (reason, words) in [
             ("no such file or directory", "does not exist"),
             ("not a directory", "is no directory"),

@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_read_as_docker_reads_them() {
+    fn hosts_are_parsed_as_docker_parses_them() {
         for (text, address) in [
             ("unix://", "unix:///var/run/docker.sock"),
             ("  unix:///tmp/x.sock ", "unix:///tmp/x.sock"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_after_tcp_is_where_the_api_begins() {
+    fn path_in_a_tcp_address_is_the_base_path() {
         for (text, address, path) in [
             ("tcp://box/", "tcp://box:2375", ""),
             ("tcp://box:1/a/b", "tcp://box:1", "/a/b"),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ssh_address_has_parts() {
+    fn ssh_address_is_parsed_into_its_parts() {
         let (address, _) = Address::parse("ssh://me@box:2222/run/podman/podman.sock").unwrap();
         let parts = Address::Ssh {
             user: Some("me".to_owned()),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_a_remedy() {
+    fn invalid_address_is_refused_with_a_remedy() {
         for (text, remedy) in [
             ("foo://box", "use unix:///path, tcp://host:port"),
             ("fd://box", "use unix:///path, tcp://host:port"),
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_shown() {
+    fn errors_do_not_show_passwords() {
         for text in [
             "ssh://me:hunter2@box",
             "tcp://me:hunter2@box",
@@ -421,13 +421,13 @@ mod tests {
     }
 
     #[test]
-    fn named_pipes_are_for_windows() {
+    fn named_pipes_are_supported_only_on_windows() {
         let (address, _) = Address::parse("npipe://").unwrap();
         assert_eq!(address.on_this_system().is_ok(), cfg!(windows));
     }
 
     #[test]
-    fn abstract_sockets_are_for_linux() {
+    fn abstract_sockets_are_supported_only_on_linux() {
         let (address, _) = Address::parse("unix://@name").unwrap();
         assert_eq!(address.abstract_name(), Some("name"));
         assert_eq!(address.on_this_system().is_ok(), cfg!(target_os = "linux"));

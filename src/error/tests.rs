@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_remedies_are_the_last_sentences() {
+fn remedies_are_the_last_sentences() {
     let error = Error::invalid("it went wrong")
         .with_remedies([Remedy::UseStdin])
         .with_hint("It is an old fault")
@@ -14,7 +14,7 @@ fn the_remedies_are_the_last_sentences() {
 }
 
 #[test]
-fn a_program_has_its_own_words() {
+fn reworded_replaces_the_text_of_the_remedies() {
     let words = |remedy: &Remedy| format!("Do {remedy:?}");
     let error = Error::invalid("it went wrong")
         .with_remedies([Remedy::UseStdin, Remedy::UseTls])
@@ -31,7 +31,7 @@ fn a_program_has_its_own_words() {
 /// As the tests of the programs have the same failures.
 #[tokio::test]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-async fn a_remedy_names_what_users_of_the_library_call() {
+async fn remedy_names_items_of_the_library() {
     use crate::{Endpoint, EndpointOptions, Engine, Request};
 
     let options = EndpointOptions {

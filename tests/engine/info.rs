@@ -12,7 +12,7 @@ fn told() -> Value {
 }
 
 #[test]
-fn the_engine_is_told() {
+fn engine_and_version_are_shown() {
     let (told, version) = (told(), api::get("/version"));
     let engine = if api::is_podman() { "Podman" } else { "Docker" };
     assert_eq!(
@@ -50,7 +50,7 @@ fn running_containers_are_counted() {
 }
 
 #[test]
-fn whether_it_is_rootless_is_told() {
+fn rootless_mode_is_shown() {
     let info = api::get("/info");
     let options = info["SecurityOptions"].as_array().cloned().unwrap_or_default();
     let is_rootless = options.contains(&"name=rootless".into()) || info["Rootless"] == true;
@@ -58,7 +58,7 @@ fn whether_it_is_rootless_is_told() {
 }
 
 #[test]
-fn an_older_version_of_the_api_can_be_asked_for() {
+fn older_api_version_can_be_requested() {
     let run = |version: &str| {
         dexec(["dexec-shell", "echo", "hi"])
             .env("DOCKER_API_VERSION", version)

@@ -43,7 +43,7 @@ fn assert_told(run: Run, endpoint: &str, origin: &str) {
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn it_is_told() {
+fn rootless_engine_is_shown() {
     let info = ["--info", "--output", "json"];
     assert_told(given(&info), &format!("unix://{}", api::socket()), "as given");
     let socket = own().join("podman/podman.sock");
@@ -54,19 +54,19 @@ fn it_is_told() {
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn every_case_where_it_is_given() {
+fn common_cases_pass_with_a_given_socket() {
     every_case("given", given);
 }
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn every_case_where_it_is_found() {
+fn common_cases_pass_with_a_found_socket() {
     every_case("found", found);
 }
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn a_stop_leaves_nothing() {
+fn stop_leaves_no_process() {
     let own = api::Container::start("rootless", &["sleep", "1000000"]);
     let script = "sleep 600 & setsid sleep 600 & echo started; sleep 600";
     let response = given(&["--timeout", "1", &own.name, "sh", "-c", script]).response();

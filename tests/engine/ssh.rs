@@ -13,7 +13,7 @@ use test_support::api::{self, Container};
 use test_support::{Run, assert_response, code, rest_of, signal};
 
 #[test]
-fn one_command_is_one_login() {
+fn one_command_uses_one_login() {
     // Stopping a command takes the largest number of connections that a command can need.
     let args = [
         "--timeout",
@@ -54,7 +54,7 @@ fn started(sshd: &Sshd, container: &Container) -> Child {
 }
 
 #[test]
-fn nothing_stays_whatever_ends_dexec() {
+fn no_ssh_process_is_left_however_dexec_ends() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-ends", &["sleep", "1000000"]);
     for name in ["TERM", "INT", "HUP", "KILL"] {
@@ -76,7 +76,7 @@ fn nothing_stays_whatever_ends_dexec() {
 }
 
 #[test]
-fn a_signal_to_the_whole_group_leaves_time_to_stop_the_command() {
+fn signal_to_the_process_group_still_stops_the_command() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-group", &["sleep", "1000000"]);
     for (name, exit) in [("TERM", 143), ("INT", 130)] {
@@ -103,7 +103,7 @@ fn a_signal_to_the_whole_group_leaves_time_to_stop_the_command() {
 }
 
 #[test]
-fn a_login_that_does_not_end_is_given_up_with_us() {
+fn unfinished_login_ends_when_dexec_ends() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let (listener, port) = silent_port();
     for (name, exit) in [("TERM", 143), ("KILL", 137)] {
@@ -118,7 +118,7 @@ fn a_login_that_does_not_end_is_given_up_with_us() {
 }
 
 #[test]
-fn what_ssh_goes_through_ends_with_the_login() {
+fn proxy_command_ends_with_the_login() {
     const PROXY: &str = "sleep 3777";
 
     let sshd = Sshd::start(&FarEnd::Nothing);
@@ -135,7 +135,7 @@ fn what_ssh_goes_through_ends_with_the_login() {
 }
 
 #[test]
-fn a_login_that_answers_no_more_is_ended_too() {
+fn hung_login_is_ended() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-stuck", &["sleep", "1000000"]);
     let mut child = started(&sshd, &container);
@@ -152,7 +152,7 @@ fn a_login_that_answers_no_more_is_ended_too() {
 }
 
 #[test]
-fn a_far_end_that_says_nothing_is_given_up_in_the_time_for_a_connection() {
+fn silent_far_end_times_out() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let (_listener, port) = silent_port();
     let url = format!("ssh://root@127.0.0.1:{port}");
@@ -174,7 +174,7 @@ fn refused(run: Run, kind: &str, words: &str) {
 }
 
 #[test]
-fn a_login_that_fails_is_told_in_ssh_s_words() {
+fn failed_login_is_reported_in_the_words_of_ssh() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let run = |url: &str| sshd.dexec_at(url, &["dexec-shell", "true"]);
     let (listener, port) = silent_port();
@@ -200,7 +200,7 @@ fn a_login_that_fails_is_told_in_ssh_s_words() {
 }
 
 #[test]
-fn what_leads_to_the_engine_there_is_told() {
+fn remote_path_to_the_engine_is_shown() {
     for far_end in [FarEnd::Docker, FarEnd::OnlyDocker, FarEnd::Socket] {
         let sshd = Sshd::start(&far_end);
         let way = match far_end {
@@ -220,7 +220,7 @@ fn what_leads_to_the_engine_there_is_told() {
 /// Options in the user's ssh configuration that would send the login to the background, disconnect its input, or run
 /// something else.
 #[test]
-fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
+fn ssh_configuration_of_the_user_does_not_break_the_login() {
     for option in [
         "ForkAfterAuthentication yes",
         "StdinNull yes",
@@ -252,7 +252,7 @@ fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
 
 /// Versions of ssh before OpenSSH 8.7 fail on options that were added in 8.7.
 #[test]
-fn an_earlier_ssh_has_only_options_that_it_knows() {
+fn older_ssh_gets_only_options_that_it_supports() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let ssh = sshd.at("wrapped/ssh");
     let wrapper = fs::read_to_string(&ssh).expect("it is there");
@@ -265,7 +265,7 @@ fn an_earlier_ssh_has_only_options_that_it_knows() {
 }
 
 #[test]
-fn a_far_end_without_an_engine_is_told() {
+fn far_end_without_an_engine_is_reported() {
     let run = |far_end: &FarEnd, path: &str| {
         let sshd = Sshd::start(far_end);
         (
@@ -295,7 +295,7 @@ fn a_far_end_without_an_engine_is_told() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_not_passed_over() {
+fn dangling_socket_link_is_reported() {
     let sshd = Sshd::start(&FarEnd::Socket);
     let dangling = sshd.at("own/docker.sock");
     std::os::unix::fs::symlink("/nowhere/socket", &dangling).expect("it can be linked");
@@ -348,7 +348,7 @@ fn ssh_asks_for_a_passphrase_on_the_terminal() {
 const OF_LIBRARY: &str = "DEXEC_TEST_SSH_URL";
 
 #[test]
-fn an_engine_of_the_library_that_is_dropped_leaves_nothing() {
+fn dropped_library_engine_leaves_no_ssh_process() {
     if let Ok(url) = std::env::var(OF_LIBRARY) {
         return use_library(&url);
     }
@@ -361,10 +361,7 @@ fn an_engine_of_the_library_that_is_dropped_leaves_nothing() {
         .and_then(|(_, path)| path);
     let this = std::env::current_exe().expect("a test knows its program");
     let done = Command::new(this)
-        .args([
-            "--exact",
-            "ssh::an_engine_of_the_library_that_is_dropped_leaves_nothing",
-        ])
+        .args(["--exact", "ssh::dropped_library_engine_leaves_no_ssh_process"])
         .env("PATH", path.expect("it is set"))
         .env("TMPDIR", sshd.at("tmp"))
         .env(OF_LIBRARY, sshd.url())

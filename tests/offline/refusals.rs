@@ -41,7 +41,7 @@ fn bytes(bytes: &[u8]) -> OsString {
 }
 
 #[test]
-fn names_that_are_other_requests_are_refused() {
+fn invalid_container_names_are_refused() {
     for name in [
         "x/../../images/prune?a=",
         "victim/kill?signal=KILL#",
@@ -58,14 +58,14 @@ fn names_that_are_other_requests_are_refused() {
 }
 
 #[test]
-fn commands_that_cannot_be_meant_are_refused() {
+fn invalid_commands_are_refused() {
     refused(&words(&["web", ""]), "the command is empty");
     refused(&words(&["web", "-it", "sh"]), "Options go before the container's name");
     refused(&words(&["web", "--", "-x"]), "Options go before the container's name");
 }
 
 #[test]
-fn bytes_that_would_be_changed_are_refused() {
+fn arguments_that_are_not_utf8_are_refused() {
     let bad = || bytes(b"a\xffb");
     let web = || OsString::from("web");
     refused(&[web(), "echo".into(), bad()], "argument 1 of the command is not UTF-8");
@@ -87,7 +87,7 @@ fn bytes_that_would_be_changed_are_refused() {
 }
 
 #[test]
-fn sizes_that_no_engine_takes_are_refused() {
+fn oversized_environment_is_refused() {
     // The kernel does not allow a longer argument, and a line of an env file has at most 65,535 bytes, so only users
     // of the library can exceed the limit of 128 KiB. The limit of the total size can be exceeded with env files.
     let longest = "x".repeat(128 * 1024 - 1);
@@ -111,7 +111,7 @@ fn sizes_that_no_engine_takes_are_refused() {
 }
 
 #[test]
-fn bad_env_files_are_told_with_file_and_line() {
+fn env_file_errors_name_the_file_and_the_line() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let file = directory.path().join("env");
     let name = file.to_str().expect("it is UTF-8").to_owned();
@@ -134,7 +134,7 @@ fn bad_env_files_are_told_with_file_and_line() {
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
+fn invalid_option_values_are_refused() {
     refused(&words(&["-w", "srv", "web", "pwd"]), "is relative");
     refused(&words(&["--group-add", "a,b", "web", "id"]), "can't be added");
     refused(
@@ -144,7 +144,7 @@ fn options_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused() {
+fn invalid_address_is_refused() {
     for host in [
         "foo://x",
         "ssh://",
@@ -168,7 +168,7 @@ fn an_address_that_is_none_is_refused() {
 }
 
 #[test]
-fn an_engine_that_is_not_there_is_told() {
+fn unreachable_engine_is_reported() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let missing = format!("unix://{}/socket", directory.path().display());
     // A socket file that no process listens on.
@@ -203,7 +203,7 @@ fn an_engine_that_is_not_there_is_told() {
 
 /// docker treats an empty path as unset.
 #[test]
-fn paths_may_be_empty() {
+fn empty_paths_are_accepted() {
     let home = tempfile::tempdir().expect("a directory can be made");
     let options = [
         "--tlsverify",
@@ -227,7 +227,7 @@ fn paths_may_be_empty() {
 }
 
 #[test]
-fn help_and_wrong_options_need_no_engine() {
+fn help_and_invalid_options_need_no_engine() {
     let done = dexec(["--help"]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     assert!(

@@ -62,7 +62,7 @@ impl log::Log for Recorder {
 }
 
 #[tokio::test]
-async fn no_log_record_has_the_command_or_its_environment() {
+async fn log_records_contain_neither_command_nor_environment() {
     log::set_logger(&Recorder).expect("no other logger is set in this process");
     log::set_max_level(log::LevelFilter::Trace);
     let state =

@@ -44,7 +44,7 @@ fn refused(run: Run, words: &str) -> Value {
 fn plain(_: &mut rcgen::CertificateParams) {}
 
 #[test]
-fn a_server_that_the_given_ca_has_signed_is_trusted() {
+fn server_signed_by_the_given_ca_is_trusted() {
     let ca = Identity::authority("ca", &[]);
     let server = Server::start(&ca.issue(plain));
     answered(server.run(VERIFY, &files(&ca, None)));
@@ -60,7 +60,7 @@ fn address(address: &str) -> rcgen::SanType {
 }
 
 #[test]
-fn a_server_that_another_ca_has_signed_is_refused() {
+fn server_signed_by_another_ca_is_refused() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(plain));
     refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
@@ -71,14 +71,14 @@ fn a_server_that_another_ca_has_signed_is_refused() {
 }
 
 #[test]
-fn without_the_check_every_server_is_taken() {
+fn disabled_verification_accepts_every_server() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(expired));
     answered(server.run_as("127.0.0.1", "DOCKER_TLS", &files(&ca, None)));
 }
 
 #[test]
-fn a_certificate_that_does_not_fit_is_refused() {
+fn invalid_server_certificate_is_refused() {
     let ca = Identity::authority("ca", &[]);
     let future = |params: &mut rcgen::CertificateParams| params.not_before = rcgen::date_time_ymd(4000, 1, 1);
     for (certificate, words) in [
@@ -101,7 +101,7 @@ fn a_certificate_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
+fn self_signed_certificate_is_trusted_if_it_is_the_given_ca() {
     let own = Identity::authority("own", &["localhost"]);
     let server = Server::start(&own);
     answered(server.run(VERIFY, &files(&own, None)));
@@ -139,7 +139,7 @@ fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
 }
 
 #[test]
-fn every_kind_of_key_is_taken_on_both_sides() {
+fn every_key_type_is_accepted_on_both_sides() {
     let ca = Identity::authority("ca", &[]);
     for algorithm in [
         &PKCS_RSA_SHA256,
@@ -158,7 +158,7 @@ fn every_kind_of_key_is_taken_on_both_sides() {
 }
 
 #[test]
-fn a_ca_with_every_kind_of_key_is_trusted() {
+fn ca_with_every_key_type_is_trusted() {
     for algorithm in [
         &PKCS_RSA_SHA256,
         &PKCS_ECDSA_P256_SHA256,
@@ -192,7 +192,7 @@ fn openssl(key: &KeyPair, args: &[&str]) -> String {
 }
 
 #[test]
-fn every_form_of_key_is_read_but_an_encrypted_one() {
+fn every_key_format_is_read_except_encrypted_keys() {
     let ca = Identity::authority("ca", &[]);
     let of_server = ca.issue(plain);
     let server = || Server::start_with(&of_server, Some(&ca), TLS_1_3);
@@ -222,7 +222,7 @@ fn every_form_of_key_is_read_but_an_encrypted_one() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_and_not_shown() {
+fn errors_name_unusable_files_but_do_not_show_them() {
     let ca = Identity::authority("ca", &[]);
     let client = ca.issue(plain);
     let server = Server::start_with(&ca.issue(plain), Some(&ca), TLS_1_3);
@@ -253,7 +253,7 @@ fn files_that_cannot_be_used_are_named_and_not_shown() {
 }
 
 #[test]
-fn a_client_certificate_that_is_wanted_or_refused_is_told() {
+fn missing_or_refused_client_certificate_is_reported() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let of_server = ca.issue(plain);
     for versions in [TLS_1_2, TLS_1_3] {
@@ -274,7 +274,7 @@ fn a_client_certificate_that_is_wanted_or_refused_is_told() {
 }
 
 #[test]
-fn a_port_without_tls_is_told() {
+fn port_without_tls_is_reported() {
     let ca = Identity::authority("ca", &[]);
     for (answer, words) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it does not speak TLS there"),
@@ -294,7 +294,7 @@ fn a_port_without_tls_is_told() {
 }
 
 #[test]
-fn a_port_with_tls_that_is_asked_without_is_told() {
+fn tls_hint_in_the_response_of_a_go_server_is_reported() {
     let go_s_answer = crate::fake::json("400 Bad Request", "Client sent an HTTP request to an HTTPS server.\n");
     let fake = Fake::start(Script {
         create: go_s_answer.into(),
@@ -304,7 +304,7 @@ fn a_port_with_tls_that_is_asked_without_is_told() {
 }
 
 #[test]
-fn a_server_with_tls_that_is_asked_without_is_told() {
+fn plain_connection_to_a_tls_port_is_reported() {
     let ca = Identity::authority("ca", &[]);
     for versions in [TLS_1_2, TLS_1_3] {
         let server = Server::start_with(&ca.issue(plain), None, versions);
@@ -315,7 +315,7 @@ fn a_server_with_tls_that_is_asked_without_is_told() {
 }
 
 #[test]
-fn a_connection_without_tls_s_own_end_has_the_command_s_code() {
+fn missing_close_notify_keeps_the_exit_code() {
     let ca = Identity::authority("ca", &[]);
     let files = files(&ca, None);
     let ended = |code: i64| {
@@ -365,7 +365,7 @@ fn a_connection_without_tls_s_own_end_has_the_command_s_code() {
 }
 
 #[test]
-fn a_connection_without_tls_s_own_end_is_lost_where_more_is_missing() {
+fn missing_close_notify_with_missing_data_is_a_lost_connection() {
     let ca = Identity::authority("ca", &[]);
     let mut cut = frame(1, b"whole");
     cut.truncate(10);

@@ -112,7 +112,7 @@ fn too_much() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
+fn oversized_message_is_refused_and_the_session_continues() {
     let mut client = Rude::start(&[]);
     for (what, message) in too_much() {
         client.write(&message);
@@ -138,7 +138,7 @@ fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
 
 /// The longest standard input that the schema allows, in characters that need the most bytes.
 #[test]
-fn the_largest_input_is_taken() {
+fn largest_stdin_is_accepted() {
     let mut client = Rude::start(&[]);
     let mut call = exec("dexec-shell", "wc -c");
     call["params"]["arguments"]["stdin"] = Value::from("\u{1f600}".repeat(2 * MIB - 1024));
@@ -150,7 +150,7 @@ fn the_largest_input_is_taken() {
 }
 
 #[test]
-fn what_is_no_message_ends_nothing() {
+fn invalid_messages_do_not_end_the_session() {
     let mut client = Rude::start(&[]);
     for line in [
         "",
@@ -184,7 +184,7 @@ fn what_is_no_message_ends_nothing() {
 
 /// If a client does not read its answers, the server stops reading its requests, but loses no answer.
 #[test]
-fn answers_that_nobody_reads_are_bounded() {
+fn unread_responses_use_bounded_memory() {
     let mut client = Rude::start(&[]);
     let count = 400;
     let ids = (0..count).map(|number| format!("{number} {}", "x".repeat(200_000)));
@@ -219,7 +219,7 @@ fn answers_that_nobody_reads_are_bounded() {
 }
 
 #[test]
-fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
+fn duplicate_id_is_refused_and_the_first_request_is_answered() {
     let container = Container::start("mcp-same-id", &["sleep", "1000000"]);
     let mut client = Rude::start(&[]);
     let mut first = exec(&container.name, "until [ -e /tmp/go ]; do sleep 0.1; done; echo first");
@@ -270,7 +270,7 @@ fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
 }
 
 #[test]
-fn a_second_request_with_the_same_id_is_refused_over_http() {
+fn duplicate_id_is_refused_over_http() {
     let container = Container::start("mcp-http-same-id", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let (session, other_session) = (server.session(""), server.session(""));
@@ -329,7 +329,7 @@ fn early_answer(server: &Server, headers: &str, body: &str) -> Answer {
 }
 
 #[test]
-fn a_body_that_is_too_much_is_answered() {
+fn oversized_http_body_is_refused() {
     let server = Server::start(&[]);
     let session = server.session("");
     // The server does not wait for the body.
@@ -352,7 +352,7 @@ fn a_body_that_is_too_much_is_answered() {
 
 /// The client's description of itself is kept as long as its session.
 #[test]
-fn sessions_keep_little() {
+fn sessions_use_bounded_memory() {
     let server = Server::start(&[]);
     let initialize = |size: usize| {
         let params = json!({
@@ -377,7 +377,7 @@ fn sessions_keep_little() {
 
 /// Requests that are not authorized, or that are invalid, are answered before their body is read.
 #[test]
-fn headers_are_looked_at_before_a_body() {
+fn headers_are_checked_before_the_body_is_read() {
     let mut command = command(&["--http", "127.0.0.1:0"]);
     command.env("DEXEC_MCP_TOKEN", TOKEN);
     let server = Server::of(command);
@@ -394,7 +394,7 @@ fn headers_are_looked_at_before_a_body() {
 
 /// Endless bodies are dropped to make room for each other and for calls.
 #[test]
-fn unfinished_bodies_keep_no_call_waiting() {
+fn unfinished_bodies_do_not_block_calls() {
     let server = Server::start(&[]);
     let session = server.session("");
     let chunk = "x".repeat(64 * 1024);
@@ -432,7 +432,7 @@ fn unfinished_bodies_keep_no_call_waiting() {
 
 /// Connections without a complete request head are closed to make room.
 #[test]
-fn idle_connections_keep_no_call_waiting() {
+fn idle_connections_do_not_block_calls() {
     let server = Server::start(&[]);
     let session = server.session("");
     let container = Container::start("mcp-http-idle", &["sleep", "1000000"]);
@@ -464,7 +464,7 @@ fn idle_connections_keep_no_call_waiting() {
 
 /// A lack of threads is reported at the start; if the server starts, calls are answered.
 #[test]
-fn too_few_threads_are_told_at_the_start() {
+fn too_few_threads_are_reported_at_startup() {
     let limited = Limited::new(env!("CARGO_BIN_EXE_dexec-mcp"));
     let begins = (1..200).find(|processes| {
         let output = limited.command(*processes).stdin(Stdio::null()).output();

@@ -41,7 +41,7 @@ fn start(purpose: &str) -> Container {
 }
 
 #[tokio::test]
-async fn a_timeout_keeps_the_output_and_leaves_nothing() {
+async fn timeout_keeps_the_output_and_stops_every_process() {
     let container = start("timeout");
     let client = Client::start(&[]).await;
     let mut arguments = arguments(&container);
@@ -55,7 +55,7 @@ async fn a_timeout_keeps_the_output_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_default_timeout_holds_where_a_call_has_none() {
+async fn default_timeout_applies_to_calls_without_one() {
     let container = start("default");
     let client = Client::start(&["--default-timeout", "500ms"]).await;
     let mut arguments = arguments(&container);
@@ -66,7 +66,7 @@ async fn the_default_timeout_holds_where_a_call_has_none() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_leaves_nothing_and_the_others_go_on() {
+async fn cancelling_a_call_stops_only_its_processes() {
     let container = start("cancel");
     let client = Client::start(&[]).await;
     let other =
@@ -82,7 +82,7 @@ async fn a_cancelled_call_leaves_nothing_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_leaves_nothing() {
+async fn closing_the_client_stops_its_commands() {
     let container = start("close");
     let client = Client::start(&[]).await;
     let _call = client.begin(arguments(&container)).await;
@@ -93,7 +93,7 @@ async fn a_client_that_goes_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_dies_leaves_nothing() {
+async fn crashed_client_leaves_no_process_running() {
     let container = start("dies");
     let client = Client::start(&[]).await;
     let _call = client.begin(arguments(&container)).await;
@@ -107,7 +107,7 @@ async fn a_client_that_dies_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_signal_to_the_server_leaves_nothing_and_is_answered() {
+async fn signal_to_the_server_stops_its_calls_and_answers_them() {
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
         let container = start(signal);
         let client = Client::start(&[]).await;
@@ -159,7 +159,7 @@ async fn requests_before_the_end_of_input_are_answered() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_ends_the_server_with_a_reason() {
+async fn invalid_first_message_ends_the_server_with_an_error() {
     let mut child = crate::client::server([] as [&str; 0])
         .spawn()
         .expect("it can be started");
@@ -174,7 +174,7 @@ async fn what_is_no_message_ends_the_server_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_running_command_tells_of_itself() {
+async fn running_command_sends_progress_notifications() {
     let client = Client::start(&[]).await;
     let progress = std::sync::Arc::clone(&client.service.service().progress);
     let answer = client.shell("echo 12345; sleep 11", json!({})).await;
@@ -187,7 +187,7 @@ async fn a_running_command_tells_of_itself() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_its_turn_can_be_cancelled() {
+async fn waiting_call_can_be_cancelled() {
     let container = start("turn");
     let client = Client::start(&["--max-concurrent", "1"]).await;
     let first = client.begin(arguments(&container)).await;
@@ -203,7 +203,7 @@ async fn a_call_that_waits_for_its_turn_can_be_cancelled() {
 
 /// A client that does not read its answers keeps neither its commands nor the server running.
 #[tokio::test]
-async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
+async fn client_that_reads_nothing_leaves_no_process_running() {
     for way in ["closed", "TERM", "closed behind nonsense"] {
         let container = start(&format!("unread-{}", way.replace(' ', "-")));
         let mut child = crate::client::server([] as [&str; 0])

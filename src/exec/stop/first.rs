@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn podman_s_list_has_both_numbers() {
+    fn podman_list_has_host_and_container_pids() {
         let rows = rows(&["500 1", "700 12"]);
         let table = table(&[(1, 0, 1, 5, "sh"), (12, 0, 12, 9000, "sleep")]);
         assert_found(&by_both_numbers(&rows, 700, &table), 12, 9000);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_s_list_has_the_same_order() {
+    fn docker_list_is_matched_by_order() {
         let rows = rows(&[
             "500 400 500 99 sleep",
             "710 400 710 10 sleep",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_took_longer_changes_no_order() {
+    fn slow_start_does_not_change_the_order() {
         let rows = rows(&["710 400 710 10 sleep", "720 400 720 10 sleep"]);
         let inside = table(&[(7, 0, 7, 9001, "sleep"), (9, 0, 9, 9000, "sleep")]);
         assert_eq!(
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_begin_anew_on_each_side() {
+    fn pid_wraparound_does_not_change_the_order() {
         // One started long ago and one recently. Then two started within a second: the host's ids wrap around at the
         // usual and at the greatest limit, exceed the usual limit, and the container's ids wrap around.
         for (rows, inside) in [
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_that_differ_are_no_order() {
+    fn different_ages_prevent_a_match() {
         let rows = rows(&["710 400 710 30 sleep", "720 400 720 10 sleep"]);
         let inside = table(&[(7, 0, 7, 8500, "sleep"), (9, 0, 9, 9000, "sleep")]);
         assert_eq!(
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_lists_differ_nothing_is_said() {
+    fn different_lists_prevent_a_match() {
         let host = rows(&["710 400 710 10 sleep", "720 400 720 9 sleep"]);
         let both = table(&[(7, 0, 7, 9000, "sleep"), (9, 0, 9, 9100, "sleep")]);
         let one = table(&[(9, 0, 9, 9100, "sleep")]);

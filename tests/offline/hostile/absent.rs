@@ -295,7 +295,7 @@ fn stops() -> Vec<(&'static str, Case)> {
 
 /// Runs all cases at once, because each mostly waits.
 #[test]
-fn is_not_waited_for_without_end() {
+fn missing_responses_time_out() {
     let cases: Vec<_> = calls().into_iter().chain(later()).chain(stops()).collect();
     each_of(cases.len(), cases, |Case { script, options, check }| {
         let ran = run_with(script, options);

@@ -13,7 +13,7 @@ fn create(answer: Answer) -> Ran {
 }
 
 #[test]
-fn create_without_http() {
+fn create_response_that_is_not_http_is_refused() {
     each(heads(), |answer| {
         let ran = create(answer);
         ran.is_refused("notAnEngine", "create the command");
@@ -22,7 +22,7 @@ fn create_without_http() {
 }
 
 #[test]
-fn create_with_an_endless_body() {
+fn create_response_with_an_endless_body_is_refused() {
     each(endless_bodies(), |answer| {
         let ran = create(answer);
         ran.is_refused("notAnEngine", "create the command");
@@ -31,7 +31,7 @@ fn create_with_an_endless_body() {
 }
 
 #[test]
-fn create_with_endless_chunks_of_one_byte() {
+fn create_response_with_endless_small_chunks_is_refused() {
     let head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let ran = create(Answer::Endless(head, b"1\r\nx\r\n".to_vec()));
     assert_eq!(ran.code(), 1);
@@ -39,7 +39,7 @@ fn create_with_endless_chunks_of_one_byte() {
 }
 
 #[test]
-fn create_with_a_broken_body() {
+fn create_response_with_a_broken_body_is_refused() {
     each(broken_bodies(), |answer| {
         let ran = create(answer);
         // A connection that breaks may be the fault of the network or of the server, so either kind is correct.
@@ -54,7 +54,7 @@ fn create_with_a_broken_body() {
 }
 
 #[test]
-fn create_with_wrong_json() {
+fn create_response_with_wrong_json_is_refused() {
     each(wrong_json(), |answer| {
         let ran = create(answer);
         ran.is_refused("notAnEngine", "create the command");
@@ -63,7 +63,7 @@ fn create_with_wrong_json() {
 }
 
 #[test]
-fn create_with_a_status_that_nobody_asked_for() {
+fn create_response_with_an_unexpected_status_is_refused() {
     let answer = |status: &str| Answer::Bytes(json(status, "{\"Id\":\"0123\"}"));
     let cases = vec![
         ("a redirection", answer("302 Found\r\nLocation: http://elsewhere/")),
@@ -85,7 +85,7 @@ fn create_with_a_status_that_nobody_asked_for() {
 }
 
 #[test]
-fn start_without_http() {
+fn start_response_that_is_not_http_loses_the_connection() {
     each(heads(), |answer| {
         let ran = run(Script {
             start: answer,
@@ -99,7 +99,7 @@ fn start_without_http() {
 }
 
 #[test]
-fn start_with_a_body_instead_of_a_stream() {
+fn start_response_without_an_upgrade_loses_the_connection() {
     let cases = [endless_bodies(), broken_bodies(), wrong_json()].concat();
     each(cases, |answer| {
         let ran = run(Script {
@@ -113,7 +113,7 @@ fn start_with_a_body_instead_of_a_stream() {
 }
 
 #[test]
-fn inspect_with_anything() {
+fn bad_inspect_response_loses_the_connection() {
     each(all(), |answer| {
         let ran = run(Script {
             inspect: answer,
@@ -127,7 +127,7 @@ fn inspect_with_anything() {
 }
 
 #[test]
-fn a_negative_exit_code_is_none() {
+fn negative_exit_code_is_not_accepted() {
     for told in ["-1", "-9223372036854775808"] {
         let inspect = format!("{{\"Running\":false,\"ExitCode\":{told},\"Pid\":0}}");
         let ran = run(Script {
@@ -141,7 +141,7 @@ fn a_negative_exit_code_is_none() {
 
 /// The command line in the answer is not needed, and is not kept.
 #[test]
-fn inspect_with_a_command_line_of_many_arguments() {
+fn inspect_does_not_keep_a_long_command_line() {
     let arguments = "\"\",".repeat(14 * 1024 * 1024 / 3);
     let state = "{\"Running\":false,\"ExitCode\":3,\"Pid\":7";
     let ran = run(Script {
@@ -157,7 +157,7 @@ fn inspect_with_a_command_line_of_many_arguments() {
 }
 
 #[test]
-fn a_list_of_anything_hides_no_missing_container() {
+fn bad_container_list_still_reports_the_missing_container() {
     let missing = || json("404 Not Found", "{\"message\":\"No such container: web\"}");
     each(all(), |answer| {
         let ran = run(Script {
@@ -172,7 +172,7 @@ fn a_list_of_anything_hides_no_missing_container() {
 }
 
 #[test]
-fn a_list_of_many_or_long_names_costs_little() {
+fn large_container_list_uses_bounded_memory() {
     let missing = || json("404 Not Found", "{\"message\":\"No such container: web\"}");
     let list = |one: &str, times: usize| {
         let items = vec![one; times].join(",");
@@ -219,7 +219,7 @@ fn a_list_of_many_or_long_names_costs_little() {
 }
 
 #[test]
-fn a_container_of_which_nothing_is_told_alters_no_exit_code() {
+fn bad_container_response_does_not_change_the_exit_code() {
     each(all(), |answer| {
         let ran = run(Script {
             inspect: json("200 OK", "{\"Running\":false,\"ExitCode\":137,\"Pid\":7}").into(),
@@ -233,7 +233,7 @@ fn a_container_of_which_nothing_is_told_alters_no_exit_code() {
 }
 
 #[test]
-fn a_container_of_which_nothing_is_told_may_hold_a_forgotten_command() {
+fn unknown_exec_with_a_bad_container_response_may_still_run() {
     each(all(), |answer| {
         let ran = run(Script {
             inspect: json("404 Not Found", "{\"message\":\"No such exec instance: 01\"}").into(),
@@ -247,7 +247,7 @@ fn a_container_of_which_nothing_is_told_may_hold_a_forgotten_command() {
 }
 
 #[test]
-fn informational_answers_without_end() {
+fn endless_informational_responses_time_out() {
     let again = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
     let script = Script {
         create: Answer::Endless(Vec::new(), again),
@@ -261,7 +261,7 @@ fn informational_answers_without_end() {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_is_not_believed() {
+fn unrequested_response_is_ignored() {
     let ended = json("200 OK", "{\"Running\":false,\"ExitCode\":0,\"Pid\":7}");
     let early = [json("201 Created", &format!("{{\"Id\":\"{EXEC_ID}\"}}")), ended].concat();
     let ran = run(Script {
@@ -275,7 +275,7 @@ fn an_answer_that_nobody_asked_for_is_not_believed() {
 }
 
 #[test]
-fn answers_byte_by_byte_are_as_good() {
+fn responses_can_arrive_byte_by_byte() {
     let byte_by_byte = |answer: Answer| match answer {
         Answer::Bytes(bytes) => Answer::ByteByByte(bytes),
         other => other,
@@ -295,7 +295,7 @@ fn answers_byte_by_byte_are_as_good() {
 }
 
 #[test]
-fn strange_exit_codes_are_no_success() {
+fn unusual_exit_codes_are_not_success() {
     for told in ["256", "4294967296", "9223372036854775807"] {
         let fake = Fake::start(Script {
             inspect: json(

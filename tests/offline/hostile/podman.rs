@@ -46,7 +46,7 @@ const KILL: &str = "POST /libpod/exec/ID/kill?signal=SIGKILL";
 const ASK: &str = "GET /exec/ID/json";
 
 #[test]
-fn a_command_that_does_not_end_is_killed() {
+fn command_that_ignores_sigterm_is_killed() {
     let ran = run_stopped(barred("Libpod/9.0 (linux)"));
     ran.is_left("no more processes");
     assert_eq!(ran.response["signal"], "SIGKILL");
@@ -54,7 +54,7 @@ fn a_command_that_does_not_end_is_killed() {
 }
 
 #[test]
-fn an_engine_that_is_busy_is_asked_for_an_agent_again() {
+fn agent_is_created_again_when_the_engine_is_busy() {
     let ran = run_stopped(Script {
         own_create: json("500 Oops", "{\"message\":\"resource temporarily unavailable\"}").into(),
         ..barred("Libpod/9.0 (linux)")
@@ -70,7 +70,7 @@ fn an_engine_that_is_busy_is_asked_for_an_agent_again() {
 }
 
 #[test]
-fn a_command_that_ends_is_not_killed_and_what_left_its_group_is_not_known() {
+fn command_that_ends_on_sigterm_is_not_killed() {
     let script = Script {
         start: Answer::Silent(stream(&[])),
         ..barred("Libpod/9.0 (linux)")
@@ -82,7 +82,7 @@ fn a_command_that_ends_is_not_killed_and_what_left_its_group_is_not_known() {
 }
 
 #[test]
-fn an_engine_without_the_call_has_sent_no_signal() {
+fn failed_kill_call_reports_no_signal() {
     let cases = [
         ("not found", Answer::Bytes(json("404 Not Found", "Not Found\n"))),
         ("nothing", Answer::Bytes(Vec::new())),
@@ -102,7 +102,7 @@ fn an_engine_without_the_call_has_sent_no_signal() {
 }
 
 #[test]
-fn another_engine_is_not_asked() {
+fn kill_call_is_sent_only_to_podman() {
     let ran = run_stopped(barred("Docker/99.0 (linux)"));
     ran.is_left("no more processes");
     assert_eq!(ending(&ran), [ASK]);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn garbage_ends_the_stream_and_no_more() {
+fn invalid_frames_end_the_stream_and_keep_the_output() {
     let cases = vec![
         ("an unknown type", b"\x04\0\0\0\0\0\0\x01y".to_vec()),
         ("the last type", b"\xff\xff\xff\xff\xff\xff\xff\xff".to_vec()),
@@ -34,7 +34,7 @@ fn garbage_ends_the_stream_and_no_more() {
 }
 
 #[test]
-fn empty_frames_without_end_keep_no_timeout_waiting() {
+fn endless_empty_frames_do_not_delay_the_timeout() {
     let cases = vec![
         ("output", Answer::Endless(stream(&[]), frame(1, b""))),
         (
@@ -55,7 +55,7 @@ fn empty_frames_without_end_keep_no_timeout_waiting() {
 }
 
 #[test]
-fn output_without_end_is_kept_within_bounds() {
+fn captured_endless_output_uses_bounded_memory() {
     let ran = run_with(
         Script {
             start: Answer::Endless(stream(&[]), frame(1, &vec![b'x'; 32 * 1024])),
@@ -71,7 +71,7 @@ fn output_without_end_is_kept_within_bounds() {
 }
 
 #[test]
-fn output_without_end_is_passed_on_in_little_memory() {
+fn raw_endless_output_uses_bounded_memory() {
     let fake = Fake::start(Script {
         start: Answer::Endless(stream(&[]), frame(1, &[b'x'; 32])),
         inspect: json("200 OK", RUNNING).into(),

@@ -3,12 +3,12 @@ use clap::CommandFactory as _;
 use super::*;
 
 #[test]
-fn the_manual_can_be_made() {
+fn manual_page_is_generated() {
     test_support::manual::write(Args::command());
 }
 
 #[test]
-fn the_page_of_the_options_is_what_they_say() {
+fn options_page_matches_the_options() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/mcp-options.md");
     test_support::manual::compare_options_page(Args::command(), &page);
 }

@@ -9,7 +9,7 @@ fn told(error: Error) -> String {
 }
 
 #[tokio::test]
-async fn a_remedy_names_parameters_or_what_the_server_is_started_with() {
+async fn remedy_names_parameters_or_server_options() {
     let mut options = EndpointOptions::default();
     options.host = Some("tcp://a".to_owned());
     options.context = Some("b".to_owned());
@@ -38,7 +38,7 @@ async fn a_remedy_names_parameters_or_what_the_server_is_started_with() {
 
 /// Calls have parameters, not options.
 #[test]
-fn what_a_call_can_do_is_told_by_its_parameters() {
+fn remedy_for_a_call_names_a_parameter() {
     for (remedy, parameter) in [
         (Remedy::ChooseUser, "`user`"),
         (Remedy::ChooseWorkdir, "`workdir`"),

@@ -9,7 +9,7 @@ fn told(error: Error) -> String {
 }
 
 #[tokio::test]
-async fn a_remedy_names_options() {
+async fn remedy_names_options() {
     let mut options = EndpointOptions::default();
     options.host = Some("tcp://a".to_owned());
     options.context = Some("b".to_owned());
@@ -37,7 +37,7 @@ async fn a_remedy_names_options() {
 }
 
 #[test]
-fn each_other_engine_is_an_option() {
+fn remedy_lists_other_engines_as_host_options() {
     let others = Remedy::OtherEngines(vec!["unix:///a".to_owned(), "tcp://b:1".to_owned()]);
     assert_eq!(words(&others), "Another engine may answer: -H unix:///a, -H tcp://b:1");
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_p_521_key_signs_with_every_hash_in_tls_1_2_and_with_its_own_in_tls_1_3() {
+fn p521_keys_are_accepted_with_every_hash() {
     for (scheme, algorithms) in ALGORITHMS.mapping {
         let is_p_521 = algorithms
             .iter()

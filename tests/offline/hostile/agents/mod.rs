@@ -92,7 +92,7 @@ fn run_ended(own_start: Answer) -> Ran {
 }
 
 #[test]
-fn an_agent_that_does_as_it_is_told_is_believed() {
+fn obedient_agent_stops_the_command() {
     let ran = run_ended(obedient());
     let Ran { response, .. } = &ran;
     assert_eq!((ran.code(), &response["timedOut"]), (124, &true.into()), "{response}");
@@ -103,13 +103,13 @@ fn an_agent_that_does_as_it_is_told_is_believed() {
 }
 
 #[test]
-fn a_stream_that_is_held_open_is_no_fault_of_the_reader() {
+fn stream_held_open_does_not_report_failed_output() {
     let ran = run_ended(obedient());
     assert_ne!(ran.kind(), "outputFailed", "{}", ran.response);
 }
 
 #[test]
-fn create_with_anything() {
+fn bad_create_response_is_reported() {
     each(all(), |answer| {
         let ran = run_stopped(Script {
             own_create: answer,
@@ -121,7 +121,7 @@ fn create_with_anything() {
 }
 
 #[test]
-fn start_with_anything() {
+fn bad_start_response_is_reported() {
     each(all(), |answer| {
         let ran = with_agent(answer);
         is_left_soon(&ran, "");
@@ -141,7 +141,7 @@ fn untold() -> Answer {
 }
 
 #[test]
-fn version_with_anything() {
+fn bad_version_response_is_reported() {
     each(all(), |answer| {
         let ran = run_stopped(Script {
             own_start: stream(&[]).into(),
@@ -175,7 +175,7 @@ fn version_with_anything() {
 }
 
 #[test]
-fn stat_with_anything() {
+fn bad_stat_response_is_reported() {
     let cases = [
         ("no header", json("200 OK", "").into()),
         (
@@ -204,7 +204,7 @@ fn stat_with_anything() {
 
 /// The helper runs as root, so nobody else may be able to replace its file.
 #[test]
-fn a_directory_that_others_can_change_gets_no_program() {
+fn helper_is_not_put_into_a_directory_that_others_can_change() {
     for (mode, is_open) in [(0o777, true), (0o775, true), (0o755, false), (0o777 | 1 << 20, false)] {
         let ran = run_stopped(Script {
             stat: crate::fake::stat(mode).into(),
@@ -220,7 +220,7 @@ fn a_directory_that_others_can_change_gets_no_program() {
 }
 
 #[test]
-fn archive_with_anything_but_a_good_answer() {
+fn bad_archive_response_is_reported() {
     let cases = [heads(), endless_bodies(), broken_bodies()].concat();
     each(cases, |answer| {
         let ran = run_stopped(Script {
@@ -234,7 +234,7 @@ fn archive_with_anything_but_a_good_answer() {
 }
 
 #[test]
-fn what_is_not_ready_is_told() {
+fn invalid_first_line_of_the_agent_orphans_the_command() {
     let hello = |bytes: &[u8]| Answer::Bytes(stream(&[bytes.to_vec()]));
     let long = format!("{}\n", "x".repeat(20_000_000));
     let cases = vec![

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_no_table_is_told() {
+fn invalid_process_table_is_reported() {
     let cases = vec![
         ("gone", agent(|_| Answer::Bytes(Vec::new())), "it ended too early"),
         (
@@ -45,7 +45,7 @@ fn what_is_no_table_is_told() {
 }
 
 #[test]
-fn names_and_numbers_of_processes_are_anything() {
+fn process_names_and_ids_can_have_any_value() {
     let named = |name: &str| shows(&marked(10, name, 0, 10, 9000));
     let (most, largest) = (u64::from(u32::MAX), u64::MAX);
     let cases = vec![
@@ -86,7 +86,7 @@ fn multiplying() -> Answer {
 }
 
 #[test]
-fn users_that_are_always_others_are_not_all_tried() {
+fn agents_for_other_users_are_limited() {
     let next = AtomicUsize::new(1000);
     let own_start = agent_that_is("own", move |line| {
         let uid = next.fetch_add(1, Ordering::SeqCst);
@@ -108,7 +108,7 @@ fn users_that_are_always_others_are_not_all_tried() {
 }
 
 #[test]
-fn a_long_chain_of_processes_is_followed() {
+fn long_chain_of_child_processes_is_stopped() {
     // Each process is the child of the one in the next row.
     let rows: String = (1..30_000)
         .rev()
@@ -137,7 +137,7 @@ fn a_long_chain_of_processes_is_followed() {
 }
 
 #[test]
-fn many_suspects_are_looked_at() {
+fn many_suspects_are_checked() {
     let rows: String = (1000..21_000).map(|pid| row(pid, "a", 1, pid, 10_001)).collect();
     let table = said(&format!("{BASE}{rows}.\n"));
     let own_start = agent(move |line| {
@@ -151,7 +151,7 @@ fn many_suspects_are_looked_at() {
 }
 
 #[test]
-fn an_agent_that_reads_nothing_is_not_waited_for_without_end() {
+fn agent_that_reads_nothing_does_not_block_the_stop() {
     let rows: String = (1000..31_000).map(|pid| row(pid, "a", 0, 1000, 9000)).collect();
     let table = said(&format!("{BASE}{rows}.\n").replacen("none 0 in 1000", "marked 0 in 1000", 1));
     // It sends its replies before it is asked, and never stops.
