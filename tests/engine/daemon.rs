@@ -1,5 +1,5 @@
 //! The engine itself stops or hangs while a command runs. Each test stops and restarts the engine, so these tests run
-//! one after the other, when all others are done.
+//! one at a time, after all other tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,7 +8,7 @@ use test_support::signal;
 
 /// The response to `true` in this container, which must fail.
 #[track_caller]
-fn refused(container: &str, kind: &str) -> Value {
+fn assert_refused(container: &str, kind: &str) -> Value {
     let response = dexec([container, "true"]).response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),
@@ -27,7 +27,7 @@ fn message(response: &Value) -> &str {
 
 #[test]
 fn missing_container_error_lists_the_running_containers() {
-    let response = refused("dexec-shel", "containerNotFound");
+    let response = assert_refused("dexec-shel", "containerNotFound");
     let message = message(&response);
     assert!(message.contains("Did you mean `dexec-shell`"), "{message}");
     assert!(
@@ -54,15 +54,15 @@ fn ambiguous_id_is_reported() {
     let twice = first_letters
         .windows(2)
         .find(|pair| pair[0] == pair[1])
-        .expect("two begin alike");
-    let response = refused(&twice[0], "ambiguousContainer");
+        .expect("two ids start with the same digit");
+    let response = assert_refused(&twice[0], "ambiguousContainer");
     assert!(message(&response).contains("give more of it"), "{response}");
 }
 
 #[test]
 fn stopped_containers_are_reported() {
     let created = Container::create("created", &["sleep", "100"], "no");
-    let response = refused(&created.name, "containerNotRunning");
+    let response = assert_refused(&created.name, "containerNotRunning");
     assert!(message(&response).contains("start it first"), "{response}");
 
     let stopped = Container::start("stopped", &["sleep", "100"]);
@@ -71,7 +71,7 @@ fn stopped_containers_are_reported() {
     while api::get(&format!("/containers/{}/json", stopped.name))["State"]["Running"] == true {
         assert!(std::time::Instant::now() < deadline, "the container does not stop");
     }
-    refused(&stopped.name, "containerNotRunning");
+    assert_refused(&stopped.name, "containerNotRunning");
 }
 
 #[test]
@@ -318,8 +318,8 @@ fn signal_before_the_start_is_reported_as_interrupted() {
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .spawn();
     // dexec handles signals before it sends anything.
-    let (mut client, _) = listener.accept().expect("it comes");
-    std::io::Read::read_exact(&mut client, &mut [0]).expect("it asks");
+    let (mut client, _) = listener.accept().expect("dexec connects");
+    std::io::Read::read_exact(&mut client, &mut [0]).expect("dexec sends a request");
     signal(&child, "TERM");
     let output = child.wait_with_output().expect("it ends");
     let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");

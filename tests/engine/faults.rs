@@ -83,7 +83,7 @@ fn command_in_a_paused_container_is_reported_as_orphaned() {
     assert!(message.contains("paused"), "{message}");
 }
 
-/// A socket in front of the engine that cuts every connection after the engine has sent this many bytes.
+/// A socket in front of the engine that closes every connection after the engine has sent this many bytes.
 fn cutting_socket(bytes: u64) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("socket");

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::dexec;
 use test_support::api;
 
-fn told() -> Value {
+fn shown_info() -> Value {
     let done = dexec(["--info", "--output", "json"]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     serde_json::from_slice(&done.stdout).expect("it is JSON")
@@ -13,7 +13,7 @@ fn told() -> Value {
 
 #[test]
 fn engine_and_version_are_shown() {
-    let (told, version) = (told(), api::get("/version"));
+    let (told, version) = (shown_info(), api::get("/version"));
     let engine = if api::is_podman() { "Podman" } else { "Docker" };
     assert_eq!(
         (
@@ -44,7 +44,7 @@ fn engine_and_version_are_shown() {
 /// Other tests start and stop containers at the same time.
 #[test]
 fn running_containers_are_counted() {
-    let running = told()["runningContainers"].as_u64().expect("it is a number");
+    let running = shown_info()["runningContainers"].as_u64().expect("it is a number");
     let listed = api::get("/containers/json").as_array().map_or(0, Vec::len) as u64;
     assert!(running >= 4 && running.abs_diff(listed) < 40, "{running} and {listed}");
 }
@@ -54,7 +54,7 @@ fn rootless_mode_is_shown() {
     let info = api::get("/info");
     let options = info["SecurityOptions"].as_array().cloned().unwrap_or_default();
     let is_rootless = options.contains(&"name=rootless".into()) || info["Rootless"] == true;
-    assert_eq!(told()["rootless"], is_rootless, "{info}");
+    assert_eq!(shown_info()["rootless"], is_rootless, "{info}");
 }
 
 #[test]

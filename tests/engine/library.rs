@@ -137,13 +137,13 @@ async fn end_of_terminal_input_is_sent_as_ctrl_d() {
             .terminal(Terminal::new(None))
             .stdin(typed.as_bytes())
             .timeout(std::time::Duration::from_secs(30));
-        let request = request.build().expect("it is right");
+        let request = request.build().expect("it is valid");
         let outcome = engine().exec(request, &CancellationToken::new()).await;
         assert!(matches!(outcome.end, End::Exited { code: 0 }), "{:?}", outcome.end);
         let stdout = text(outcome.stdout);
         let stdout = stdout
             .strip_suffix("after\r\n")
-            .expect("output after the end comes too");
+            .expect("output after the end of input arrives");
         // The terminal echoes input as it arrives, possibly in the middle of the command's output.
         let sorted = |text: &str| {
             let mut bytes = text.as_bytes().to_vec();
@@ -159,7 +159,7 @@ async fn detach_keys_leave_the_command_running() {
     let request = Request::new("dexec-shell", ["sleep", "20"])
         .terminal(Terminal::new(None).detach_keys(DetachKeys::parse("x").expect("they are keys")))
         .stdin(&b"abcx"[..]);
-    let request = request.build().expect("it is right");
+    let request = request.build().expect("it is valid");
     let outcome = engine().exec(request, &CancellationToken::new()).await;
     let End::LeftRunning { exec_id } = &outcome.end else {
         panic!("{:?}", outcome.end);
@@ -225,7 +225,7 @@ fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>
             let client = client.expect("it can be accepted");
             let engine = UnixStream::connect(api::socket()).expect("the engine answers");
             let index = {
-                let mut seen = seen.lock().expect("nobody panics");
+                let mut seen = seen.lock().expect("no thread panics");
                 seen.push(Vec::new());
                 seen.len() - 1
             };
@@ -243,7 +243,7 @@ fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>
                         .lines()
                         .filter(|line| line.ends_with(" HTTP/1.1"))
                         .map(str::to_owned);
-                    seen.lock().expect("nobody panics")[index].extend(requests);
+                    seen.lock().expect("no thread panics")[index].extend(requests);
                     let _ = engine.write_all(&buffer[..length]);
                 }
                 let _ = engine.shutdown(std::net::Shutdown::Write);
@@ -261,7 +261,7 @@ async fn one_command_needs_three_requests_on_two_connections() {
         .exec(shell("echo x; exit 1"), &CancellationToken::new())
         .await;
     assert!(matches!(outcome.end, End::Exited { code: 1 }), "{:?}", outcome.end);
-    let connections = connections.lock().expect("nobody panics").clone();
+    let connections = connections.lock().expect("no thread panics").clone();
     assert!(connections.len() <= 2, "{connections:?}");
     let requests: Vec<String> = connections
         .concat()

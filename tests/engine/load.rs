@@ -85,7 +85,7 @@ async fn thousand_commands_64_at_a_time_return_the_right_results() {
     assert!(false_starts <= 5, "{false_starts}");
 }
 
-/// Asserts that the outcomes agree with the processes left in the container: some outcome is orphaned exactly if some
+/// Asserts that the outcomes agree with the processes left in the container: an outcome is orphaned if and only if a
 /// process is left.
 fn assert_true(container: &Container, outcomes: &[Outcome]) {
     let mut left = container.processes();

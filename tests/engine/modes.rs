@@ -129,7 +129,7 @@ fn response_options_are_applied() {
     assert!(
         response["parseJsonError"]
             .as_str()
-            .expect("it is told")
+            .expect("it is reported")
             .starts_with("stdout is not JSON"),
         "{response}"
     );

@@ -29,7 +29,7 @@ fn found(args: &[&str]) -> Run {
 }
 
 #[track_caller]
-fn assert_told(run: Run, endpoint: &str, origin: &str) {
+fn assert_info(run: Run, endpoint: &str, origin: &str) {
     let done = run.run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     let told: Value = serde_json::from_slice(&done.stdout).expect("it is JSON");
@@ -45,11 +45,11 @@ fn assert_told(run: Run, endpoint: &str, origin: &str) {
 #[ignore = "has an engine of its own: script/test runs it there"]
 fn rootless_engine_is_shown() {
     let info = ["--info", "--output", "json"];
-    assert_told(given(&info), &format!("unix://{}", api::socket()), "as given");
+    assert_info(given(&info), &format!("unix://{}", api::socket()), "as given");
     let socket = own().join("podman/podman.sock");
     let endpoint = format!("unix://{}", socket.display());
     let origin = "Podman's rootless socket, chosen because /var/run/docker.sock does not exist";
-    assert_told(found(&info), &endpoint, origin);
+    assert_info(found(&info), &endpoint, origin);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn one_command_uses_one_login() {
             }),
         );
         assert_eq!(sshd.logins(), 1);
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
@@ -62,17 +62,17 @@ fn no_ssh_process_is_left_however_dexec_ends() {
         signal(&child, name);
         rest_of(&mut child);
         child.wait().expect("it ends");
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
     // The reader of the output disappears.
     let mut child = started(&sshd, &container);
     drop(child.stdout.take());
     assert_eq!(code(child.wait().expect("it ends")), 141);
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
     // A failed command.
     let response = sshd.dexec(&["dexec-nosuch", "true"]).response();
     assert_eq!(response["errorKind"], "containerNotFound", "{response}");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn signal_to_the_process_group_still_stops_the_command() {
         );
         child.wait().expect("it ends");
         assert_eq!(container.processes().len(), 1, "{:?}", container.processes());
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
@@ -109,11 +109,11 @@ fn unfinished_login_ends_when_dexec_ends() {
     for (name, exit) in [("TERM", 143), ("KILL", 137)] {
         let url = format!("ssh://root@127.0.0.1:{port}");
         let mut child = sshd.dexec_at(&url, &["dexec-shell", "true"]).spawn();
-        let _client = listener.accept().expect("it comes");
+        let _client = listener.accept().expect("dexec connects");
         signal(&child, name);
         rest_of(&mut child);
         assert_eq!(code(child.wait().expect("it ends")), exit);
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
@@ -125,12 +125,12 @@ fn proxy_command_ends_with_the_login() {
     sshd.configure(&format!("ProxyCommand {PROXY}"));
     for name in ["TERM", "KILL"] {
         let mut child = sshd.dexec(&["dexec-shell", "true"]).spawn();
-        sshd::wait_until(|| !sshd::programs_that_say(PROXY).is_empty());
+        sshd::wait_until(|| !sshd::programs_with(PROXY).is_empty());
         signal(&child, name);
         rest_of(&mut child);
         child.wait().expect("it ends");
-        sshd.assert_nothing_stays();
-        sshd::wait_until(|| sshd::programs_that_say(PROXY).is_empty());
+        sshd.assert_nothing_is_left();
+        sshd::wait_until(|| sshd::programs_with(PROXY).is_empty());
     }
 }
 
@@ -148,7 +148,7 @@ fn hung_login_is_ended() {
     signal(&child, "KILL");
     rest_of(&mut child);
     child.wait().expect("it ends");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -157,12 +157,12 @@ fn silent_far_end_times_out() {
     let (_listener, port) = silent_port();
     let url = format!("ssh://root@127.0.0.1:{port}");
     let args = ["--connect-timeout", "1", "dexec-shell", "true"];
-    refused(sshd.dexec_at(&url, &args), "ssh", "timed out");
-    sshd.assert_nothing_stays();
+    assert_refused(sshd.dexec_at(&url, &args), "ssh", "timed out");
+    sshd.assert_nothing_is_left();
 }
 
 #[track_caller]
-fn refused(run: Run, kind: &str, words: &str) {
+fn assert_refused(run: Run, kind: &str, words: &str) {
     let response = run.response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),
@@ -179,24 +179,24 @@ fn failed_login_is_reported_in_the_words_of_ssh() {
     let run = |url: &str| sshd.dexec_at(url, &["dexec-shell", "true"]);
     let (listener, port) = silent_port();
     drop(listener);
-    refused(run(&format!("ssh://127.0.0.1:{port}")), "ssh", "Connection refused");
-    refused(
+    assert_refused(run(&format!("ssh://127.0.0.1:{port}")), "ssh", "Connection refused");
+    assert_refused(
         run("ssh://nowhere.invalid"),
         "ssh",
         "Could not resolve hostname nowhere.invalid",
     );
-    refused(
+    assert_refused(
         run(&sshd.url()).env("PATH", sshd.at("bin")),
         "ssh",
         "install OpenSSH's client",
     );
 
     fs::copy(sshd.at("stranger"), sshd.at("user")).expect("it can be copied");
-    refused(run(&sshd.url()), "ssh", "Permission denied (publickey)");
+    assert_refused(run(&sshd.url()), "ssh", "Permission denied (publickey)");
     fs::write(sshd.at("known"), "").expect("it can be written");
-    refused(run(&sshd.url()), "ssh", "Host key verification failed");
+    assert_refused(run(&sshd.url()), "ssh", "Host key verification failed");
     assert_eq!(sshd.logins(), 0);
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn ssh_configuration_of_the_user_does_not_break_the_login() {
             let expected = json!({ "exitCode": 3, "stdout": "in", "stderr": "", "success": false });
             assert_eq!(run.response(), expected, "{option}");
             assert_eq!(sshd.logins(), 1, "{option}");
-            sshd.assert_nothing_stays();
+            sshd.assert_nothing_is_left();
         }
     }
 }
@@ -261,7 +261,7 @@ fn older_ssh_gets_only_options_that_it_supports() {
     fs::write(&ssh, earlier).expect("it can be written");
     let response = sshd.dexec(&["dexec-shell", "echo", "x"]).response();
     assert_eq!(response["stdout"], "x", "{response}");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -288,9 +288,9 @@ fn far_end_without_an_engine_is_reported() {
         ),
     ] {
         let (run, sshd) = run(&far_end, path);
-        refused(run, "engineUnreachable", words);
+        assert_refused(run, "engineUnreachable", words);
         assert_eq!(sshd.logins(), 1);
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
@@ -300,8 +300,8 @@ fn dangling_socket_link_is_reported() {
     let dangling = sshd.at("own/docker.sock");
     std::os::unix::fs::symlink("/nowhere/socket", &dangling).expect("it can be linked");
     let words = format!("no connection to {} at the far end", sshd::path(&dangling));
-    refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
-    sshd.assert_nothing_stays();
+    assert_refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -341,10 +341,10 @@ fn ssh_asks_for_a_passphrase_on_the_terminal() {
     }
     assert!(child.wait().expect("it ends").success(), "{shown}");
     assert!(answer.is_none() && shown.contains("inside"), "{shown}");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
-/// The variable that tells a child process of the test below its sshd's address.
+/// The environment variable that passes sshd's address to a child process of the test below.
 const OF_LIBRARY: &str = "DEXEC_TEST_SSH_URL";
 
 #[test]
@@ -368,7 +368,7 @@ fn dropped_library_engine_leaves_no_ssh_process() {
         .status();
     assert!(done.expect("it can be run").success());
     assert_eq!(sshd.logins(), 1);
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 fn use_library(url: &str) {

@@ -190,7 +190,7 @@ fn after_ready(mut child: Child, act: impl Fn(&Child)) -> (String, i32) {
 
 /// Asserts that each way to stop the command ends all its processes, and leaves the container unchanged.
 #[track_caller]
-fn all_ways_end(container: &Container, command: &[&str]) {
+fn assert_every_way_stops(container: &Container, command: &[&str]) {
     let before = (container.processes(), container.changes());
     assert_eq!(before.0.len(), 1, "{:?}", before.0);
     for way in WAYS {
@@ -207,30 +207,30 @@ fn own(purpose: &str, settings: Value) -> Container {
 
 #[test]
 fn stop_ends_every_process_with_a_shell_as_root() {
-    all_ways_end(&own("stop-root", json!({})), &["sh", "-c", TREE]);
+    assert_every_way_stops(&own("stop-root", json!({})), &["sh", "-c", TREE]);
 }
 
 #[test]
 fn stop_ends_every_process_with_a_shell_as_another_user() {
-    all_ways_end(&own("stop-user", json!({ "User": "app" })), &["sh", "-c", TREE]);
+    assert_every_way_stops(&own("stop-user", json!({ "User": "app" })), &["sh", "-c", TREE]);
 }
 
 #[test]
 fn stop_ends_every_process_with_a_shell_on_a_read_only_root() {
     let settings = json!({ "HostConfig": { "ReadonlyRootfs": true } });
-    all_ways_end(&own("stop-readonly", settings), &["sh", "-c", TREE]);
+    assert_every_way_stops(&own("stop-readonly", settings), &["sh", "-c", TREE]);
 }
 
 #[test]
 fn stop_ends_every_process_without_a_shell() {
     let settings = json!({ "Image": "dexec-test/static", "Cmd": ["/bin/wait"] });
-    all_ways_end(&own("stop-static", settings), &["/bin/wait", "tree"]);
+    assert_every_way_stops(&own("stop-static", settings), &["/bin/wait", "tree"]);
 }
 
 #[test]
 fn stop_ends_every_process_without_a_shell_as_another_user() {
     let settings = json!({ "Image": "dexec-test/static", "Cmd": ["/bin/wait"], "User": "1000:1000" });
-    all_ways_end(&own("stop-static-user", settings), &["/bin/wait", "tree"]);
+    assert_every_way_stops(&own("stop-static-user", settings), &["/bin/wait", "tree"]);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn stop_without_a_shell_on_a_read_only_root_ends_or_reports() {
     });
     let container = own("stop-static-readonly", settings);
     if api::is_podman() {
-        return all_ways_end(&container, &["/bin/wait", "tree"]);
+        return assert_every_way_stops(&container, &["/bin/wait", "tree"]);
     }
     for (number, way) in WAYS.into_iter().enumerate() {
         let said = way.stop(&container, &["/bin/wait", "ready"]);

@@ -1,5 +1,5 @@
 //! Stops where the command's processes are hard to identify, inspect or signal; and processes that must not be
-//! touched.
+//! signalled.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -33,9 +33,9 @@ fn left_in(container: &Container) -> Vec<String> {
     left
 }
 
-/// Asserts that the command is stopped at its timeout, and that no process of it is left.
+/// Asserts that the command is stopped at its timeout, and that none of its processes is left.
 #[track_caller]
-fn ends(container: &Container, options: &[&str], command: &[&str]) -> Value {
+fn assert_stopped(container: &Container, options: &[&str], command: &[&str]) -> Value {
     let run = dexec(["--timeout=1.5"])
         .args(options)
         .args([container.name.as_str()])
@@ -71,14 +71,14 @@ fn give_capability(program: &Path) {
 #[test]
 fn stop_ends_a_command_that_clears_its_environment() {
     let container = own("edge-hidden", json!({}));
-    ends(&container, &[], &["env", "-i", "sleep", "601"]);
-    ends(&container, &[], &["su", "-", "app", "-c", "sleep 602; true"]);
-    ends(
+    assert_stopped(&container, &[], &["env", "-i", "sleep", "601"]);
+    assert_stopped(&container, &[], &["su", "-", "app", "-c", "sleep 602; true"]);
+    assert_stopped(
         &container,
         &["-u", "app"],
         &["env", "-i", "sh", "-c", "sleep 603 & sleep 604"],
     );
-    ends(
+    assert_stopped(
         &container,
         &[],
         &["env", "-i", "sh", "-c", "setsid sleep 605 & sleep 606"],
@@ -91,17 +91,17 @@ fn stop_ends_a_program_that_cannot_be_inspected() {
     let container = own("edge-unreadable", settings);
     for (name, mode) in [("wait-suid", 0o4755), ("wait-711", 0o711)] {
         copy_of_wait(&container, name, mode);
-        ends(&container, &["-u", "app"], &[&format!("/bin/{name}"), "hold"]);
+        assert_stopped(&container, &["-u", "app"], &[&format!("/bin/{name}"), "hold"]);
     }
     give_capability(&copy_of_wait(&container, "wait-cap", 0o755));
-    ends(&container, &["-u", "app"], &["/bin/wait-cap", "hold"]);
+    assert_stopped(&container, &["-u", "app"], &["/bin/wait-cap", "hold"]);
 }
 
 #[test]
 fn stop_ends_a_root_command_in_a_container_of_another_user() {
     let container = own("edge-root", json!({ "User": "app" }));
-    ends(&container, &["-u", "root"], &["sleep", "606"]);
-    ends(&container, &["-u", "root"], &["env", "-i", "sleep", "607"]);
+    assert_stopped(&container, &["-u", "root"], &["sleep", "606"]);
+    assert_stopped(&container, &["-u", "root"], &["env", "-i", "sleep", "607"]);
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn stop_works_without_capabilities() {
     for (purpose, dropped) in [("edge-cap-kill", "KILL"), ("edge-cap-all", "ALL")] {
         let settings = json!({ "User": "app", "HostConfig": { "CapDrop": [dropped] } });
         let container = own(purpose, settings);
-        ends(&container, &[], &["sleep", "608"]);
-        ends(&container, &[], &["env", "-i", "sleep", "609"]);
+        assert_stopped(&container, &[], &["sleep", "608"]);
+        assert_stopped(&container, &[], &["env", "-i", "sleep", "609"]);
         let stubborn = "trap '' TERM; (setsid sleep 611 &); while :; do sleep 610; done";
-        let response = ends(&container, &["--kill-after=0.3"], &["sh", "-c", stubborn]);
+        let response = assert_stopped(&container, &["--kill-after=0.3"], &["sh", "-c", stubborn]);
         assert_eq!(response["signal"], "SIGKILL", "{response}");
-        ends(&container, &["-u", "4242"], &["sleep", "612"]);
+        assert_stopped(&container, &["-u", "4242"], &["sleep", "612"]);
     }
 }
 
@@ -122,7 +122,7 @@ fn stop_works_without_capabilities() {
 fn stop_works_if_the_working_directory_is_missing() {
     let container = own("edge-workdir", json!({ "WorkingDir": "/gone" }));
     fs::remove_dir(root_of(&container).join("gone")).expect("it is there");
-    ends(&container, &["-w", "/"], &["sleep", "613"]);
+    assert_stopped(&container, &["-w", "/"], &["sleep", "613"]);
     let response = dexec(["-w", "/", "--group-add", "5000", &container.name, "id", "-G"]).response();
     assert!(
         response["stdout"].as_str().is_some_and(|ids| ids.contains("5000")),
@@ -136,7 +136,7 @@ fn stop_ends_a_command_that_uses_every_process_id() {
     for (purpose, is_read_only) in [("edge-pids", false), ("edge-pids-readonly", true)] {
         let settings = json!({ "HostConfig": { "PidsLimit": 24, "ReadonlyRootfs": is_read_only } });
         let container = own(purpose, settings);
-        let response = ends(&container, &[], &["/bin/wait", "fill"]);
+        let response = assert_stopped(&container, &[], &["/bin/wait", "fill"]);
         assert_eq!(response["stdout"], "ready", "{response}");
     }
 }
@@ -153,7 +153,7 @@ fn programs_of_the_caller_are_never_run_as_root() {
         fs::write(&program, "#!/bin/busybox sh\n/bin/busybox id -u >>/tmp/ran\nexit 1\n").expect("it can be written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
     }
-    ends(&container, &[], &["/bin/sleep", "615"]);
+    assert_stopped(&container, &[], &["/bin/sleep", "615"]);
     let env = ["-e", "PATH=/home/app/bin", "-e", "LD_PRELOAD=/home/app/x.so"];
     let response = dexec(env)
         .args(["--group-add", "5000", &container.name, "/bin/id", "-G"])
@@ -423,9 +423,9 @@ fn dexec_killed_during_a_stop_leaves_no_file() {
 fn stop_ends_a_command_that_kills_every_process() {
     let container = own("edge-kills-all", json!({}));
     let script = "trap 'kill -9 -1; exit' TERM; (setsid sleep 622 &); while :; do sleep 0.1; done";
-    ends(&container, &[], &["sh", "-c", script]);
+    assert_stopped(&container, &[], &["sh", "-c", script]);
     let stubborn = "trap 'kill -9 -1' TERM; trap '' HUP; while :; do sleep 0.1; done";
-    ends(&container, &["--kill-after=0.5"], &["sh", "-c", stubborn]);
+    assert_stopped(&container, &["--kill-after=0.5"], &["sh", "-c", stubborn]);
 }
 
 /// AI agents read process lists, and each character costs tokens.

@@ -25,7 +25,7 @@ fn shell(script: &str) -> Session {
 }
 
 /// Runs a command in the shared container without a terminal, and returns its output.
-fn look(command: &[&str]) -> String {
+fn output_of(command: &[&str]) -> String {
     dexec([&["--raw", "dexec-shell"], command].concat()).run().stdout_text()
 }
 
@@ -76,7 +76,7 @@ fn tty_without_interactive_needs_no_local_terminal() {
 fn tty_without_interactive_does_not_change_the_local_terminal() {
     let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
     session.wait_for("begun\r\r\n");
-    assert!(session.is_as_found());
+    assert!(session.is_restored());
     session.type_in("\x03");
     let (code, shown) = session.end();
     assert_eq!(code, 130, "{}", shown.escape_ascii());
@@ -88,7 +88,7 @@ fn interactive_without_tty_reads_lines() {
     let options = ["--raw", "--detach-keys", "i,g", "-i"];
     let mut session = dexec(options).args(["dexec-shell", "sh", "-c", script]).on_terminal();
     session.wait_for("no terminal\r\n");
-    assert!(session.is_as_found());
+    assert!(session.is_restored());
     session.type_in("wrong\x15right\r");
     session.wait_for("[right]");
     session.type_in("\x03");
@@ -240,7 +240,7 @@ fn detach_keys_leave_the_command_running() {
     ];
     thread::scope(|scope| {
         for (name, options, keys) in cases {
-            scope.spawn(move || assert_left(name, options, keys));
+            scope.spawn(move || assert_detached(name, options, keys));
         }
     });
 }
@@ -259,13 +259,13 @@ fn stalled_reader_does_not_block_detaching() {
     // By then the pipe is full.
     thread::sleep(Duration::from_secs(1));
     session.type_in(DETACH);
-    session.wait_until(Session::is_as_found);
+    session.wait_until(Session::is_restored);
     assert!(!session.has_ended());
     session.type_in("\x03");
     session.end();
 }
 
-fn assert_left(name: &str, options: &[&str], keys: &[&[u8]]) {
+fn assert_detached(name: &str, options: &[&str], keys: &[&[u8]]) {
     let file = format!("/data/left-{name}");
     let script = format!("stty raw -echo; echo begun; sleep 2; touch {file}");
     let mut session = session(options, &["sh", "-c", &script]);
@@ -408,8 +408,8 @@ fn full_screen_program_is_shown_correctly() {
     assert_eq!(&lines[..2], ["hello from vi", "hello from vi"], "{edited}");
     assert_eq!(lines.len(), usize::from(SIZE.0), "{edited}");
     assert!(lines[2..lines.len() - 1].iter().all(|line| *line == "~"), "{edited}");
-    assert_eq!(look(&["cat", file]), "hello from vi\nhello from vi\n");
-    assert_eq!(look(&["rm", file]), "");
+    assert_eq!(output_of(&["cat", file]), "hello from vi\nhello from vi\n");
+    assert_eq!(output_of(&["rm", file]), "");
 }
 
 #[test]
@@ -457,7 +457,7 @@ fn assert_stopped_by(signal: &str, code: u32) {
     session.wait_for("begun");
     session.wait_until_raw();
     session.signal(signal);
-    session.wait_until(Session::is_as_found);
+    session.wait_until(Session::is_restored);
     assert!(!session.has_ended(), "{signal}: the command has its grace");
     let (ended, shown) = session.end();
     assert_eq!(ended, code, "{signal}");
@@ -511,7 +511,7 @@ fn dexec_can_be_suspended() {
     for _ in 0..2 {
         signal(dexec, "TSTP");
         session.wait_for("suspended");
-        assert!(is_stopped(dexec) && session.is_as_found());
+        assert!(is_stopped(dexec) && session.is_restored());
         session.type_in("\r");
         session.wait_until_raw();
         session.type_in("typed");
@@ -598,7 +598,7 @@ fn docker_exec_produces_the_same_screen() {
         let (name, docker, dexec) = on("vi", &script);
         let screens = [docker, dexec].map(|session| {
             let screens = edit(session);
-            assert_eq!(look(&["rm", "-f", file]), "");
+            assert_eq!(output_of(&["rm", "-f", file]), "");
             screens
         });
         assert_eq!(screens[0], screens[1], "{name} by {}", cli.display());

@@ -83,13 +83,13 @@ fn common_cases_pass_over_tcp() {
     let host = format!("tcp://{}", listener.local_addr().expect("it has an address"));
     thread::spawn(move || {
         for client in listener.incoming() {
-            lead(client.expect("it can be accepted"));
+            forward(client.expect("it can be accepted"));
         }
     });
     every_case("tcp", |args| dexec(["-H", &host]).args(args));
 }
 
-fn lead(client: TcpStream) {
+fn forward(client: TcpStream) {
     let engine = UnixStream::connect(api::socket()).expect("the engine answers");
     let (mut from_engine, mut to_client) = (
         engine.try_clone().expect("it can be shared"),
@@ -128,21 +128,21 @@ fn common_cases_pass_over_tls() {
 fn common_cases_pass_over_ssh_with_docker() {
     let sshd = Sshd::start(&FarEnd::Docker);
     every_case("ssh-docker", |args| sshd.dexec(args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
 fn common_cases_pass_over_ssh_with_only_docker() {
     let sshd = Sshd::start(&FarEnd::OnlyDocker);
     every_case("ssh-only-docker", |args| sshd.dexec(args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
 fn common_cases_pass_over_ssh_without_docker() {
     let sshd = Sshd::start(&FarEnd::Socket);
     every_case("ssh-bare", |args| sshd.dexec(args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn common_cases_pass_over_ssh_to_a_given_socket() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let url = format!("{}{}", sshd.url(), api::socket());
     every_case("ssh-socket", |args| sshd.dexec_at(&url, args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
     // A socket that does not exist.
     let response = sshd.dexec_at(&format!("{}/nowhere", sshd.url()), &["dexec-shell", "true"]);
     let response = response.response();

@@ -61,7 +61,7 @@ fn engine() -> Fake {
 }
 
 #[track_caller]
-fn has_run(run: Run) {
+fn assert_ran(run: Run) {
     let response = run.response();
     assert_eq!(
         (&response["exitCode"], &response["stdout"]),
@@ -75,22 +75,22 @@ fn contexts_select_the_engine() {
     let (fake, config) = (engine(), Config::new());
     config.store(&json!({"Host": fake.host, "SkipTLSVerify": false}));
     let unset = "unix:///nonexistent/other";
-    has_run(
+    assert_ran(
         config
             .dexec(&["--context", "test", "web", "true"])
             .env("DOCKER_HOST", unset),
     );
-    has_run(config.dexec(&["-ctest", "web", "true"]).env("DOCKER_CONTEXT", "other"));
-    has_run(
+    assert_ran(config.dexec(&["-ctest", "web", "true"]).env("DOCKER_CONTEXT", "other"));
+    assert_ran(
         config
             .dexec(&["web", "true"])
             .env("DOCKER_HOST", "")
             .env("DOCKER_CONTEXT", "test"),
     );
     config.write("config.json", "{\"currentContext\": \"test\"}");
-    has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
+    assert_ran(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
     let path = config.path().to_str().expect("it is UTF-8");
-    has_run(dexec(["--config", path, "web", "true"]).env("DOCKER_HOST", ""));
+    assert_ran(dexec(["--config", path, "web", "true"]).env("DOCKER_HOST", ""));
 
     let response = config.dexec(&["web", "true"]).env("DOCKER_HOST", unset).response();
     assert!(message(&response).contains(unset), "{response}");
@@ -145,7 +145,7 @@ fn every_request_has_the_headers_and_the_version() {
         "{\"HttpHeaders\": {\"X-From\": \"file\", \"User-Agent\": \"x\", \"Host\": \"y\"}}",
     );
     let run = config.dexec(&["-H", &fake.host, "web", "true"]);
-    has_run(run.env("DOCKER_API_VERSION", "v1.40"));
+    assert_ran(run.env("DOCKER_API_VERSION", "v1.40"));
     let heads = fake.heads();
     assert_eq!(heads.len(), 3, "{heads:?}");
     for head in heads {
@@ -170,7 +170,7 @@ fn every_request_has_the_headers_and_the_version() {
 
     let fake = Fake::start(Script::default());
     let run = config.dexec(&["-H", &fake.host, "web", "true"]);
-    has_run(run.env("DOCKER_CUSTOM_HEADERS", "\"X-Other=a,b\",Content-Type=x"));
+    assert_ran(run.env("DOCKER_CUSTOM_HEADERS", "\"X-Other=a,b\",Content-Type=x"));
     for head in fake.heads() {
         let head = head.join("\n").to_lowercase();
         assert!(head.contains("x-other: a,b") && !head.contains("x-from"), "{head}");
@@ -305,7 +305,7 @@ fn missing_sockets_are_skipped() {
         let run = dexec(args).env("HOME", home.path()).env("DOCKER_HOST", "");
         run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime").without_engines()
     };
-    has_run(at_home(&["web", "true"]));
+    assert_ran(at_home(&["web", "true"]));
     let failing = Fake::start(Script {
         create: fake::json("404 Not Found", "{\"message\":\"No such container: web\"}").into(),
         ..Script::default()
@@ -322,11 +322,11 @@ fn missing_sockets_are_skipped() {
 fn contexts_created_by_docker_select_the_engine() {
     // On machines without a docker CLI, the other tests write the files that it would write.
     for docker in docker_clis() {
-        contexts_are_those_of(&docker);
+        assert_same_contexts(&docker);
     }
 }
 
-fn contexts_are_those_of(docker: &Path) {
+fn assert_same_contexts(docker: &Path) {
     let (fake, config) = (engine(), Config::new());
     let docker = |args: &[&str]| {
         let run = program(docker)
@@ -343,8 +343,8 @@ fn contexts_are_those_of(docker: &Path) {
         &format!("host={}", fake.host),
     ]);
     docker(&["context", "use", "of-docker"]);
-    has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
-    has_run(config.dexec(&["--context=of-docker", "web", "true"]));
+    assert_ran(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
+    assert_ran(config.dexec(&["--context=of-docker", "web", "true"]));
 
     // With TLS files, which docker copies into its context store.
     config.write("authority", AUTHORITY);

@@ -11,7 +11,7 @@ async fn run(fake: &Fake) -> Outcome {
     let terminal = Terminal::new(SIZE).detach_keys(DetachKeys::default());
     let request = Request::new("web", ["sh"]).terminal(terminal).stdin(tokio::io::empty());
     let endpoint = Endpoint::parse(&fake.host).expect("it is an address");
-    let request = request.build().expect("it is right");
+    let request = request.build().expect("it is valid");
     Engine::connect(&endpoint)
         .exec(request, &CancellationToken::new())
         .await

@@ -20,7 +20,7 @@ use test_support::{Run, assert_response};
 const VERIFY: &str = "DOCKER_TLS_VERIFY";
 
 #[track_caller]
-fn answered(run: Run) {
+fn assert_answered(run: Run) {
     assert_response(
         &run.response(),
         json!({ "exitCode": 0, "stdout": "x", "stderr": "", "success": true }),
@@ -29,7 +29,7 @@ fn answered(run: Run) {
 
 /// Asserts that the connection fails for this reason.
 #[track_caller]
-fn refused(run: Run, words: &str) -> Value {
+fn assert_refused(run: Run, words: &str) -> Value {
     let response = run.response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),
@@ -47,12 +47,12 @@ fn plain(_: &mut rcgen::CertificateParams) {}
 fn server_signed_by_the_given_ca_is_trusted() {
     let ca = Identity::authority("ca", &[]);
     let server = Server::start(&ca.issue(plain));
-    answered(server.run(VERIFY, &files(&ca, None)));
+    assert_answered(server.run(VERIFY, &files(&ca, None)));
     assert_eq!(server.engine.requests().len(), 3, "{:?}", server.engine.requests());
     assert!(server.engine.connections() <= 2);
     // A certificate for an IP address.
     let server = Server::start(&ca.issue(|params| params.subject_alt_names = vec![address("127.0.0.1")]));
-    answered(server.run_as("127.0.0.1", VERIFY, &files(&ca, None)));
+    assert_answered(server.run_as("127.0.0.1", VERIFY, &files(&ca, None)));
 }
 
 fn address(address: &str) -> rcgen::SanType {
@@ -63,10 +63,10 @@ fn address(address: &str) -> rcgen::SanType {
 fn server_signed_by_another_ca_is_refused() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(plain));
-    refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+    assert_refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     // Another CA with the same name is not trusted.
     let namesake = Server::start(&Identity::authority("ca", &[]).issue(plain));
-    refused(namesake.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+    assert_refused(namesake.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     assert_eq!(server.engine.connections() + namesake.engine.connections(), 0);
 }
 
@@ -74,7 +74,7 @@ fn server_signed_by_another_ca_is_refused() {
 fn disabled_verification_accepts_every_server() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(expired));
-    answered(server.run_as("127.0.0.1", "DOCKER_TLS", &files(&ca, None)));
+    assert_answered(server.run_as("127.0.0.1", "DOCKER_TLS", &files(&ca, None)));
 }
 
 #[test]
@@ -90,10 +90,10 @@ fn invalid_server_certificate_is_refused() {
         ),
         (ca.issue(|params| params.subject_alt_names.clear()), "has no names"),
     ] {
-        refused(Server::start(&certificate).run(VERIFY, &files(&ca, None)), words);
+        assert_refused(Server::start(&certificate).run(VERIFY, &files(&ca, None)), words);
     }
     let server = Server::start(&ca.issue(plain));
-    let response = refused(
+    let response = assert_refused(
         server.run_as("127.0.0.1", VERIFY, &files(&ca, None)),
         "not for `127.0.0.1`",
     );
@@ -104,21 +104,21 @@ fn invalid_server_certificate_is_refused() {
 fn self_signed_certificate_is_trusted_if_it_is_the_given_ca() {
     let own = Identity::authority("own", &["localhost"]);
     let server = Server::start(&own);
-    answered(server.run(VERIFY, &files(&own, None)));
-    refused(
+    assert_answered(server.run(VERIFY, &files(&own, None)));
+    assert_refused(
         server.run_as("127.0.0.1", VERIFY, &files(&own, None)),
         "not for `127.0.0.1`",
     );
     // Another certificate with the same name is not trusted.
     let namesake = Identity::authority("own", &["localhost"]);
-    refused(
+    assert_refused(
         server.run(VERIFY, &files(&namesake, None)),
         "ca.pem holds the very same",
     );
 
     // It does not need to be a CA certificate.
     let own = Identity::self_signed("own", &["localhost"], plain);
-    answered(Server::start(&own).run(VERIFY, &files(&own, None)));
+    assert_answered(Server::start(&own).run(VERIFY, &files(&own, None)));
 
     for (change, words) in [
         (Box::new(expired) as Box<dyn FnOnce(&mut _)>, "has expired"),
@@ -128,11 +128,11 @@ fn self_signed_certificate_is_trusted_if_it_is_the_given_ca() {
         ),
     ] {
         let own = Identity::self_signed("own", &["localhost"], change);
-        refused(Server::start(&own).run(VERIFY, &files(&own, None)), words);
+        assert_refused(Server::start(&own).run(VERIFY, &files(&own, None)), words);
     }
     // A server that has the certificate's name but another key is not trusted.
     let other_key = Identity::self_signed("own", &["localhost"], plain);
-    refused(
+    assert_refused(
         Server::start(&other_key).run(VERIFY, &files(&own, None)),
         "is not signed by the CA in",
     );
@@ -152,7 +152,7 @@ fn every_key_type_is_accepted_on_both_sides() {
         let of_client = ca.issue_for(new_key(algorithm), plain);
         for versions in [TLS_1_2, TLS_1_3] {
             let server = Server::start_with(&of_server, Some(&ca), versions);
-            answered(server.run(VERIFY, &files(&ca, Some(&of_client))));
+            assert_answered(server.run(VERIFY, &files(&ca, Some(&of_client))));
         }
     }
 }
@@ -169,10 +169,10 @@ fn ca_with_every_key_type_is_trusted() {
         &PKCS_ED25519,
     ] {
         let ca = Identity::authority_for(new_key(algorithm), "ca", &[]);
-        answered(Server::start(&ca.issue(plain)).run(VERIFY, &files(&ca, None)));
+        assert_answered(Server::start(&ca.issue(plain)).run(VERIFY, &files(&ca, None)));
         let namesake = Identity::authority_for(new_key(algorithm), "ca", &[]);
         let server = Server::start(&namesake.issue(plain));
-        refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+        assert_refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     }
 }
 
@@ -208,15 +208,15 @@ fn every_key_format_is_read_except_encrypted_keys() {
         let traditional = openssl(&client.key, &["pkey", "-traditional"]);
         assert!(traditional.starts_with(&format!("-----BEGIN {form}-----")), "{form}");
         write(&traditional);
-        answered(server().run(VERIFY, &files));
+        assert_answered(server().run(VERIFY, &files));
         // `openssl ecparam -genkey` writes these parameters before a key.
         write(&format!(
             "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{traditional}"
         ));
-        answered(server().run(VERIFY, &files));
+        assert_answered(server().run(VERIFY, &files));
         for args in [&["pkey"][..], &["pkey", "-traditional"]] {
             write(&openssl(&client.key, &[args, &encrypted].concat()));
-            refused(server().run(VERIFY, &files), "is encrypted");
+            assert_refused(server().run(VERIFY, &files), "is encrypted");
         }
     }
 }
@@ -245,7 +245,7 @@ fn errors_name_unusable_files_but_do_not_show_them() {
             "is not the one of the certificate in",
         ),
     ] {
-        let response = refused(server.run(VERIFY, &with(name, text)), words);
+        let response = assert_refused(server.run(VERIFY, &with(name, text)), words);
         let shown = response.to_string();
         assert!(!shown.contains("secret") && !shown.contains("c2Vjc"), "{shown}");
     }
@@ -258,17 +258,17 @@ fn missing_or_refused_client_certificate_is_reported() {
     let of_server = ca.issue(plain);
     for versions in [TLS_1_2, TLS_1_3] {
         let server = Server::start_with(&of_server, Some(&ca), versions);
-        refused(
+        assert_refused(
             server.run(VERIFY, &files(&ca, None)),
             "it wants a client certificate, and none is given. Name certificate and key with --tlscert and --tlskey",
         );
         let stranger = other.issue(plain);
-        refused(
+        assert_refused(
             server.run(VERIFY, &files(&ca, Some(&stranger))),
             "it refuses the client certificate in",
         );
         let late = ca.issue(expired);
-        refused(server.run(VERIFY, &files(&ca, Some(&late))), "has expired");
+        assert_refused(server.run(VERIFY, &files(&ca, Some(&late))), "has expired");
         assert_eq!(server.engine.connections(), 0);
     }
 }
@@ -289,7 +289,7 @@ fn port_without_tls_is_reported() {
             let _ = client.write_all(answer);
         });
         let run = dexec(["-H", &host, "web", "true"]).env(VERIFY, "1");
-        refused(run.env("DOCKER_CERT_PATH", files(&ca, None).path()), words);
+        assert_refused(run.env("DOCKER_CERT_PATH", files(&ca, None).path()), words);
     }
 }
 
@@ -300,7 +300,7 @@ fn tls_hint_in_the_response_of_a_go_server_is_reported() {
         create: go_s_answer.into(),
         ..Script::default()
     });
-    refused(dexec(["-H", &fake.host, "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+    assert_refused(dexec(["-H", &fake.host, "web", "true"]), "set DOCKER_TLS_VERIFY=1");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn plain_connection_to_a_tls_port_is_reported() {
     let ca = Identity::authority("ca", &[]);
     for versions in [TLS_1_2, TLS_1_3] {
         let server = Server::start_with(&ca.issue(plain), None, versions);
-        let response = refused(dexec(["-H", &server.host(), "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+        let response = assert_refused(dexec(["-H", &server.host(), "web", "true"]), "set DOCKER_TLS_VERIFY=1");
         assert_eq!(response["stderr"], response["message"], "{response}");
         assert!(server.engine.requests().is_empty(), "{:?}", server.engine.requests());
     }

@@ -105,7 +105,7 @@ async fn large_result_is_exact_and_an_oversized_one_is_truncated() {
     }
     let json = "printf '['; yes '1e15,' | head -c 6000000; printf '0]'";
     let answer = client.shell(json, json!({ "compact": false, "parseJson": true })).await;
-    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is reported");
     assert!(reason.contains("too large"), "{reason}");
 }
 

@@ -31,13 +31,13 @@ fn peak(child: &Child) -> u64 {
 }
 
 /// A client that can send arbitrary bytes over standard input.
-struct Rude {
+struct RawClient {
     child: Child,
     stdin: ChildStdin,
     lines: mpsc::Receiver<Value>,
 }
 
-impl Rude {
+impl RawClient {
     fn start(options: &[&str]) -> Self {
         Self::of(command(options))
     }
@@ -66,13 +66,13 @@ impl Rude {
         let params = json!({
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "rude", "version": "1" },
         });
-        client.say(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }));
+        client.send(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }));
         assert_eq!(client.answer()["id"], 0);
-        client.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
         client
     }
 
-    fn say(&mut self, message: &Value) {
+    fn send(&mut self, message: &Value) {
         self.write(&format!("{message}\n"));
     }
 
@@ -85,7 +85,7 @@ impl Rude {
     }
 }
 
-impl Drop for Rude {
+impl Drop for RawClient {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -93,7 +93,7 @@ impl Drop for Rude {
 }
 
 /// Messages that are small on the wire and large in memory, or large in both.
-fn too_much() -> Vec<(&'static str, String)> {
+fn oversized_messages() -> Vec<(&'static str, String)> {
     let items = |item: &str| format!("[{}0]", format!("{item},").repeat(9 * MIB / (item.len() + 1)));
     let call = |value: &str| {
         format!(
@@ -113,8 +113,8 @@ fn too_much() -> Vec<(&'static str, String)> {
 
 #[test]
 fn oversized_message_is_refused_and_the_session_continues() {
-    let mut client = Rude::start(&[]);
-    for (what, message) in too_much() {
+    let mut client = RawClient::start(&[]);
+    for (what, message) in oversized_messages() {
         client.write(&message);
         client.write("\n");
         let answer = client.answer();
@@ -128,7 +128,7 @@ fn oversized_message_is_refused_and_the_session_continues() {
     let answer = client.answer();
     assert!(answer["id"].is_null() && answer["error"]["code"] == -32600, "{answer}");
     let call = exec("dexec-shell", "echo ran");
-    client.say(&call);
+    client.send(&call);
     let answer = client.answer();
     assert_eq!(answer["id"], call["id"]);
     assert_eq!(answer["result"]["content"][0]["text"], "ran");
@@ -139,10 +139,10 @@ fn oversized_message_is_refused_and_the_session_continues() {
 /// The longest standard input that the schema allows, in characters that need the most bytes.
 #[test]
 fn largest_stdin_is_accepted() {
-    let mut client = Rude::start(&[]);
+    let mut client = RawClient::start(&[]);
     let mut call = exec("dexec-shell", "wc -c");
     call["params"]["arguments"]["stdin"] = Value::from("\u{1f600}".repeat(2 * MIB - 1024));
-    client.say(&call);
+    client.send(&call);
     let answer = client.answer();
     assert_eq!(answer["result"]["content"][0]["text"], (8 * MIB - 4096).to_string());
     let peak = peak(&client.child);
@@ -151,7 +151,7 @@ fn largest_stdin_is_accepted() {
 
 #[test]
 fn invalid_messages_do_not_end_the_session() {
-    let mut client = Rude::start(&[]);
+    let mut client = RawClient::start(&[]);
     for line in [
         "",
         "hello",
@@ -164,7 +164,7 @@ fn invalid_messages_do_not_end_the_session() {
     ] {
         client.write(&format!("{line}\r\n"));
     }
-    client.say(&json!({ "jsonrpc": "2.0", "id": "bad", "method": "tools/call", "params": 5 }));
+    client.send(&json!({ "jsonrpc": "2.0", "id": "bad", "method": "tools/call", "params": 5 }));
     let ping = json!({ "jsonrpc": "2.0", "id": "last", "method": "ping" });
     client.write(&format!("\u{feff}{ping}\n"));
     // Refusals may be written before or after the answers.
@@ -185,11 +185,11 @@ fn invalid_messages_do_not_end_the_session() {
 /// If a client does not read its answers, the server stops reading its requests, but loses no answer.
 #[test]
 fn unread_responses_use_bounded_memory() {
-    let mut client = Rude::start(&[]);
+    let mut client = RawClient::start(&[]);
     let count = 400;
     let ids = (0..count).map(|number| format!("{number} {}", "x".repeat(200_000)));
     let written = AtomicUsize::new(0);
-    let Rude { child, stdin, lines } = &mut client;
+    let RawClient { child, stdin, lines } = &mut client;
     thread::scope(|scope| {
         scope.spawn(|| {
             for id in ids {
@@ -221,13 +221,13 @@ fn unread_responses_use_bounded_memory() {
 #[test]
 fn duplicate_id_is_refused_and_the_first_request_is_answered() {
     let container = Container::start("mcp-same-id", &["sleep", "1000000"]);
-    let mut client = Rude::start(&[]);
+    let mut client = RawClient::start(&[]);
     let mut first = exec(&container.name, "until [ -e /tmp/go ]; do sleep 0.1; done; echo first");
     let mut second = exec(&container.name, "touch /tmp/second");
     for id in [json!(5), json!("five")] {
         (first["id"], second["id"]) = (id.clone(), id.clone());
-        client.say(&first);
-        client.say(&second);
+        client.send(&first);
+        client.send(&second);
         let refused = client.answer();
         assert_eq!(
             (&refused["id"], &refused["error"]["code"]),
@@ -235,30 +235,31 @@ fn duplicate_id_is_refused_and_the_first_request_is_answered() {
             "{refused}"
         );
         let go = exec(&container.name, "ls /tmp; touch /tmp/go");
-        client.say(&go);
+        client.send(&go);
         let [one, other] = [client.answer(), client.answer()];
         let [one, other] = if one["id"] == id { [one, other] } else { [other, one] };
         assert_eq!(one["result"]["content"][0]["text"], "first", "{one}");
         assert_eq!(other["id"], go["id"], "{other}");
         assert!(!other.to_string().contains("second"), "{other}");
-        client.say(&exec(&container.name, "rm /tmp/go"));
+        client.send(&exec(&container.name, "rm /tmp/go"));
         client.answer();
     }
     for _ in 0..100 {
-        client.say(&json!({ "jsonrpc": "2.0", "id": 5, "method": "ping" }));
+        client.send(&json!({ "jsonrpc": "2.0", "id": 5, "method": "ping" }));
         let answer = client.answer();
         assert!(answer["result"].is_object(), "{answer}");
     }
     // An id is free when its request is answered; or, if that was cancelled, when its command is stopped.
     second["id"] = json!(5);
-    client.say(&second);
+    client.send(&second);
     assert_eq!(client.answer()["result"]["structuredContent"]["exitCode"], 0);
-    client.say(&first);
-    client
-        .say(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": first["id"] } }));
+    client.send(&first);
+    client.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": first["id"] } }),
+    );
     second["id"] = first["id"].clone();
     loop {
-        client.say(&second);
+        client.send(&second);
         let answer = client.answer();
         assert_eq!(answer["id"], second["id"]);
         if answer["error"].is_null() {
@@ -318,7 +319,7 @@ fn head(server: &Server, headers: &str) -> String {
 }
 
 /// The answer to a request that is not sent completely.
-fn early_answer(server: &Server, headers: &str, body: &str) -> Answer {
+fn early_response(server: &Server, headers: &str, body: &str) -> Answer {
     let mut stream = server.connect();
     stream
         .write_all(head(server, headers).as_bytes())
@@ -333,13 +334,16 @@ fn oversized_http_body_is_refused() {
     let server = Server::start(&[]);
     let session = server.session("");
     // The server does not wait for the body.
-    let answer = early_answer(&server, &format!("{session}Content-Length: 15728640\r\n"), "");
+    let answer = early_response(&server, &format!("{session}Content-Length: 15728640\r\n"), "");
     assert_eq!(answer.status, 413);
     let error: Value = serde_json::from_str(&answer.body).expect("it is JSON");
     assert!(error["id"].is_null() && error["error"]["code"] == -32600, "{error}");
-    for (what, message) in too_much().into_iter().filter(|(_, message)| message.len() < 8 * MIB) {
+    for (what, message) in oversized_messages()
+        .into_iter()
+        .filter(|(_, message)| message.len() < 8 * MIB)
+    {
         let headers = format!("{session}Connection: close\r\nContent-Length: {}\r\n", message.len());
-        let answer = early_answer(&server, &headers, &message);
+        let answer = early_response(&server, &headers, &message);
         assert_eq!(answer.status, 413, "{what}: {}", answer.body);
         let error: Value = serde_json::from_str(&answer.body).expect("it is JSON");
         assert_eq!(error["id"], 77, "{what}: {error}");
@@ -388,7 +392,7 @@ fn headers_are_checked_before_the_body_is_read() {
         (format!("{length}Authorization: Bearer nobody\r\n"), 401),
         (format!("{length}{token}Origin: http://evil.example\r\n"), 403),
     ] {
-        assert_eq!(early_answer(&server, &headers, "{").status, status, "{headers}");
+        assert_eq!(early_response(&server, &headers, "{").status, status, "{headers}");
     }
 }
 
@@ -479,7 +483,7 @@ fn too_few_threads_are_reported_at_startup() {
             }
         }
     });
-    let begins = begins.expect("it begins");
+    let begins = begins.expect("the server starts");
     assert!(begins > 2, "{begins}");
     let root = tempfile::tempdir().expect("a directory can be made");
     open_to_all(root.path());
@@ -487,11 +491,11 @@ fn too_few_threads_are_reported_at_startup() {
     let mut command = limited.command(begins);
     command.arg("--env-file-root").arg(root.path());
     command.env("DOCKER_HOST", "unix:///nonexistent/engine.sock");
-    let mut client = Rude::of(command);
+    let mut client = RawClient::of(command);
     for _ in 0..20 {
         let mut call = exec("web", "true");
         call["params"]["arguments"]["envFile"] = json!(root.path().join("x.env"));
-        client.say(&call);
+        client.send(&call);
         let answer = client.answer();
         let kind = &answer["result"]["structuredContent"]["errorKind"];
         assert_eq!(

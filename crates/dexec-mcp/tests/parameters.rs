@@ -82,13 +82,13 @@ async fn parsed_json_keeps_its_key_order() {
     let structure = answer.structure.to_string();
     assert!(structure.contains(r#""json":{"z":1,"a":[1.5,null]}"#), "{structure}");
     let answer = client.shell("echo no", json!({ "parseJson": true })).await;
-    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is reported");
     assert!(reason.starts_with("stdout is not JSON"), "{reason}");
     assert!(answer.text.contains(reason), "{}", answer.text);
     // Deeper than the MCP library allows.
     let deep = "head -c 5000 /dev/zero | tr '\\0' '['; head -c 5000 /dev/zero | tr '\\0' ']'";
     let answer = client.shell(deep, json!({ "parseJson": true })).await;
-    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is reported");
     assert!(reason.contains("too deep"), "{reason}");
     assert_eq!(answer.structure["stdout"].as_str().map(str::len), Some(10_000));
 }

@@ -1,4 +1,4 @@
-//! Answers that never arrive.
+//! Responses that never arrive.
 
 use super::*;
 
@@ -42,9 +42,9 @@ fn good() -> Script {
 fn calls() -> Vec<(&'static str, Case)> {
     let no_body = || Answer::Silent(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_vec());
     let half_a_head = || Answer::Silent(b"HTTP/1.1 200 OK\r\nContent-".to_vec());
-    let unanswered = |ran: &Ran| ran.is_refused("engineUnreachable", "create the command");
-    let uninspected = |ran: &Ran| ran.is_lost("inspect the command");
-    let unstarted = |ran: &Ran| ran.is_lost("start the command");
+    let unanswered = |ran: &Ran| ran.assert_refused("engineUnreachable", "create the command");
+    let uninspected = |ran: &Ran| ran.assert_lost("inspect the command");
+    let unstarted = |ran: &Ran| ran.assert_lost("start the command");
     vec![
         (
             "create",
@@ -107,7 +107,7 @@ fn calls() -> Vec<(&'static str, Case)> {
             ),
         ),
         (
-            "start, and what would end it",
+            "start, and the agent's create",
             case(
                 Script {
                     start: never(),
@@ -130,7 +130,7 @@ fn later() -> Vec<(&'static str, Case)> {
                     start: Answer::Silent(stream(&[frame(1, b"x")])),
                     ..good()
                 },
-                |ran| ran.is_ended(0),
+                |ran| ran.assert_exited(0),
             ),
         ),
         (
@@ -151,7 +151,7 @@ fn later() -> Vec<(&'static str, Case)> {
                     containers: never(),
                     ..good()
                 },
-                |ran| ran.is_refused("containerNotFound", "no container is called `web`"),
+                |ran| ran.assert_refused("containerNotFound", "no container is called `web`"),
             ),
         ),
         (
@@ -162,7 +162,7 @@ fn later() -> Vec<(&'static str, Case)> {
                     container: never(),
                     ..good()
                 },
-                |ran| ran.is_ended(137),
+                |ran| ran.assert_exited(137),
             ),
         ),
     ]
@@ -175,9 +175,9 @@ fn stops() -> Vec<(&'static str, Case)> {
         let reply = Arc::new(move |_: &str| reply.clone());
         Answer::Talk(stream(&[frame(1, b"ready 900 0 any unlinked\n")]), reply)
     };
-    let unstarted = |ran: &Ran| ran.is_left("it took too long to start dexec's helper in the container");
-    let no_reply = |ran: &Ran| ran.is_left("it took too long to look at the container's processes");
-    let unput = |ran: &Ran| ran.is_left("it took too long to put dexec's helper into the container");
+    let unstarted = |ran: &Ran| ran.assert_orphaned("it took too long to start dexec's helper in the container");
+    let no_reply = |ran: &Ran| ran.assert_orphaned("it took too long to look at the container's processes");
+    let unput = |ran: &Ran| ran.assert_orphaned("it took too long to put dexec's helper into the container");
     vec![
         (
             "an agent's create",
@@ -230,7 +230,7 @@ fn stops() -> Vec<(&'static str, Case)> {
             ),
         ),
         (
-            "a table behind endless complaints",
+            "a table after endless error output",
             stopped(
                 Script {
                     own_start: ready(Answer::Endless(Vec::new(), frame(2, b"oh"))),
@@ -240,7 +240,7 @@ fn stops() -> Vec<(&'static str, Case)> {
             ),
         ),
         (
-            "a table behind endless frames of nothing",
+            "a table after endless empty frames",
             stopped(
                 Script {
                     own_start: ready(Answer::Endless(Vec::new(), frame(1, b""))),
@@ -260,7 +260,7 @@ fn stops() -> Vec<(&'static str, Case)> {
             ),
         ),
         (
-            "what a directory is like",
+            "the stat of a directory",
             stopped(
                 Script {
                     stat: never(),
@@ -297,10 +297,10 @@ fn stops() -> Vec<(&'static str, Case)> {
 #[test]
 fn missing_responses_time_out() {
     let cases: Vec<_> = calls().into_iter().chain(later()).chain(stops()).collect();
-    each_of(cases.len(), cases, |Case { script, options, check }| {
+    test_each_of(cases.len(), cases, |Case { script, options, check }| {
         let ran = run_with(script, options);
         check(&ran);
-        ran.is_small();
+        ran.assert_little_memory();
         ran
     });
 }

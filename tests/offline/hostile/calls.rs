@@ -1,4 +1,4 @@
-//! Each call of a command, with bad answers.
+//! Bad responses to each call of a command.
 
 use super::*;
 
@@ -8,24 +8,24 @@ fn create(answer: Answer) -> Ran {
         ..Script::default()
     });
     assert_eq!(ran.requests.len(), 1, "{:?}", ran.requests);
-    ran.is_small();
+    ran.assert_little_memory();
     ran
 }
 
 #[test]
 fn create_response_that_is_not_http_is_refused() {
-    each(heads(), |answer| {
+    test_each(bad_heads(), |answer| {
         let ran = create(answer);
-        ran.is_refused("notAnEngine", "create the command");
+        ran.assert_refused("notAnEngine", "create the command");
         ran
     });
 }
 
 #[test]
 fn create_response_with_an_endless_body_is_refused() {
-    each(endless_bodies(), |answer| {
+    test_each(endless_bodies(), |answer| {
         let ran = create(answer);
-        ran.is_refused("notAnEngine", "create the command");
+        ran.assert_refused("notAnEngine", "create the command");
         ran
     });
 }
@@ -35,12 +35,12 @@ fn create_response_with_endless_small_chunks_is_refused() {
     let head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let ran = create(Answer::Endless(head, b"1\r\nx\r\n".to_vec()));
     assert_eq!(ran.code(), 1);
-    ran.says("create the command");
+    ran.assert_message("create the command");
 }
 
 #[test]
 fn create_response_with_a_broken_body_is_refused() {
-    each(broken_bodies(), |answer| {
+    test_each(broken_bodies(), |answer| {
         let ran = create(answer);
         // A connection that breaks may be the fault of the network or of the server, so either kind is correct.
         assert!(
@@ -48,16 +48,16 @@ fn create_response_with_a_broken_body_is_refused() {
             "{}",
             ran.response
         );
-        ran.is_refused(ran.kind(), "create the command");
+        ran.assert_refused(ran.kind(), "create the command");
         ran
     });
 }
 
 #[test]
 fn create_response_with_wrong_json_is_refused() {
-    each(wrong_json(), |answer| {
+    test_each(wrong_json(), |answer| {
         let ran = create(answer);
-        ran.is_refused("notAnEngine", "create the command");
+        ran.assert_refused("notAnEngine", "create the command");
         ran
     });
 }
@@ -75,25 +75,25 @@ fn create_response_with_an_unexpected_status_is_refused() {
         ("no content", Answer::Bytes(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec())),
         ("a status of no class", answer("999 What")),
     ];
-    each(cases, |answer| {
+    test_each(cases, |answer| {
         let ran = create(answer);
         assert_eq!(ran.code(), 1, "{}", ran.response);
         assert!(["notAnEngine", "engineError"].contains(&ran.kind()), "{}", ran.response);
-        ran.says("create the command");
+        ran.assert_message("create the command");
         ran
     });
 }
 
 #[test]
 fn start_response_that_is_not_http_loses_the_connection() {
-    each(heads(), |answer| {
+    test_each(bad_heads(), |answer| {
         let ran = run(Script {
             start: answer,
             ..Script::default()
         });
-        ran.is_lost("start the command");
+        ran.assert_lost("start the command");
         assert_eq!(ran.response["stdout"], "", "{}", ran.response);
-        ran.is_small();
+        ran.assert_little_memory();
         ran
     });
 }
@@ -101,45 +101,45 @@ fn start_response_that_is_not_http_loses_the_connection() {
 #[test]
 fn start_response_without_an_upgrade_loses_the_connection() {
     let cases = [endless_bodies(), broken_bodies(), wrong_json()].concat();
-    each(cases, |answer| {
+    test_each(cases, |answer| {
         let ran = run(Script {
             start: answer,
             ..Script::default()
         });
-        ran.is_lost("the connection");
-        ran.is_small();
+        ran.assert_lost("the connection");
+        ran.assert_little_memory();
         ran
     });
 }
 
 #[test]
 fn bad_inspect_response_loses_the_connection() {
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = run(Script {
             inspect: answer,
             ..Script::default()
         });
-        ran.is_lost("inspect the command");
+        ran.assert_lost("inspect the command");
         assert_eq!(ran.response["stdout"], "x", "{}", ran.response);
-        ran.is_small();
+        ran.assert_little_memory();
         ran
     });
 }
 
 #[test]
 fn negative_exit_code_is_not_accepted() {
-    for told in ["-1", "-9223372036854775808"] {
-        let inspect = format!("{{\"Running\":false,\"ExitCode\":{told},\"Pid\":0}}");
+    for code in ["-1", "-9223372036854775808"] {
+        let inspect = format!("{{\"Running\":false,\"ExitCode\":{code},\"Pid\":0}}");
         let ran = run(Script {
             inspect: json("200 OK", &inspect).into(),
             ..Script::default()
         });
         assert_eq!((ran.code(), ran.kind()), (255, "connectionLost"), "{}", ran.response);
-        ran.says("does not tell the exit code");
+        ran.assert_message("does not tell the exit code");
     }
 }
 
-/// The command line in the answer is not needed, and is not kept.
+/// The command line in the response is not needed, and is not kept.
 #[test]
 fn inspect_does_not_keep_a_long_command_line() {
     let arguments = "\"\",".repeat(14 * 1024 * 1024 / 3);
@@ -153,20 +153,20 @@ fn inspect_does_not_keep_a_long_command_line() {
         ..Script::default()
     });
     assert_eq!(ran.response["exitCode"], 3, "{}", ran.response);
-    ran.is_small();
+    ran.assert_little_memory();
 }
 
 #[test]
 fn bad_container_list_still_reports_the_missing_container() {
     let missing = || json("404 Not Found", "{\"message\":\"No such container: web\"}");
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = run(Script {
             create: missing().into(),
             containers: answer,
             ..Script::default()
         });
-        ran.is_refused("containerNotFound", "no container is called `web`");
-        ran.is_small();
+        ran.assert_refused("containerNotFound", "no container is called `web`");
+        ran.assert_little_memory();
         ran
     });
 }
@@ -203,13 +203,13 @@ fn large_container_list_uses_bounded_memory() {
             ),
         ),
     ];
-    each(cases, |answer| {
+    test_each(cases, |answer| {
         let ran = run(Script {
             create: missing().into(),
             containers: answer,
             ..Script::default()
         });
-        ran.is_refused("containerNotFound", "no container is called `web`");
+        ran.assert_refused("containerNotFound", "no container is called `web`");
         assert!(!ran.message().contains(['\x1b', '\0']), "{}", ran.response);
         assert!(ran.message().len() < 4096, "{} bytes", ran.message().len());
         // Five million names in 15 MB become five million strings.
@@ -220,28 +220,28 @@ fn large_container_list_uses_bounded_memory() {
 
 #[test]
 fn bad_container_response_does_not_change_the_exit_code() {
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = run(Script {
             inspect: json("200 OK", "{\"Running\":false,\"ExitCode\":137,\"Pid\":7}").into(),
             container: answer,
             ..Script::default()
         });
-        ran.is_ended(137);
-        ran.is_small();
+        ran.assert_exited(137);
+        ran.assert_little_memory();
         ran
     });
 }
 
 #[test]
 fn unknown_exec_with_a_bad_container_response_may_still_run() {
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = run(Script {
             inspect: json("404 Not Found", "{\"message\":\"No such exec instance: 01\"}").into(),
             container: answer,
             ..Script::default()
         });
-        ran.is_lost("the engine does not know the command any more");
-        ran.is_small();
+        ran.assert_lost("the engine does not know the command any more");
+        ran.assert_little_memory();
         ran
     });
 }
@@ -256,8 +256,8 @@ fn endless_informational_responses_time_out() {
     // hyper skips such responses, so only the timeout of the final one ends the call.
     let ran = run_with(script, &[]);
     assert_eq!(ran.code(), 1);
-    ran.says("create the command");
-    ran.is_small();
+    ran.assert_message("create the command");
+    ran.assert_little_memory();
 }
 
 #[test]
@@ -296,30 +296,30 @@ fn responses_can_arrive_byte_by_byte() {
 
 #[test]
 fn unusual_exit_codes_are_not_success() {
-    for told in ["256", "4294967296", "9223372036854775807"] {
+    for code in ["256", "4294967296", "9223372036854775807"] {
         let fake = Fake::start(Script {
             inspect: json(
                 "200 OK",
-                &format!("{{\"Running\":false,\"ExitCode\":{told},\"Pid\":7}}"),
+                &format!("{{\"Running\":false,\"ExitCode\":{code},\"Pid\":7}}"),
             )
             .into(),
             ..Script::default()
         });
         let done = dexec(["-H", &fake.host, "web", "true"]).run();
         let response: Value = serde_json::from_slice(&done.stdout).expect("a response is JSON");
-        assert_ne!(done.code, 0, "{told}");
-        assert_eq!(response["exitCode"].to_string(), told);
-        assert_eq!(response["success"], false, "{told}");
+        assert_ne!(done.code, 0, "{code}");
+        assert_eq!(response["exitCode"].to_string(), code);
+        assert_eq!(response["success"], false, "{code}");
     }
-    for told in ["9223372036854775808", "1e3", "0.0", "\"0\"", "[]", "false"] {
+    for code in ["9223372036854775808", "1e3", "0.0", "\"0\"", "[]", "false"] {
         let ran = run(Script {
             inspect: json(
                 "200 OK",
-                &format!("{{\"Running\":false,\"ExitCode\":{told},\"Pid\":7}}"),
+                &format!("{{\"Running\":false,\"ExitCode\":{code},\"Pid\":7}}"),
             )
             .into(),
             ..Script::default()
         });
-        assert_eq!((ran.code(), ran.kind()), (255, "connectionLost"), "{told}");
+        assert_eq!((ran.code(), ran.kind()), (255, "connectionLost"), "{code}");
     }
 }

@@ -32,7 +32,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 const MAX_MESSAGE_LEN: usize = 68 * 1024;
 
 /// How many engines are tested at a time.
-const AT_A_TIMEOUT: usize = 12;
+const CONCURRENT_CASES: usize = 12;
 
 const RUNNING: &str = "{\"Running\":true,\"ExitCode\":0,\"Pid\":7}";
 
@@ -58,15 +58,15 @@ impl Ran {
     }
 
     #[track_caller]
-    fn is_refused(&self, kind: &str, what: &str) {
+    fn assert_refused(&self, kind: &str, what: &str) {
         assert_eq!((self.code(), self.kind()), (1, kind), "{}", self.response);
         assert_eq!(self.response["stdout"], "", "{}", self.response);
-        self.says(what);
+        self.assert_message(what);
     }
 
     /// Asserts that the command printed `x` and exited with this code.
     #[track_caller]
-    fn is_ended(&self, code: i64) {
+    fn assert_exited(&self, code: i64) {
         let stdout = &self.response["stdout"];
         assert_eq!(
             (self.code(), self.kind(), stdout),
@@ -78,7 +78,7 @@ impl Ran {
 
     /// Asserts that the command was started, may still be running, and is not reported as ended.
     #[track_caller]
-    fn is_lost(&self, what: &str) {
+    fn assert_lost(&self, what: &str) {
         let orphaned = &self.response["orphaned"];
         assert_eq!(
             (self.code(), self.kind(), orphaned),
@@ -86,29 +86,33 @@ impl Ran {
             "{}",
             self.response
         );
-        self.says(what);
+        self.assert_message(what);
     }
 
     /// Asserts that the timeout elapsed, and that the command may not have been stopped.
     #[track_caller]
-    fn is_left(&self, why: &str) {
+    fn assert_orphaned(&self, why: &str) {
         let Self { response, .. } = self;
         assert_eq!(
             (self.code(), &response["timedOut"], &response["orphaned"]),
             (124, &true.into(), &true.into()),
             "{response}"
         );
-        self.says("may still be running in the container");
-        self.says(why);
+        self.assert_message("may still be running in the container");
+        self.assert_message(why);
     }
 
     #[track_caller]
-    fn says(&self, words: &str) {
-        assert!(self.message().contains(words), "no `{words}`: {}", self.message());
+    fn assert_message(&self, words: &str) {
+        assert!(
+            self.message().contains(words),
+            "`{words}` is missing: {}",
+            self.message()
+        );
     }
 
     #[track_caller]
-    fn is_small(&self) {
+    fn assert_little_memory(&self) {
         assert!(self.peak < MAX_MEMORY, "{} KiB", self.peak);
     }
 }
@@ -186,12 +190,12 @@ type Cases = Vec<(&'static str, Answer)>;
 
 /// Tests every case, a few at a time, and names those that fail.
 #[track_caller]
-fn each(cases: Cases, test: impl Fn(Answer) -> Ran + Sync) {
-    each_of(AT_A_TIMEOUT, cases, test);
+fn test_each(cases: Cases, test: impl Fn(Answer) -> Ran + Sync) {
+    test_each_of(CONCURRENT_CASES, cases, test);
 }
 
 #[track_caller]
-fn each_of<T: Send>(at_a_time: usize, cases: Vec<(&'static str, T)>, test: impl Fn(T) -> Ran + Sync) {
+fn test_each_of<T: Send>(at_a_time: usize, cases: Vec<(&'static str, T)>, test: impl Fn(T) -> Ran + Sync) {
     let cases = Mutex::new(cases.into_iter());
     let failed = Mutex::new(Vec::new());
     let figures = Mutex::new(BTreeMap::new());
@@ -199,31 +203,31 @@ fn each_of<T: Send>(at_a_time: usize, cases: Vec<(&'static str, T)>, test: impl 
         for _ in 0..at_a_time {
             scope.spawn(|| {
                 loop {
-                    let next = cases.lock().expect("nobody panics").next();
+                    let next = cases.lock().expect("no thread panics").next();
                     let Some((name, answer)) = next else { break };
                     let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(answer)));
                     match tried {
                         Ok(ran) => drop(
                             figures
                                 .lock()
-                                .expect("nobody panics")
+                                .expect("no thread panics")
                                 .insert(name, (ran.peak, ran.time)),
                         ),
-                        Err(_) => failed.lock().expect("nobody panics").push(name),
+                        Err(_) => failed.lock().expect("no thread panics").push(name),
                     }
                 }
             });
         }
     });
-    for (name, (peak, time)) in figures.into_inner().expect("nobody panics") {
+    for (name, (peak, time)) in figures.into_inner().expect("no thread panics") {
         println!("{name}: {peak} KiB, {time:?}");
     }
-    let failed = failed.into_inner().expect("nobody panics");
+    let failed = failed.into_inner().expect("no thread panics");
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
 /// Responses that are not HTTP, or whose head never ends.
-fn heads() -> Cases {
+fn bad_heads() -> Cases {
     let bytes = |bytes: &[u8]| Answer::Bytes(bytes.to_vec());
     let endless = |first: &[u8], again: &[u8]| Answer::Endless(first.to_vec(), again.to_vec());
     vec![
@@ -345,7 +349,7 @@ fn wrong_json() -> Cases {
         ("deep in other fields", body(&format!("{{\"X\":{deep}"))),
         ("HTML", body("<html><body>Welcome</body></html>")),
         (
-            "more behind",
+            "trailing text",
             body("{\"Id\":\"01\",\"Running\":false,\"ExitCode\":0,\"State\":{\"Status\":\"exited\"}} 7"),
         ),
     ]
@@ -360,6 +364,6 @@ fn not_utf8() -> Vec<u8> {
 }
 
 /// Every kind of bad answer that does not have to time out.
-fn all() -> Cases {
-    [heads(), endless_bodies(), broken_bodies(), wrong_json()].concat()
+fn bad_responses() -> Cases {
+    [bad_heads(), endless_bodies(), broken_bodies(), wrong_json()].concat()
 }

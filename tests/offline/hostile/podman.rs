@@ -15,7 +15,7 @@ fn created_by(server: &str) -> Answer {
 }
 
 /// An engine that refuses to create the agent.
-fn barred(server: &str) -> Script {
+fn engine_without_agents(server: &str) -> Script {
     Script {
         create: created_by(server),
         own_create: json("403 Forbidden", "{\"message\":\"no more processes\"}").into(),
@@ -47,8 +47,8 @@ const ASK: &str = "GET /exec/ID/json";
 
 #[test]
 fn command_that_ignores_sigterm_is_killed() {
-    let ran = run_stopped(barred("Libpod/9.0 (linux)"));
-    ran.is_left("no more processes");
+    let ran = run_stopped(engine_without_agents("Libpod/9.0 (linux)"));
+    ran.assert_orphaned("no more processes");
     assert_eq!(ran.response["signal"], "SIGKILL");
     assert_eq!(ending(&ran), [ASK, TERM, ASK, KILL]);
 }
@@ -57,9 +57,9 @@ fn command_that_ignores_sigterm_is_killed() {
 fn agent_is_created_again_when_the_engine_is_busy() {
     let ran = run_stopped(Script {
         own_create: json("500 Oops", "{\"message\":\"resource temporarily unavailable\"}").into(),
-        ..barred("Libpod/9.0 (linux)")
+        ..engine_without_agents("Libpod/9.0 (linux)")
     });
-    ran.is_left("resource temporarily unavailable");
+    ran.assert_orphaned("resource temporarily unavailable");
     assert_eq!(ran.response["signal"], "SIGKILL");
     assert_eq!(ending(&ran), [ASK, TERM, ASK, KILL]);
     let creates = ran
@@ -73,10 +73,10 @@ fn agent_is_created_again_when_the_engine_is_busy() {
 fn command_that_ends_on_sigterm_is_not_killed() {
     let script = Script {
         start: Answer::Silent(stream(&[])),
-        ..barred("Libpod/9.0 (linux)")
+        ..engine_without_agents("Libpod/9.0 (linux)")
     };
     let ran = run_with(script, &["--timeout=0.1", "--kill-after=9"]);
-    ran.is_left("no more processes");
+    ran.assert_orphaned("no more processes");
     assert_eq!(ran.response["signal"], "SIGTERM");
     assert_eq!(ending(&ran), [ASK, TERM, ASK]);
 }
@@ -87,23 +87,23 @@ fn failed_kill_call_reports_no_signal() {
         ("not found", Answer::Bytes(json("404 Not Found", "Not Found\n"))),
         ("nothing", Answer::Bytes(Vec::new())),
     ];
-    let cases = [&cases[..], &heads(), &endless_bodies(), &broken_bodies()].concat();
-    each(cases, |kill| {
+    let cases = [&cases[..], &bad_heads(), &endless_bodies(), &broken_bodies()].concat();
+    test_each(cases, |kill| {
         let ran = run_stopped(Script {
             kill,
-            ..barred("Libpod/9.0 (linux)")
+            ..engine_without_agents("Libpod/9.0 (linux)")
         });
-        ran.is_left("no more processes");
+        ran.assert_orphaned("no more processes");
         assert_eq!(ran.response["signal"], Value::Null, "{}", ran.response);
         assert_eq!(ending(&ran), [ASK, TERM]);
-        ran.is_small();
+        ran.assert_little_memory();
         ran
     });
 }
 
 #[test]
 fn kill_call_is_sent_only_to_podman() {
-    let ran = run_stopped(barred("Docker/99.0 (linux)"));
-    ran.is_left("no more processes");
+    let ran = run_stopped(engine_without_agents("Docker/99.0 (linux)"));
+    ran.assert_orphaned("no more processes");
     assert_eq!(ending(&ran), [ASK]);
 }

@@ -19,7 +19,7 @@ fn invalid_frames_end_the_stream_and_keep_the_output() {
     let cases = cases
         .into_iter()
         .map(|(name, bytes)| (name, Answer::Bytes(stream(&[frame(1, b"x"), bytes]))));
-    each(cases.collect(), |answer| {
+    test_each(cases.collect(), |answer| {
         let ran = run(Script {
             start: answer,
             ..Script::default()
@@ -27,8 +27,8 @@ fn invalid_frames_end_the_stream_and_keep_the_output() {
         assert_eq!((ran.code(), ran.kind()), (255, "connectionLost"), "{}", ran.response);
         let stdout = ran.response["stdout"].as_str().unwrap_or_default();
         assert!(["x", "xy"].contains(&stdout), "{}", ran.response);
-        ran.says("part of the output may be missing");
-        ran.is_small();
+        ran.assert_message("part of the output may be missing");
+        ran.assert_little_memory();
         ran
     });
 }
@@ -42,14 +42,14 @@ fn endless_empty_frames_do_not_delay_the_timeout() {
             Answer::Endless(stream(&[b"\x03\0\0\0\xff\xff\xff\xff".to_vec()]), b"x".to_vec()),
         ),
     ];
-    each(cases, |answer| {
+    test_each(cases, |answer| {
         let script = Script {
             start: answer,
             inspect: json("200 OK", RUNNING).into(),
             ..Script::default()
         };
         let ran = run_with(script, &["--timeout=1"]);
-        ran.is_small();
+        ran.assert_little_memory();
         ran
     });
 }

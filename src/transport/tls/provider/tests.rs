@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn p521_keys_are_accepted_with_every_hash() {
+fn p521_keys_verify_with_every_hash_in_tls_1_2_and_sha512_in_tls_1_3() {
     for (scheme, algorithms) in ALGORITHMS.mapping {
         let is_p_521 = algorithms
             .iter()

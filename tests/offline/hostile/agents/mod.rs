@@ -1,4 +1,4 @@
-//! Commands that are to be stopped in a container whose processes can't be listed correctly.
+//! Stops of commands in a container whose processes can't be listed correctly.
 
 mod tables;
 
@@ -18,30 +18,30 @@ fn marked(pid: u64, name: &str, parent: u64, session: u64, start: u64) -> String
     row(pid, name, parent, session, start).replacen("none", "marked", 1)
 }
 
-fn said(text: &str) -> Vec<u8> {
+fn stdout_frame(text: &str) -> Vec<u8> {
     frame(1, text.as_bytes())
 }
 
 /// An agent whose clock shows 50 s since boot, and that answers other lines with the result of `reply`.
 fn agent(reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
-    agent_that_is("any", reply)
+    agent_with_access("any", reply)
 }
 
-fn agent_that_is(able: &str, reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
+fn agent_with_access(able: &str, reply: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Answer {
     let reply = move |line: &str| match line {
-        "clock" => Answer::Bytes(said("50000000\n.\n")),
+        "clock" => Answer::Bytes(stdout_frame("50000000\n.\n")),
         _ => reply(line),
     };
     let hello = format!("ready 900 0 {able} unlinked\n");
-    Answer::Talk(stream(&[said(&hello)]), Arc::new(reply))
+    Answer::Talk(stream(&[stdout_frame(&hello)]), Arc::new(reply))
 }
 
-/// An agent that always returns this table, whatever it was told to kill.
-fn shows(rows: &str) -> Answer {
-    let table = said(&format!("{BASE}{rows}.\n"));
+/// An agent that always returns this table, whatever it was asked to kill.
+fn agent_with_table(rows: &str) -> Answer {
+    let table = stdout_frame(&format!("{BASE}{rows}.\n"));
     agent(move |line| {
         let is_list = line.starts_with("list");
-        Answer::Bytes(if is_list { table.clone() } else { said(".\n") })
+        Answer::Bytes(if is_list { table.clone() } else { stdout_frame(".\n") })
     })
 }
 
@@ -53,21 +53,21 @@ fn with_agent(own_start: Answer) -> Ran {
 }
 
 /// If the machine is too busy to stop the command in time, the message gives that reason instead of `why`.
-fn is_left_soon(ran: &Ran, why: &str) {
+fn assert_orphaned_soon(ran: &Ran, why: &str) {
     let is_late = ran.message().contains("it took too long to ");
-    ran.is_left(if is_late { "it took too long to " } else { why });
-    ran.is_small();
+    ran.assert_orphaned(if is_late { "it took too long to " } else { why });
+    ran.assert_little_memory();
 }
 
 /// Asserts that names chosen in the container can't insert terminal escapes or line breaks.
-fn is_plain(ran: &Ran) {
+fn assert_plain(ran: &Ran) {
     let message = ran.message();
     assert!(!message.contains(char::is_control), "{}", ran.response);
     assert!(message.len() < 4096, "{} bytes", message.len());
 }
 
 /// An agent whose table shows a process until that process gets SIGTERM.
-fn obedient() -> Answer {
+fn obedient_agent() -> Answer {
     let is_asked = AtomicUsize::new(0);
     agent(move |line| {
         if line.starts_with("kill 15 10 9000") {
@@ -78,7 +78,7 @@ fn obedient() -> Answer {
             (true, _) => BASE.to_owned(),
             _ => String::new(),
         };
-        Answer::ByteByByte(said(&format!("{rows}.\n")))
+        Answer::ByteByByte(stdout_frame(&format!("{rows}.\n")))
     })
 }
 
@@ -93,7 +93,7 @@ fn run_ended(own_start: Answer) -> Ran {
 
 #[test]
 fn obedient_agent_stops_the_command() {
-    let ran = run_ended(obedient());
+    let ran = run_ended(obedient_agent());
     let Ran { response, .. } = &ran;
     assert_eq!((ran.code(), &response["timedOut"]), (124, &true.into()), "{response}");
     assert_eq!(
@@ -104,27 +104,27 @@ fn obedient_agent_stops_the_command() {
 
 #[test]
 fn stream_held_open_does_not_report_failed_output() {
-    let ran = run_ended(obedient());
+    let ran = run_ended(obedient_agent());
     assert_ne!(ran.kind(), "outputFailed", "{}", ran.response);
 }
 
 #[test]
 fn bad_create_response_is_reported() {
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = run_stopped(Script {
             own_create: answer,
             ..Script::default()
         });
-        is_left_soon(&ran, "create the command");
+        assert_orphaned_soon(&ran, "create the command");
         ran
     });
 }
 
 #[test]
 fn bad_start_response_is_reported() {
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = with_agent(answer);
-        is_left_soon(&ran, "");
+        assert_orphaned_soon(&ran, "");
         let words = ["failed to start the command", "was not upgraded to a stream"];
         assert!(
             words.iter().any(|words| ran.message().contains(words)),
@@ -136,20 +136,20 @@ fn bad_start_response_is_reported() {
 }
 
 /// An answer about the image that does not give its architecture.
-fn untold() -> Answer {
+fn image_without_architecture() -> Answer {
     json("200 OK", "{}").into()
 }
 
 #[test]
 fn bad_version_response_is_reported() {
-    each(all(), |answer| {
+    test_each(bad_responses(), |answer| {
         let ran = run_stopped(Script {
             own_start: stream(&[]).into(),
-            image: untold(),
+            image: image_without_architecture(),
             version: answer,
             ..Script::default()
         });
-        is_left_soon(&ran, "tell its version");
+        assert_orphaned_soon(&ran, "tell its version");
         ran
     });
     let long = format!("{{\"Arch\":\"{}\"}}", "a".repeat(1_000_000));
@@ -161,15 +161,15 @@ fn bad_version_response_is_reported() {
     let cases = cases
         .into_iter()
         .map(|(name, body)| (name, json("200 OK", body).into()));
-    each(cases.collect(), |answer| {
+    test_each(cases.collect(), |answer| {
         let ran = run_stopped(Script {
             own_start: stream(&[]).into(),
-            image: untold(),
+            image: image_without_architecture(),
             version: answer,
             ..Script::default()
         });
-        is_left_soon(&ran, "has no helper for");
-        is_plain(&ran);
+        assert_orphaned_soon(&ran, "has no helper for");
+        assert_plain(&ran);
         ran
     });
 }
@@ -191,18 +191,18 @@ fn bad_stat_response_is_reported() {
                 .into(),
         ),
     ];
-    each([&cases[..], &heads()].concat(), |answer| {
+    test_each([&cases[..], &bad_heads()].concat(), |answer| {
         let ran = run_stopped(Script {
             own_start: stream(&[]).into(),
             stat: answer,
             ..Script::default()
         });
-        is_left_soon(&ran, "describe a file of the container");
+        assert_orphaned_soon(&ran, "describe a file of the container");
         ran
     });
 }
 
-/// The helper runs as root, so nobody else may be able to replace its file.
+/// The helper runs as root, so no other user may be able to replace its file.
 #[test]
 fn helper_is_not_put_into_a_directory_that_others_can_change() {
     for (mode, is_open) in [(0o777, true), (0o775, true), (0o755, false), (0o777 | 1 << 20, false)] {
@@ -221,14 +221,14 @@ fn helper_is_not_put_into_a_directory_that_others_can_change() {
 
 #[test]
 fn bad_archive_response_is_reported() {
-    let cases = [heads(), endless_bodies(), broken_bodies()].concat();
-    each(cases, |answer| {
+    let cases = [bad_heads(), endless_bodies(), broken_bodies()].concat();
+    test_each(cases, |answer| {
         let ran = run_stopped(Script {
             own_start: stream(&[]).into(),
             archive: answer,
             ..Script::default()
         });
-        is_left_soon(&ran, "put a file into the container");
+        assert_orphaned_soon(&ran, "put a file into the container");
         ran
     });
 }
@@ -241,26 +241,26 @@ fn invalid_first_line_of_the_agent_orphans_the_command() {
         ("an unknown type", hello(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
         ("a message", hello(&frame(3, b"it broke"))),
         ("a cut frame", hello(b"\x01\0\0\0\xff\xff\xff\xffready 9")),
-        ("a word", hello(&said("hello\n"))),
-        ("no number", hello(&said("ready\n"))),
-        ("a negative pid", hello(&said("ready -1\n"))),
+        ("a word", hello(&stdout_frame("hello\n"))),
+        ("no number", hello(&stdout_frame("ready\n"))),
+        ("a negative pid", hello(&stdout_frame("ready -1\n"))),
         (
             "a pid beyond all numbers",
-            hello(&said("ready 99999999999999999999999\n")),
+            hello(&stdout_frame("ready 99999999999999999999999\n")),
         ),
         ("bytes that are not UTF-8", hello(&frame(1, b"\xff\xfe\n"))),
-        ("ready and gone", hello(&said("ready 900 0 any unlinked\n"))),
+        ("ready and gone", hello(&stdout_frame("ready 900 0 any unlinked\n"))),
         ("nothing", hello(b"")),
         ("a complaint", hello(&frame(2, b"sh: I can't"))),
         (
             "a line without end",
-            Answer::Endless(stream(&[]), said(&"x".repeat(4096))),
+            Answer::Endless(stream(&[]), stdout_frame(&"x".repeat(4096))),
         ),
-        ("a long line", hello(&said(&long))),
+        ("a long line", hello(&stdout_frame(&long))),
     ];
-    each(cases, |answer| {
+    test_each(cases, |answer| {
         let ran = with_agent(answer);
-        is_left_soon(&ran, "");
+        assert_orphaned_soon(&ran, "");
         ran
     });
 }
