@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_the_largest_size_is_read_and_a_larger_one_is_refused() {
+    fn file_larger_than_the_maximum_is_refused() {
         let mut line = vec![b'#'; 32 * 1024];
         line[32 * 1024 - 1] = b'\n';
         let contents = line.repeat(usize::try_from(MAX_FILE_SIZE).unwrap() / line.len());
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_as_docker_reads_them() {
+    fn lines_are_parsed_as_docker_parses_them() {
         for (contents, expected) in [
             (&b""[..], &[][..]),
             (b"\n\n", &[]),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_their_line() {
+    fn errors_name_the_line() {
         for (contents, line, text) in [
             (&b"A=1\nK 1=x"[..], 2, "variable 'K 1' contains whitespaces"),
             (b"K1 =x", 1, "variable 'K1 ' contains whitespaces"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_line_is_docker_s() {
+    fn maximum_line_length_matches_docker() {
         let longest = format!("A={}", "x".repeat(MAX_LINE_LEN - 2));
         assert_eq!(entries(format!("{longest}\n").as_bytes()), [longest.as_str()]);
         assert_eq!(
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_told_in_docker_s_words() {
+    fn missing_file_is_reported_in_the_words_of_docker() {
         let error = read_env_file(Path::new("/nope"), |_| None).unwrap_err();
         assert_eq!(error.docker_text(), "open /nope: no such file or directory");
         let error = read_env_file(Path::new("/tmp"), |_| None).unwrap_err();

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_a_marker_of_its_own() {
+    fn every_command_has_a_unique_marker() {
         let grace = Some(Duration::from_secs(2));
         let (one, other) = (Marker::new(grace), Marker::new(grace));
         assert_ne!(one.entry(), other.entry());

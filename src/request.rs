@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn names_outside_the_grammar_are_refused() {
+    fn invalid_container_names_are_refused() {
         for name in [
             "x/../../images/prune?a=",
             "victim/kill?signal=KILL#",
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_the_grammar_are_taken() {
+    fn valid_container_names_are_accepted() {
         for (name, taken) in [("web", "web"), ("/web", "web"), ("a", "a"), ("0_w.e-b", "0_w.e-b")] {
             assert_eq!(
                 Request::new(name, ["true"]).build().unwrap().spec.container.as_str(),
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_cannot_be_meant_are_refused() {
+    fn invalid_commands_are_refused() {
         refused(run(&[]), "there is no command");
         refused(run(&[""]), "the command is empty");
         refused(run(&["-it", "sh"]), "Give a program first");
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_no_engine_takes_are_refused() {
+    fn oversized_arguments_and_environments_are_refused() {
         let longest = "x".repeat(STRING_LIMIT - 1);
         assert!(run(&["echo", &longest]).build().is_ok());
         refused(
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_checked() {
+    fn invalid_options_are_refused() {
         refused(run(&["true"]).env("=value"), "has no name");
         refused(run(&["true"]).env(""), "has no name");
         refused(
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_command_has_half_of_the_outer_one_s_grace() {
+    fn nested_command_has_half_the_grace_period() {
         for (dexec_id, grace) in [
             (None, 2000),
             (Some("0123456789abcdef-2000"), 1000),

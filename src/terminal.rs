@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn docker_s_notation_is_read() {
+    fn detach_keys_are_parsed_as_docker_parses_them() {
         for (keys, bytes) in [
             ("ctrl-p,ctrl-q", &b"\x10\x11"[..]),
             (

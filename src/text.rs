@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_go_and_text_stays() {
+    fn escapes_are_removed_and_text_is_kept() {
         for (input, text) in [
             ("\x1b[31mred\x1b[0m", "red"),
             ("\x1b[38;5;196;1mx\x1b[m", "x"),
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_without_end_does_not_swallow_the_text() {
+    fn unterminated_escape_does_not_remove_the_text() {
         let input = format!("\x1b]{}\x07 end", "x".repeat(MAX_ESCAPE_LEN));
         assert_eq!(clean(&[input.as_bytes()]).0, input);
         let input = format!("\x1b]{}\x07 end", "x".repeat(MAX_ESCAPE_LEN - 3));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_replaced_and_told() {
+    fn invalid_utf8_is_replaced_and_reported() {
         assert_eq!(clean(&[b"a\xffb"]), ("a\u{fffd}b".to_owned(), true));
         assert_eq!(clean(&[b"a\xe2\x82"]), ("a\u{fffd}".to_owned(), true));
         assert_eq!(clean(&[b"\xe2\x82", b"\xac"]), ("€".to_owned(), false));
@@ -360,7 +360,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_gives_the_same_text(pieces in pieces(), width in 1_usize..5) {
+        fn any_split_gives_the_same_text(pieces in pieces(), width in 1_usize..5) {
             let whole = pieces.concat();
             let (text, is_lossy) = clean(&[&whole]);
             let cut: Vec<&[u8]> = whole.chunks(width).collect();

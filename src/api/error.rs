@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "a list of cases")]
-    fn the_words_of_every_engine_mean_the_same() {
+    fn error_messages_of_every_engine_have_the_same_kind() {
         for (status, message, kind) in [
             (404, "No such container: x", ErrorKind::ContainerNotFound),
             (

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exec_id_cannot_become_another_request() {
+    fn exec_id_must_be_hexadecimal() {
         for id in ["", "..", "abc/../x", "12?x", "xyz"] {
             assert!(ExecId::parse(id.to_owned()).is_err(), "{id}");
         }

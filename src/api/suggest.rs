@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn near_names_are_those_a_slip_away() {
+    fn near_names_are_similar_to_the_given_name() {
         let containers = containers(&["web-1", "database", "shop_web_1", "worker"]);
         assert_eq!(near_names("web", &containers), ["`web-1`", "`shop_web_1`"]);
         assert_eq!(near_names("databse", &containers), ["`database`"]);

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_shows_nothing_of_the_file() {
+    fn errors_show_nothing_of_the_config_file() {
         for text in [
             r#"{"HttpHeaders":{"X-Token":918273645}}"#,
             r#"{"HttpHeaders":"Bearer 918273645"}"#,
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_is_taken() {
+    fn valid_fields_of_a_broken_config_file_are_used() {
         for (text, context, headers, is_broken) in [
             ("", "", 0, false),
             (" \n", "", 0, false),

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_variable_is_read_as_docker_reads_it() {
+    fn variable_is_parsed_as_docker_parses_it() {
         for (text, pairs) in [
             ("X-A=b", &[("X-A", "b")][..]),
             ("X-A=b, X-C = d ", &[("X-A", "b"), ("X-C", " d ")]),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_without_values() {
+    fn errors_do_not_show_header_values() {
         for (text, words) in [
             ("hunter2", "has no `=`"),
             ("X-A=b,", "has no `=`"),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_headers_stay() {
+    fn headers_that_dexec_sets_cannot_be_replaced() {
         for name in [
             "host",
             "User-Agent",

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_match_in_any_case_and_the_last_counts() {
+    fn field_names_ignore_case_and_the_last_field_wins() {
         let object: Object = serde_json::from_str(r#"{"hOST":"a","Host":"b","other":[{}],"HOST":null}"#).unwrap();
         assert_eq!(object.field::<String>("host").unwrap().unwrap(), "b");
         assert_eq!(object.entry::<String>("hOST").unwrap().unwrap(), "a");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_what_is_no_object_are_errors() {
+    fn deep_or_invalid_objects_are_errors() {
         let deep = format!("{{\"a\":{}}}", "[".repeat(100_000));
         for text in [deep.as_str(), "[]", "1", "{\"a\"}", ""] {
             assert!(serde_json::from_str::<Object>(text).is_err());

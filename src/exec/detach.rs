@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_are_found_and_all_else_goes_on() {
+    fn detach_keys_are_found_and_other_input_is_passed_on() {
         for (pieces, passed, is_complete) in [
             (&[&b"\x10\x11"[..]][..], &b""[..], true),
             (&[b"\x10", b"\x11"], b"", true),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_is_no_more_than_the_keys() {
+    fn held_back_input_is_shorter_than_the_keys() {
         let mut matcher = Matcher::new(b"aab");
         let mut passed = Vec::new();
         assert!(!matcher.push(b"aaa", &mut passed));
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_place_counts_however_it_is_cut(
+        fn first_match_is_found_for_any_split_of_the_input(
             keys in prop::collection::vec(0_u8..3, 1..6),
             pieces in prop::collection::vec(prop::collection::vec(0_u8..3, 0..8), 0..8),
         ) {

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_of_a_frame_is_handed_on_at_once() {
+    fn partial_frame_is_passed_on_immediately() {
         let mut frames = Frames::default();
         let mut bytes = BytesMut::from(&b"\x01\0\0\0\xff\xff\xff\xffab"[..]);
         assert_eq!(
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_within_a_frame_is_seen() {
+    fn end_within_a_frame_is_detected() {
         for (stream, is_whole) in [
             (&b""[..], true),
             (b"\x01\0\0", false),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_output_ends_the_stream() {
+    fn invalid_frames_are_errors() {
         assert_eq!(decode(&[b"HTTP/1.1 "]), Err(FrameError::UnknownType(b'H')));
         assert_eq!(
             decode(&[&frame(1, b"a"), &frame(3, b"it broke\n")]),
@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_gives_the_same_bytes(
+        fn any_split_decodes_to_the_same_bytes(
             frames in prop::collection::vec((0_u8..3, prop::collection::vec(any::<u8>(), 0..40)), 0..20),
             width in 1_usize..50,
         ) {
@@ -161,7 +161,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(pieces in prop::collection::vec(any::<Vec<u8>>(), 0..20)) {
+        fn decoding_never_panics(pieces in prop::collection::vec(any::<Vec<u8>>(), 0..20)) {
             let _ = decode(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
         }
     }

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identity_is_read() {
+    fn identity_is_parsed() {
         let said = "euid: 1000\negid: 1001\nSupplementary groups: 1001,2000\nhome: /home/app\n";
         assert_eq!(
             Identity::parse(said),

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_helper_s_own_failure_is_told_from_the_command_s() {
+    fn helper_failure_is_distinguished_from_command_output() {
         assert_eq!(
             execute_failure("dexec: failed to execute nosuch: No such file or directory\n"),
             Some(ErrorKind::CommandNotFound)

@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_kept_whole() {
+    fn output_within_the_limit_is_kept_completely() {
         let captured = store(8, &[b"abc", b"", b"defgh"]);
         assert_eq!(captured.left_out(), 0);
         assert_eq!(captured.into_bytes(), b"abcdefgh");
     }
 
     #[test]
-    fn the_middle_is_counted_in_bytes_and_characters() {
+    fn omitted_middle_is_counted_in_bytes_and_characters() {
         let captured = store(8, &["abcdé\x1b[1m€".as_bytes(), b"wxyz"]);
         assert_eq!(captured.head, b"abcd");
         assert_eq!(captured.tail, b"wxyz");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_cut_by_the_gap_is_counted_once() {
+    fn character_split_by_the_gap_is_counted_once() {
         // The euro sign is cut by the end of the head, the umlaut by the start of the tail.
         let captured = store(4, &["a€bü!".as_bytes()]);
         assert_eq!(captured.head, b"a\xe2");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn long_output_is_kept_as_far_as_the_limit_goes() {
+    fn long_output_is_kept_up_to_the_limit() {
         let whole: Vec<u8> = (0..=250).cycle().take(5 * LONG).collect();
         let pieces: Vec<&[u8]> = whole.chunks(10_000).collect();
         for limit in [LONG, 3 * LONG, 4 * LONG + 1, 5 * LONG - 1, 5 * LONG, usize::MAX] {
@@ -294,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn head_gap_and_tail_make_up_the_whole(
+        fn head_gap_and_tail_add_up_to_the_output(
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..12), 0..12),
             limit in 0_usize..40,
         ) {

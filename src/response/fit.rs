@@ -138,13 +138,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_within_the_limit_is_untouched() {
+    fn text_within_the_limit_is_unchanged() {
         assert_eq!(whole("äöü".to_owned(), 3), ("äöü".to_owned(), false));
         assert_eq!(whole(String::new(), 0), (String::new(), false));
     }
 
     #[test]
-    fn a_small_limit_keeps_the_first_characters() {
+    fn small_limit_keeps_the_first_characters() {
         assert_eq!(whole("äöü".to_owned(), 2), ("äö".to_owned(), true));
         assert_eq!(whole("x".to_owned(), 0), (String::new(), true));
         let (kept, _) = whole("ab".repeat(200), 199);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_limit_keeps_both_ends() {
+    fn larger_limit_keeps_both_ends() {
         let (kept, is_truncated) = whole(format!("{}{}", "a".repeat(500), "z".repeat(500)), 200);
         assert!(is_truncated);
         assert_eq!(kept.chars().count(), 200);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_counted_with_what_the_limit_leaves_out() {
+    fn omitted_count_includes_the_gap() {
         let unlimited = around_gap("head".to_owned(), 5, "tail", None);
         assert_eq!(unlimited, "head\n[… 5 characters left out …]\ntail");
         let limited = around_gap("h".repeat(300), 1000, &"t".repeat(300), Some(250));
@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_between_the_known_and_the_marker_is_no_trap() {
+    fn limit_just_below_the_marker_size_is_respected() {
         let fitted = around_gap("h".repeat(150), 5, &"t".repeat(150), Some(310));
         assert!(fitted.chars().count() <= 310, "{fitted}");
         assert!(left_out(&fitted).is_some_and(|number| number > 5));
     }
 
     #[test]
-    fn characters_are_counted_as_json_writes_them() {
+    fn json_size_of_text_is_exact() {
         let each_of_ascii: String = ('\0'..='\u{7f}').collect();
         for text in ["", &each_of_ascii, "plain é €\u{10ffff}"] {
             let json = serde_json::to_string(text).expect("text is JSON");
@@ -195,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_brought_within_bytes(
+        fn text_fits_in_the_given_bytes(
             text in prop::collection::vec(prop::sample::select(vec!['a', '\n', '\0', '€']), 0..3000),
             gap in 0_u64..3,
             room in 0_usize..4000,
@@ -215,7 +215,7 @@ mod tests {
         }
 
         #[test]
-        fn around_a_gap_the_number_is_exact(
+        fn omitted_count_around_a_gap_is_exact(
             before in 0_usize..600,
             gap in 1_u64..5000,
             after in 0_usize..600,
@@ -229,7 +229,7 @@ mod tests {
         }
 
         #[test]
-        fn the_limit_holds_and_the_number_is_exact(length in 0_usize..3000, limit in 0_usize..2500) {
+        fn limit_is_respected_and_the_omitted_count_is_exact(length in 0_usize..3000, limit in 0_usize..2500) {
             let text: String = "aé€".chars().cycle().take(length).collect();
             let (kept, is_truncated) = whole(text.clone(), limit);
             prop_assert!(kept.chars().count() <= limit);

@@ -81,7 +81,7 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn order_numbers_and_strings_stay_as_written() {
+    fn order_numbers_and_strings_are_kept_as_written() {
         let text = "{ \"z\": 1.10,\n \"a\": [ 12345678901234567890, 1e400 ],\t\"s\": \"a \\\" b\\\\\" , \"é\":\"\\u00e9 \" }\n";
         assert_eq!(
             parse(text).unwrap().get(),
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn deep_json_is_taken_without_recursion() {
+    fn deep_json_is_parsed_without_recursion() {
         let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(parse(&deep).unwrap().get(), deep);
     }
 
     proptest! {
         #[test]
-        fn only_white_space_goes(strings in prop::collection::vec(any::<String>(), 0..6)) {
+        fn only_whitespace_is_removed(strings in prop::collection::vec(any::<String>(), 0..6)) {
             let pretty = serde_json::to_string_pretty(&strings).unwrap();
             let plain = serde_json::to_string(&strings).unwrap();
             let taken = parse(&pretty).unwrap();

@@ -45,7 +45,7 @@ fn parse_json() -> ResponseOptions {
 }
 
 #[test]
-fn the_tool_page_s_full_example() {
+fn full_response_matches_the_documented_example() {
     assert_eq!(
         plain(exited(0, LISTING, "")),
         r#"{"exitCode":0,"stdout":"total 32\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 .\ndrwxr-xr-x 1 root root 4096 Jan 15 09:00 ..\n-rw-r--r-- 1 root root  512 Jan 15 10:00 package.json\n-rw-r--r-- 1 root root 1024 Jan 15 10:00 server.js\ndrwxr-xr-x 1 root root 4096 Jan 15 10:00 node_modules","stderr":"","success":true}"#
@@ -53,7 +53,7 @@ fn the_tool_page_s_full_example() {
 }
 
 #[test]
-fn the_tool_page_s_compact_example() {
+fn compact_response_matches_the_documented_example() {
     assert_eq!(
         json(exited(0, LISTING, ""), &compact()),
         r#"{"exitCode":0,"success":true}"#
@@ -61,7 +61,7 @@ fn the_tool_page_s_compact_example() {
 }
 
 #[test]
-fn the_tool_page_s_error_example() {
+fn error_response_matches_the_documented_example() {
     let text = "OCI runtime exec failed: exec failed: unable to start container process";
     assert_eq!(
         plain(exited(126, "", text)),
@@ -70,7 +70,7 @@ fn the_tool_page_s_error_example() {
 }
 
 #[test]
-fn one_final_newline_goes() {
+fn one_final_newline_is_removed() {
     for (written, shown) in [
         ("", ""),
         ("\n", ""),
@@ -90,7 +90,7 @@ fn one_final_newline_goes() {
 }
 
 #[test]
-fn newline_and_escapes_stay_when_asked() {
+fn newlines_and_escapes_are_kept_on_request() {
     let options = ResponseOptions {
         keep_newline: true,
         keep_ansi: true,
@@ -101,7 +101,7 @@ fn newline_and_escapes_stay_when_asked() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_are_told() {
+fn invalid_utf8_sets_is_lossy() {
     let outcome = Outcome::new(End::Exited { code: 0 }, b"a\xffb".to_vec().into(), Vec::new().into());
     assert_eq!(
         plain(outcome),
@@ -110,7 +110,7 @@ fn bytes_that_are_not_utf8_are_told() {
 }
 
 #[test]
-fn compact_compares_quarters_of_characters() {
+fn compact_compares_character_counts_divided_by_four() {
     // {"exitCode":0,"stdout":"","stderr":"","success":true} has 53 characters, and each character of output adds one.
     let cost = |characters: usize| {
         let outcome = exited(0, &"x".repeat(characters), "");
@@ -159,7 +159,7 @@ fn compact_keeps_every_other_field() {
 }
 
 #[test]
-fn a_limit_cuts_each_stream() {
+fn limit_applies_to_each_stream() {
     let options = ResponseOptions {
         limit: Some(2),
         ..ResponseOptions::default()
@@ -178,7 +178,7 @@ fn a_limit_cuts_each_stream() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_the_capture_left_out_is_counted_in_clean_characters() {
+async fn omitted_output_is_counted_without_escapes() {
     let mut capture = Capture::with_limit(8);
     for piece in ["ab\x1b[3", "1mcdéfghij", "kl\x1b[0mmn\n"] {
         capture.write(Stream::Stdout, piece.into()).await.unwrap();
@@ -193,7 +193,7 @@ async fn what_the_capture_left_out_is_counted_in_clean_characters() {
 }
 
 #[test]
-fn json_is_given_beside_the_text() {
+fn parsed_json_is_added_to_the_text() {
     let outcome = exited(0, "{\n  \"b\": 1.0,\n  \"a\": []\n}\n", "");
     assert_eq!(
         json(outcome, &parse_json()),
@@ -213,7 +213,7 @@ fn json_is_parsed_before_the_limit() {
 }
 
 #[test]
-fn what_is_no_json_is_told() {
+fn invalid_json_is_reported() {
     let response = Response::new(exited(0, "hello", ""), &parse_json());
     assert!(response.json.is_none());
     assert_eq!(
@@ -229,7 +229,7 @@ fn what_is_no_json_is_told() {
 }
 
 #[test]
-fn a_failed_start_s_words_are_on_standard_error() {
+fn failed_start_message_is_in_stderr() {
     let error = || Error::new(ErrorKind::CommandNotFound, "it is not there");
     // Docker sends the message as standard output, Podman as standard error.
     for (stdout, stderr) in [("OCI runtime exec failed\r\n", ""), ("", "OCI runtime exec failed\n")] {
@@ -249,7 +249,7 @@ fn a_failed_start_s_words_are_on_standard_error() {
 }
 
 #[test]
-fn a_refusal_has_docker_s_words_and_ours() {
+fn refusal_has_the_docker_message_and_the_dexec_message() {
     let error = Error::new(ErrorKind::ContainerNotFound, "no container is called `x`")
         .with_docker_text("Error response from daemon: No such container: x");
     assert_eq!(
@@ -259,7 +259,7 @@ fn a_refusal_has_docker_s_words_and_ours() {
 }
 
 #[test]
-fn a_response_is_brought_within_its_largest_size() {
+fn response_fits_in_the_maximum_size() {
     let within = |outcome: Outcome, parse_json: bool, largest: usize| {
         let options = ResponseOptions {
             parse_json,
@@ -298,7 +298,7 @@ fn a_response_is_brought_within_its_largest_size() {
 }
 
 #[test]
-fn a_lost_command_keeps_its_output() {
+fn lost_connection_keeps_the_output() {
     let error = Error::new(ErrorKind::ConnectionLost, "lost");
     let outcome = ended(End::ConnectionLost { error, may_run: true }, "so far", "");
     assert_eq!(
@@ -322,7 +322,7 @@ fn a_detached_command_has_an_id() {
 }
 
 #[test]
-fn without_output_only_the_verdict_is_left() {
+fn response_without_output_has_only_the_result() {
     let response = Response::without_output(&End::Exited { code: 3 });
     assert_eq!(
         serde_json::to_string(&response).unwrap(),
@@ -331,7 +331,7 @@ fn without_output_only_the_verdict_is_left() {
 }
 
 #[test]
-fn every_field_has_its_place() {
+fn fields_are_serialized_in_order() {
     let response = Response {
         exit_code: 124,
         stdout: Some("o".to_owned()),

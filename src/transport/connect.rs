@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_does_not_answer_is_not_waited_for() {
+    async fn silent_address_does_not_delay_the_next_one() {
         let (silent, _held, _socket) = silent();
         let there = listener();
         let stream = first_of(vec![silent, there.local_addr().unwrap()]).await.unwrap();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_failure_is_told_where_none_answers() {
+    async fn error_is_reported_if_no_address_answers() {
         let closed = listener().local_addr().unwrap();
         let error = first_of(vec![closed, closed]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);

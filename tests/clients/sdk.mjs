@@ -1,7 +1,7 @@
-// The official TypeScript client at its defaults, against a real engine.
+// Tests dexec-mcp with the official TypeScript client at its defaults, on a real engine.
 //
 //   node sdk.mjs stdio DEXEC_MCP       the client starts the server
-//   node sdk.mjs http URL [TOKEN]      a server that runs
+//   node sdk.mjs http URL [TOKEN]      connects to a running server
 //
 // Once the tools are listed, the client itself checks every answer against its tool's output schema.
 import assert from 'node:assert/strict'
@@ -15,12 +15,12 @@ import { STDIO_DEFAULT_MAX_BUFFER_SIZE } from '@modelcontextprotocol/sdk/shared/
 const [kind, where, token] = process.argv.slice(2)
 const socket = process.env.DOCKER_HOST.replace('unix://', '')
 
-// What one read of a pipe brings: the client counts the beginning of the next message to the one before.
+// The size of one read from a pipe: the client counts the start of the next message as part of the current one.
 const CHUNK = 64 * 1024
 
 function transport(bearer = token) {
   if (kind === 'stdio') {
-    // The client passes next to nothing of its own environment on.
+    // By default, the client passes only a few of its environment variables to the server.
     return new StdioClientTransport({ command: where, env: { ...getDefaultEnvironment(), DOCKER_HOST: process.env.DOCKER_HOST } })
   }
   const headers = bearer ? { Authorization: `Bearer ${bearer}` } : {}
@@ -30,7 +30,7 @@ function transport(bearer = token) {
 async function connect() {
   const client = new Client({ name: 'clients', version: '0' })
   client.onerror = (error) => {
-    // Closing ends the streams that are open, and the client says so.
+    // Closing the client ends open streams, which it reports as errors.
     if (!client.closing) throw error
   }
   await client.connect(transport())
@@ -46,7 +46,7 @@ async function close(client) {
   await client.close()
 }
 
-// What runs in the container, told by the engine.
+// The processes in the container, as the engine lists them.
 async function top() {
   const request = http.get({ socketPath: socket, path: '/containers/dexec-shell/top', timeout: 10_000 })
   const answer = await new Promise((resolve, reject) => request.on('response', resolve).on('error', reject))
@@ -58,7 +58,7 @@ async function eventually(what, isTrue) {
     if (await isTrue()) return
     await sleep(100)
   }
-  assert.fail(`${what}: not within 10 s`)
+  assert.fail(`${what}: not true within 10 s`)
 }
 
 const runs = async (command) => (await top()).includes(command)
@@ -77,7 +77,7 @@ const structure = (answer) => answer.structuredContent
 const numbers = (last) => Array.from({ length: last }, (_, index) => index + 1).join('\n')
 
 const checks = {
-  async 'both tools are listed, and the containers'(client) {
+  async 'tools and containers are listed'(client) {
     const { tools } = await client.listTools()
     assert.deepEqual(tools.map((tool) => tool.name), ['exec', 'containers'])
     const listed = await client.callTool({ name: 'containers', arguments: {} })
@@ -85,7 +85,7 @@ const checks = {
     assert.match(text(listed), /^dexec-shell {2}running/m)
   },
 
-  async 'output, errors and exit code arrive'(client) {
+  async 'stdout, stderr and exit code are returned'(client) {
     const script = 'echo out; echo err >&2; exit 3'
     const full = await client.sh(script, { compact: false })
     assert.deepEqual(structure(full), { exitCode: 3, stdout: 'out', stderr: 'err', success: false })
@@ -96,7 +96,7 @@ const checks = {
     assert.equal(text(compact), text(full))
   },
 
-  async 'standard input, JSON and a detached command'(client) {
+  async 'stdin, parseJson and detach work'(client) {
     const echoed = await client.exec(['cat'], { stdin: 'grün\n', keepNewline: true, compact: false })
     assert.equal(structure(echoed).stdout, 'grün\n')
     const parsed = await client.exec(['echo', '{"b":[1],"a":null}'], { parseJson: true, compact: false })
@@ -105,7 +105,7 @@ const checks = {
     assert.match(structure(detached).execId, /^[0-9a-f]{64}$/)
   },
 
-  async 'failures are told apart'(client) {
+  async 'failures have different error kinds'(client) {
     const missing = await client.exec(['true'], { container: 'dexec-nosuch' })
     assert.equal(structure(missing).errorKind, 'containerNotFound')
     assert(missing.isError)
@@ -123,47 +123,47 @@ const checks = {
     const { exitCode, stdout, timedOut } = structure(late)
     assert.deepEqual({ exitCode, stdout, timedOut }, { exitCode: 124, stdout: 'started', timedOut: true })
     assert(!late.isError)
-    assert(!(await runs('sleep 7770')), 'a command runs on after its time')
+    assert(!(await runs('sleep 7770')), 'the command is still running after its timeout')
   },
 
-  async 'progress is told'(client) {
-    const told = []
-    await client.exec(['sleep', '6'], {}, { onprogress: (progress) => told.push(progress.progress) })
-    assert(told.length > 0)
+  async 'progress notifications are sent'(client) {
+    const received = []
+    await client.exec(['sleep', '6'], {}, { onprogress: (progress) => received.push(progress.progress) })
+    assert(received.length > 0)
   },
 
-  async 'a cancelled command is gone'(client) {
+  async 'cancelling a call stops its command'(client) {
     const cancel = new AbortController()
     const call = client.sh('sleep 7771', {}, { signal: cancel.signal })
     const cancelled = assert.rejects(call, /cancelled/)
     await eventually('the command runs', () => runs('sleep 7771'))
     cancel.abort('cancelled')
     await cancelled
-    await eventually('the cancelled command is gone', async () => !(await runs('sleep 7771')))
+    await eventually('the cancelled command has ended', async () => !(await runs('sleep 7771')))
   },
 
-  async '32 calls at once'(client) {
+  async '32 concurrent calls return the right output'(client) {
     const answers = await Promise.all(Array.from({ length: 32 }, (_, index) => client.exec(['echo', `${index}`])))
     assert.deepEqual(answers.map(text), answers.map((_, index) => `${index}`))
   },
 
-  async '4 MB are exact'(client) {
+  async '4 MB of output are returned unchanged'(client) {
     const answer = await client.exec(['seq', '1', '620000'], { compact: false })
     const wanted = numbers(620_000)
     assert(wanted.length > 4_000_000)
-    assert(structure(answer).stdout === wanted, 'the structured part is not the whole output')
+    assert(structure(answer).stdout === wanted, 'the structured content is not the complete output')
     assert(!structure(answer).isTruncated)
     assert(text(answer).length < 21_000)
     assert.match(text(answer), /\[exit 0, truncated\]$/)
   },
 
-  async 'an answer is never too large for the client'(client) {
+  async 'a result is never too large for the client'(client) {
     const calls = [
       ['yes | head -c 60000000', false],
-      // Each byte of this takes six in JSON.
+      // Each byte of this output takes six bytes in JSON.
       ['head -c 12000000 /dev/zero', false],
       ['yes | head -c 12000000; head -c 12000000 /dev/zero >&2', false],
-      // Not UTF-8, and all of it in the text.
+      // Output that is not UTF-8, returned completely as text.
       ['head -c 12000000 /dev/zero | tr "\\0" "\\377"', true],
     ]
     for (const [script, compact] of calls) {
@@ -175,8 +175,8 @@ const checks = {
     }
   },
 
-  // The last one: it takes the client.
-  async 'closing in the middle stops everything'(client) {
+  // This check is the last one, because it closes the client.
+  async 'closing the client stops its commands'(client) {
     const { pid } = client.transport
     const call = client.sh('sleep 7772 & sleep 7772', { timeout: 600_000 })
     // The server may still answer that it was interrupted.
@@ -184,10 +184,10 @@ const checks = {
     await eventually('the command runs', () => runs('sleep 7772'))
     await close(client)
     if (kind === 'stdio') {
-      assert(!isAlive(pid), 'the server outlives its client')
-      assert(!(await runs('sleep 7772')), 'a command outlives the server')
+      assert(!isAlive(pid), 'the server is still running after its client was closed')
+      assert(!(await runs('sleep 7772')), 'a command is still running after the server ended')
     } else {
-      await eventually('the command is gone', async () => !(await runs('sleep 7772')))
+      await eventually('the command has ended', async () => !(await runs('sleep 7772')))
     }
   },
 }
@@ -198,8 +198,8 @@ if (token) {
   }
 }
 const client = await connect()
-// Over HTTP the client takes messages of any size. A token changes nothing of what comes after it.
-if (kind === 'http') delete checks['an answer is never too large for the client']
+// Over HTTP, the client accepts messages of any size. With a token, the first two checks are enough.
+if (kind === 'http') delete checks['a result is never too large for the client']
 const chosen = Object.entries(checks).slice(0, token ? 2 : undefined)
 for (const [name, check] of chosen) {
   try {

@@ -1,4 +1,4 @@
-// What answers cost in tokens of o200k_base, as a Markdown table.
+// Prints the size of results in tokens of o200k_base, as a Markdown table.
 //
 //   node tokens.mjs DEXEC_MCP [PARE]     PARE: the built index.js of Pare's docker server
 import { execFile } from 'node:child_process'
@@ -8,7 +8,7 @@ import { encode } from 'gpt-tokenizer/encoding/o200k_base'
 
 const [dexecMcp, pare] = process.argv.slice(2)
 
-// The listing of Pare's own page about the tool.
+// The listing in Pare's documentation of the tool.
 const listing = `total 32
 drwxr-xr-x 1 root root 4096 Jan 15 10:00 .
 drwxr-xr-x 1 root root 4096 Jan 15 09:00 ..
@@ -24,7 +24,7 @@ const rows = [
   ['`env`', ['env']],
   ['`ps`', ['ps']],
   ['`cat /nosuch` (fails)', ['cat', '/nosuch']],
-  ['`nosuch` (not there)', ['nosuch']],
+  ['`nosuch` (missing program)', ['nosuch']],
   ['`echo` of JSON', ['echo', JSON.stringify({ name: 'web', ports: [80, 443], labels: { tier: 'front', owner: 'ops' } })]],
   ['`seq 1 20000`', ['seq', '1', '20000']],
   ['`true` (no output)', ['true']],
@@ -35,7 +35,7 @@ async function connect(command, args) {
   const client = new Client({ name: 'tokens', version: '0' })
   await client.connect(new StdioClientTransport({ command, args, env: process.env, stderr: 'ignore' }))
   return async (argv, compact) => {
-    // Without the list of tools the client takes answers that are not as their schema says, and Pare's are not.
+    // The tools are not listed first: then the client would check results against their schemas, and Pare's do not match.
     const answer = await client.callTool({ name: 'exec', arguments: { container: 'dexec-shell', command: argv, compact } })
     const text = answer.content.map((block) => block.text).join('\n')
     return { text: count(text), structure: answer.structuredContent ? count(JSON.stringify(answer.structuredContent)) : '–' }

@@ -22,7 +22,7 @@ fn status_line(status: &str, name: &str) -> String {
 
 /// An engine started in a plain chroot runs every exec in the host's root; only this test would fail then.
 #[test]
-fn the_command_is_in_the_container() {
+fn command_runs_in_the_container() {
     let host = |path: &str| fs::read_to_string(path).expect("it can be read");
 
     assert_eq!(inside("hostname"), "dexec-shell");
@@ -104,7 +104,7 @@ fn a_read_only_container_runs_commands() {
 }
 
 #[test]
-fn ids_name_a_container_too() {
+fn container_can_be_named_by_id() {
     let id = api::get("/containers/dexec-shell/json")["Id"]
         .as_str()
         .expect("it has an id")
@@ -117,7 +117,7 @@ fn ids_name_a_container_too() {
 /// script/test runs this after all other tests.
 #[test]
 #[ignore = "looks at what the other tests have left"]
-fn the_containers_are_as_they_were() {
+fn tests_leave_the_containers_unchanged() {
     for name in ["shell", "static", "nonroot", "setpriv"] {
         let changes = api::get(&format!("/containers/dexec-{name}/changes"));
         let paths = changes

@@ -1,5 +1,5 @@
 //! The engine itself stops or hangs while a command runs. Each test stops and restarts the engine, so these tests run
-//! one after the other, when all others are done.
+//! one at a time, after all other tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,7 +76,7 @@ fn answer_when_engine_gets(signal: &str) -> Value {
 
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
-fn the_terminal_is_given_back_when_the_engine_is_killed() {
+fn terminal_is_restored_when_the_engine_is_killed() {
     let mut session = dexec(["-it", "dexec-shell", "sh", "-c", "echo before; exec sleep 3"]).on_terminal();
     session.wait_for("before");
     session.wait_until_raw();
@@ -91,7 +91,7 @@ fn the_terminal_is_given_back_when_the_engine_is_killed() {
 
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
-fn an_engine_that_is_killed_is_told() {
+fn killed_engine_is_reported() {
     let response = answer_when_engine_gets("KILL");
     assert_eq!(
         (
@@ -107,7 +107,7 @@ fn an_engine_that_is_killed_is_told() {
 
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
-fn an_engine_that_is_stopped_is_told() {
+fn stopped_engine_is_reported() {
     let response = answer_when_engine_gets("TERM");
     assert_eq!(response["stdout"], "before", "{response}");
     // Docker stops its containers first, and may still report it.
@@ -123,7 +123,7 @@ fn an_engine_that_is_stopped_is_told() {
 
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
-fn an_engine_that_is_gone_when_a_command_is_to_be_stopped_is_told() {
+fn engine_killed_during_a_stop_is_reported() {
     let child = dexec(["--output=events", "dexec-shell", "sh", "-c", "echo before; sleep 30"]).spawn();
     api::wait_for_process("dexec-shell", "sleep 30");
     // The engine hangs first, so that the connection stays open.
@@ -145,7 +145,7 @@ fn an_engine_that_is_gone_when_a_command_is_to_be_stopped_is_told() {
 
 #[test]
 #[ignore = "ends the engine: script/test runs it last"]
-fn an_engine_that_hangs_for_a_while_only_delays() {
+fn paused_engine_only_delays_the_response() {
     let child = dexec(["dexec-shell", "sh", "-c", "echo before; sleep 1; exit 6"]).spawn();
     thread::sleep(Duration::from_millis(500));
     signal_engine("STOP");

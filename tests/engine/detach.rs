@@ -10,7 +10,7 @@ fn read(file: &str) -> Option<String> {
 }
 
 #[test]
-fn a_detached_command_runs_on() {
+fn detached_command_keeps_running() {
     let file = "/data/detached";
     let script = format!("sleep 1; echo done >{file}");
     // Standard input is not attached, even with `-i`.
@@ -31,7 +31,7 @@ fn a_detached_command_runs_on() {
 }
 
 #[test]
-fn raw_prints_nothing() {
+fn raw_mode_prints_nothing() {
     let done = dexec(["--raw", "-d", "dexec-shell", "echo", "unseen"]).run();
     assert_eq!(
         (done.code, done.stdout_text().as_str(), done.stderr_text().as_str()),
@@ -40,7 +40,7 @@ fn raw_prints_nothing() {
 }
 
 #[test]
-fn a_command_that_cannot_start_is_refused() {
+fn detached_command_that_cannot_start_is_refused() {
     let response = dexec(["-d", "dexec-shell", "nosuch"]).response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),

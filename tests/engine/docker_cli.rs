@@ -141,7 +141,7 @@ fn normal(mut done: Done) -> Done {
 }
 
 #[test]
-fn raw_is_what_docker_exec_prints() {
+fn raw_mode_prints_the_same_as_docker_exec() {
     let clis = docker_clis();
     if clis.is_empty() {
         eprintln!("skipped: this machine has no docker CLI to compare with");
@@ -196,7 +196,7 @@ fn raw_is_what_docker_exec_prints() {
 }
 
 #[test]
-fn wrong_options_are_told_as_docker_exec_tells_them() {
+fn invalid_options_print_the_same_errors_as_docker_exec() {
     for cli in docker_clis() {
         for line in WRONG_LINES {
             let ours = dexec(*line).run();

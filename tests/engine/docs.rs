@@ -73,7 +73,7 @@ impl Example {
 }
 
 #[test]
-fn the_examples_give_what_they_show() {
+fn documented_examples_print_the_shown_output() {
     let bin = tempfile::tempdir().expect("a directory can be made");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_dexec"), bin.path().join("dexec")).expect("it can be linked");
     let path = format!("{}:/usr/bin:/bin", bin.path().display());

@@ -19,7 +19,7 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 }
 
 #[test]
-fn entries_arrive_as_they_are() {
+fn variables_arrive_unchanged() {
     for (entry, name, value) in [
         ("K=V", "K", "V"),
         ("K=a b, c=d \"q\" $HOME", "K", "a b, c=d \"q\" $HOME"),
@@ -36,7 +36,7 @@ fn entries_arrive_as_they_are() {
 }
 
 #[test]
-fn a_bare_name_takes_its_value_from_here() {
+fn bare_name_takes_the_local_value() {
     let names = ["-e", "FROM_HERE", "-e", "EMPTY_HERE", "dexec-shell", "env"];
     let response = dexec(names).env("FROM_HERE", "yes").env("EMPTY_HERE", "").response();
     let stdout = response["stdout"].as_str().expect("stdout is there");
@@ -45,7 +45,7 @@ fn a_bare_name_takes_its_value_from_here() {
 }
 
 #[test]
-fn a_bare_name_that_is_not_set_here_goes_from_the_command() {
+fn bare_name_that_is_not_set_locally_unsets_the_variable() {
     let run = dexec(["-e", "GREETING", "dexec-shell", "sh", "-c", "echo \"[$GREETING]\""]);
     let response = run.response();
     if api::is_podman() {
@@ -67,7 +67,7 @@ fn a_bare_name_that_is_not_set_here_goes_from_the_command() {
 }
 
 #[test]
-fn files_come_before_flags_and_later_files_win() {
+fn options_override_files_and_later_files_override_earlier_ones() {
     let (one, two) = (
         env_file("A=1\nB=1\nC=1\n"),
         env_file("# a comment\nB=2\nC=2\nFROM_HERE\nUNSET_HERE\n"),
@@ -89,13 +89,13 @@ fn files_come_before_flags_and_later_files_win() {
 }
 
 #[test]
-fn a_file_can_be_standard_input() {
+fn env_file_can_be_stdin() {
     let run = dexec(["--env-file", "/dev/stdin", "dexec-shell", "sh", "-c", "echo $A"]);
     assert_eq!(run.stdin("A=piped\n").response()["stdout"], "piped");
 }
 
 #[test]
-fn the_command_is_looked_for_in_its_own_path() {
+fn program_is_searched_in_the_given_path() {
     let response = dexec(["-e", "PATH=/nowhere", "dexec-shell", "ls"]).response();
     assert_eq!(response["errorKind"], "commandNotFound", "{response}");
 }

@@ -8,7 +8,7 @@ use test_support::signal;
 
 /// The response to `true` in this container, which must fail.
 #[track_caller]
-fn refused(container: &str, kind: &str) -> Value {
+fn assert_refused(container: &str, kind: &str) -> Value {
     let response = dexec([container, "true"]).response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),
@@ -26,8 +26,8 @@ fn message(response: &Value) -> &str {
 }
 
 #[test]
-fn a_missing_container_is_told_with_those_there_are() {
-    let response = refused("dexec-shel", "containerNotFound");
+fn missing_container_error_lists_the_running_containers() {
+    let response = assert_refused("dexec-shel", "containerNotFound");
     let message = message(&response);
     assert!(message.contains("Did you mean `dexec-shell`"), "{message}");
     assert!(
@@ -38,7 +38,7 @@ fn a_missing_container_is_told_with_those_there_are() {
 }
 
 #[test]
-fn an_ambiguous_id_is_told() {
+fn ambiguous_id_is_reported() {
     // The ids of 17 containers can't all begin with different hexadecimal digits.
     let containers: Vec<Container> = (0..17)
         .map(|number| Container::create(&format!("ambiguous-{number}"), &["true"], "no"))
@@ -54,15 +54,15 @@ fn an_ambiguous_id_is_told() {
     let twice = first_letters
         .windows(2)
         .find(|pair| pair[0] == pair[1])
-        .expect("two begin alike");
-    let response = refused(&twice[0], "ambiguousContainer");
+        .expect("two ids start with the same digit");
+    let response = assert_refused(&twice[0], "ambiguousContainer");
     assert!(message(&response).contains("give more of it"), "{response}");
 }
 
 #[test]
-fn containers_that_do_not_run_are_told() {
+fn stopped_containers_are_reported() {
     let created = Container::create("created", &["sleep", "100"], "no");
-    let response = refused(&created.name, "containerNotRunning");
+    let response = assert_refused(&created.name, "containerNotRunning");
     assert!(message(&response).contains("start it first"), "{response}");
 
     let stopped = Container::start("stopped", &["sleep", "100"]);
@@ -71,11 +71,11 @@ fn containers_that_do_not_run_are_told() {
     while api::get(&format!("/containers/{}/json", stopped.name))["State"]["Running"] == true {
         assert!(std::time::Instant::now() < deadline, "the container does not stop");
     }
-    refused(&stopped.name, "containerNotRunning");
+    assert_refused(&stopped.name, "containerNotRunning");
 }
 
 #[test]
-fn a_paused_container_is_told() {
+fn paused_container_is_reported() {
     let paused = Container::start("paused", &["sleep", "100"]);
     paused.post("pause");
     let response = dexec([&paused.name, "true"]).response();
@@ -86,7 +86,7 @@ fn a_paused_container_is_told() {
 }
 
 #[test]
-fn a_restarting_container_is_told() {
+fn restarting_container_is_reported() {
     let container = Container::create("restarting", &["sh", "-c", "sleep 0.2; exit 1"], "always");
     container.post("start");
     // The container runs for a moment, and then restarts.
@@ -115,7 +115,7 @@ fn a_restarting_container_is_told() {
 }
 
 #[test]
-fn a_missing_command_is_told() {
+fn missing_program_is_reported() {
     for program in ["nosuch", "/bin/nosuch"] {
         let response = dexec(["dexec-shell", program]).response();
         assert_eq!(response["errorKind"], "commandNotFound", "{response}");
@@ -136,7 +136,7 @@ fn a_missing_command_is_told() {
 }
 
 #[test]
-fn a_command_that_is_no_program_is_told() {
+fn file_that_is_not_executable_is_reported() {
     for program in ["/etc/not-executable", "/etc"] {
         let response = dexec(["dexec-shell", program]).response();
         let fields = (&response["exitCode"], &response["errorKind"], &response["stdout"]);
@@ -149,7 +149,7 @@ fn a_command_that_is_no_program_is_told() {
 }
 
 #[test]
-fn a_program_that_the_kernel_does_not_execute_is_told() {
+fn program_that_the_kernel_refuses_is_reported() {
     let container = Container::start("kernel", &["sleep", "1000"]);
     for (name, contents, words) in [
         ("crlf", "#!/bin/sh\\r\\necho hi\\r\\n", "CRLF"),
@@ -190,7 +190,7 @@ fn a_program_that_the_kernel_does_not_execute_is_told() {
 }
 
 #[test]
-fn a_container_that_has_just_ended_is_told() {
+fn container_that_just_stopped_is_reported() {
     for round in 0..8 {
         let container = Container::start("just-ended", &["sleep", &format!("0.{round}5")]);
         loop {
@@ -206,7 +206,7 @@ fn a_container_that_has_just_ended_is_told() {
 }
 
 #[test]
-fn what_only_a_shell_would_read_is_told() {
+fn shell_syntax_in_the_command_is_reported() {
     for (command, words) in [
         (&["FOO=1", "ls"][..], "-e NAME=value"),
         (&["cd", "/tmp"], "-w"),
@@ -221,7 +221,7 @@ fn what_only_a_shell_would_read_is_told() {
 }
 
 #[test]
-fn raw_leaves_a_failed_start_where_the_engine_put_it() {
+fn raw_mode_keeps_a_start_error_on_the_stream_of_the_engine() {
     let done = dexec(["--raw", "dexec-shell", "nosuch"]).run();
     let (words, rest) = if api::is_podman() {
         (&done.stderr, &done.stdout)
@@ -233,7 +233,7 @@ fn raw_leaves_a_failed_start_where_the_engine_put_it() {
 }
 
 #[test]
-fn a_container_that_ends_takes_the_command_with_it() {
+fn stopping_the_container_ends_the_command() {
     for (action, event) in [("kill", "stopped"), ("stop?t=0", "stopped"), ("remove", "was removed")] {
         let container = Container::start("ends", &["sleep", "100"]);
         let child = dexec([&container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
@@ -262,14 +262,14 @@ fn a_container_that_ends_takes_the_command_with_it() {
 }
 
 #[test]
-fn a_killed_command_in_a_running_container_is_only_an_exit_code() {
+fn killed_command_in_a_running_container_is_not_an_error() {
     let response = dexec(["dexec-shell", "sh", "-c", "kill -9 $$"]).response();
     assert_eq!(response["exitCode"], 137);
     assert_eq!(response.get("errorKind"), None, "{response}");
 }
 
 #[test]
-fn a_socket_that_forbids_is_told_with_its_group() {
+fn permission_error_names_the_group_of_the_socket() {
     // Runs a copy of dexec as another user, which may not be able to reach the original.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let copy = directory.path().join("dexec");
@@ -309,7 +309,7 @@ fn a_socket_that_forbids_is_told_with_its_group() {
 }
 
 #[test]
-fn a_signal_before_the_start_leaves_nothing_behind() {
+fn signal_before_the_start_is_reported_as_interrupted() {
     // A socket whose server never answers.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let socket = directory.path().join("socket");
@@ -318,8 +318,8 @@ fn a_signal_before_the_start_leaves_nothing_behind() {
         .env("DOCKER_HOST", format!("unix://{}", socket.display()))
         .spawn();
     // dexec handles signals before it sends anything.
-    let (mut client, _) = listener.accept().expect("it comes");
-    std::io::Read::read_exact(&mut client, &mut [0]).expect("it asks");
+    let (mut client, _) = listener.accept().expect("dexec connects");
+    std::io::Read::read_exact(&mut client, &mut [0]).expect("dexec sends a request");
     signal(&child, "TERM");
     let output = child.wait_with_output().expect("it ends");
     let response: Value = serde_json::from_slice(&output.stdout).expect("it is a response");

@@ -28,7 +28,7 @@ fn sleeper(purpose: &str) -> Container {
 }
 
 #[test]
-fn a_container_that_is_restarted_takes_the_command_with_it() {
+fn restarting_the_container_ends_the_command() {
     let container = sleeper("fault-restart");
     let child = dexec([&container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
     api::wait_for_process(&container.name, "sleep 50");
@@ -48,7 +48,7 @@ fn a_container_that_is_restarted_takes_the_command_with_it() {
 }
 
 #[test]
-fn a_pause_only_delays() {
+fn pausing_the_container_only_delays_the_command() {
     let container = sleeper("fault-pause");
     let child = dexec([&container.name, "sh", "-c", "echo before; sleep 2; echo after; exit 4"]).spawn();
     api::wait_for_process(&container.name, "sleep 2");
@@ -62,7 +62,7 @@ fn a_pause_only_delays() {
 }
 
 #[test]
-fn a_command_in_a_paused_container_can_t_be_stopped_and_that_is_said() {
+fn command_in_a_paused_container_is_reported_as_orphaned() {
     let container = sleeper("fault-paused-stop");
     let child = dexec(["--timeout=10", &container.name, "sh", "-c", "echo before; sleep 50"]).spawn();
     api::wait_for_process(&container.name, "sleep 50");
@@ -83,7 +83,7 @@ fn a_command_in_a_paused_container_can_t_be_stopped_and_that_is_said() {
     assert!(message.contains("paused"), "{message}");
 }
 
-/// A socket in front of the engine that cuts every connection after the engine has sent this many bytes.
+/// A socket in front of the engine that closes every connection after the engine has sent this many bytes.
 fn cutting_socket(bytes: u64) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("socket");
@@ -112,7 +112,7 @@ fn cutting_socket(bytes: u64) -> (tempfile::TempDir, String) {
 }
 
 #[test]
-fn a_connection_that_is_cut_within_a_frame_is_told() {
+fn connection_closed_within_a_frame_is_reported() {
     let container = sleeper("fault-cut");
     let (_directory, host) = cutting_socket(100_003);
     let run = dexec([
@@ -137,7 +137,7 @@ fn a_connection_that_is_cut_within_a_frame_is_told() {
 }
 
 #[test]
-fn a_full_disk_stops_the_command() {
+fn full_disk_stops_the_command() {
     let container = sleeper("fault-full");
     for mode in ["raw", "events"] {
         let full = std::fs::OpenOptions::new()
@@ -156,7 +156,7 @@ fn a_full_disk_stops_the_command() {
 }
 
 #[test]
-fn too_few_descriptors_are_told() {
+fn too_few_descriptors_are_reported() {
     let container = sleeper("fault-descriptors");
     let mut codes = Vec::new();
     for descriptors in 3..=16 {
@@ -190,7 +190,7 @@ fn too_few_descriptors_are_told() {
 
 /// Output that was written before the reader paused is not lost when the command is stopped.
 #[test]
-fn a_slow_reader_has_what_was_written_before_the_stop() {
+fn slow_reader_gets_the_output_written_before_the_stop() {
     let container = sleeper("fault-slow");
     let script = "seq 1 2000; exec sleep 600";
     let mut child = dexec(["--raw", "--timeout=10", &container.name, "sh", "-c", script]).spawn();
@@ -206,7 +206,7 @@ fn a_slow_reader_has_what_was_written_before_the_stop() {
 
 /// A reader that stops reading does not prevent dexec from ending or from stopping the command.
 #[test]
-fn a_stuck_reader_does_not_keep_a_signal_waiting() {
+fn stuck_reader_does_not_block_a_signal() {
     let container = sleeper("fault-stuck");
     for mode in ["raw", "events"] {
         let mut child = dexec(["--output", mode, &container.name, "yes"]).spawn();
@@ -225,7 +225,7 @@ fn a_stuck_reader_does_not_keep_a_signal_waiting() {
 }
 
 #[test]
-fn a_stream_that_does_not_wait_is_waited_for() {
+fn nonblocking_stdout_gets_the_complete_output() {
     // Node and many other programs set O_NONBLOCK on a pipe that they share with dexec.
     let script = format!(
         "import os, subprocess, time\n\
@@ -244,7 +244,7 @@ fn a_stream_that_does_not_wait_is_waited_for() {
 }
 
 #[test]
-fn a_hang_up_that_is_ignored_stays_ignored() {
+fn ignored_sighup_stays_ignored() {
     let line = format!(
         "trap '' HUP; '{}' --raw dexec-shell sh -c 'sleep 2; echo done' & sleep 1; kill -HUP $!; wait $!",
         env!("CARGO_BIN_EXE_dexec")

@@ -23,7 +23,7 @@ fn group_list(id: &str) -> Vec<&str> {
 }
 
 #[test]
-fn groups_are_added_and_all_else_stays() {
+fn added_groups_change_nothing_else() {
     for user in ["app", "1000:1000", "root", "4242", "1000:3000"] {
         let (plain_id, plain_env) = shown(dexec(["-u", user, "-e", "A=1"]));
         let added = ["-u", user, "-e", "A=1", "--group-add", "video", "--group-add", "5000"];
@@ -39,7 +39,7 @@ fn groups_are_added_and_all_else_stays() {
 }
 
 #[test]
-fn the_command_is_otherwise_as_without() {
+fn added_groups_keep_streams_workdir_and_capabilities() {
     let run = dexec(["-i", "-u", "app", "-w", "/tmp", "--group-add", "5000", "dexec-setpriv"]);
     let response = run
         .args(["sh", "-c", "pwd; cat; echo e >&2; exit 9"])
@@ -64,7 +64,7 @@ fn the_command_is_otherwise_as_without() {
 }
 
 #[test]
-fn a_command_that_cannot_start_is_told() {
+fn failed_start_is_reported() {
     for (program, kind) in [
         ("nosuch", "commandNotFound"),
         ("/etc/not-executable", "commandNotExecutable"),
@@ -105,7 +105,7 @@ fn groups_are_added_without_setpriv() {
 }
 
 #[test]
-fn a_command_that_cannot_start_is_told_without_setpriv() {
+fn failed_start_is_reported_without_setpriv() {
     for (program, kind) in [
         ("nosuch", "commandNotFound"),
         ("/etc/not-executable", "commandNotExecutable"),
@@ -117,7 +117,7 @@ fn a_command_that_cannot_start_is_told_without_setpriv() {
 }
 
 #[test]
-fn where_groups_cannot_be_added_nothing_runs() {
+fn nothing_runs_if_groups_cannot_be_added() {
     let readonly = json!({ "Cmd": ["sleep", "1000000"], "HostConfig": { "ReadonlyRootfs": true } });
     let readonly = Container::start_with("groups-readonly", readonly);
     let mut cases = vec![

@@ -5,15 +5,15 @@ use serde_json::Value;
 use crate::dexec;
 use test_support::api;
 
-fn told() -> Value {
+fn shown_info() -> Value {
     let done = dexec(["--info", "--output", "json"]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     serde_json::from_slice(&done.stdout).expect("it is JSON")
 }
 
 #[test]
-fn the_engine_is_told() {
-    let (told, version) = (told(), api::get("/version"));
+fn engine_and_version_are_shown() {
+    let (told, version) = (shown_info(), api::get("/version"));
     let engine = if api::is_podman() { "Podman" } else { "Docker" };
     assert_eq!(
         (
@@ -44,21 +44,21 @@ fn the_engine_is_told() {
 /// Other tests start and stop containers at the same time.
 #[test]
 fn running_containers_are_counted() {
-    let running = told()["runningContainers"].as_u64().expect("it is a number");
+    let running = shown_info()["runningContainers"].as_u64().expect("it is a number");
     let listed = api::get("/containers/json").as_array().map_or(0, Vec::len) as u64;
     assert!(running >= 4 && running.abs_diff(listed) < 40, "{running} and {listed}");
 }
 
 #[test]
-fn whether_it_is_rootless_is_told() {
+fn rootless_mode_is_shown() {
     let info = api::get("/info");
     let options = info["SecurityOptions"].as_array().cloned().unwrap_or_default();
     let is_rootless = options.contains(&"name=rootless".into()) || info["Rootless"] == true;
-    assert_eq!(told()["rootless"], is_rootless, "{info}");
+    assert_eq!(shown_info()["rootless"], is_rootless, "{info}");
 }
 
 #[test]
-fn an_older_version_of_the_api_can_be_asked_for() {
+fn older_api_version_can_be_requested() {
     let run = |version: &str| {
         dexec(["dexec-shell", "echo", "hi"])
             .env("DOCKER_API_VERSION", version)

@@ -30,7 +30,7 @@ fn text(captured: Captured) -> String {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_outcome_has_bytes_and_code() {
+async fn outcome_has_the_output_and_the_exit_code() {
     let outcome = engine()
         .exec(shell("printf a; printf b >&2; exit 4"), &CancellationToken::new())
         .await;
@@ -42,7 +42,7 @@ async fn an_outcome_has_bytes_and_code() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_stream_has_output_and_then_the_end() {
+async fn stream_yields_the_output_and_then_the_end() {
     let request = shell("printf a; printf b >&2; exit 4");
     let mut events = engine().exec_stream(request, &CancellationToken::new());
     let (mut stdout, mut stderr, mut ends) = (Vec::new(), Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ async fn a_stream_has_output_and_then_the_end() {
 
 /// Output that the stream's consumer does not read blocks the command; dropping the stream stops it.
 #[tokio::test(flavor = "current_thread")]
-async fn a_stream_holds_the_command_back_and_stops_it() {
+async fn unread_stream_blocks_the_command_and_drop_stops_it() {
     let container = api::Container::start("library-stream", &["sleep", "1000000"]);
     let request = Request::new(
         &container.name,
@@ -87,7 +87,7 @@ async fn a_stream_holds_the_command_back_and_stops_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_engine_serves_many_at_once() {
+async fn one_engine_runs_many_commands_at_once() {
     let engine = Arc::new(engine());
     let runs: Vec<_> = (0..50)
         .map(|number| {
@@ -108,7 +108,7 @@ async fn one_engine_serves_many_at_once() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_cancelled_command_has_an_outcome() {
+async fn cancelled_command_has_an_outcome() {
     let cancel = CancellationToken::new();
     let canceller = cancel.clone();
     tokio::spawn(async move {
@@ -126,7 +126,7 @@ async fn a_cancelled_command_has_an_outcome() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_terminal_s_input_ends_with_ctrl_d() {
+async fn end_of_terminal_input_is_sent_as_ctrl_d() {
     for (typed, shown) in [
         ("", ""),
         ("whole\n", "whole\r\nwhole\r\n"),
@@ -137,13 +137,13 @@ async fn a_terminal_s_input_ends_with_ctrl_d() {
             .terminal(Terminal::new(None))
             .stdin(typed.as_bytes())
             .timeout(std::time::Duration::from_secs(30));
-        let request = request.build().expect("it is right");
+        let request = request.build().expect("it is valid");
         let outcome = engine().exec(request, &CancellationToken::new()).await;
         assert!(matches!(outcome.end, End::Exited { code: 0 }), "{:?}", outcome.end);
         let stdout = text(outcome.stdout);
         let stdout = stdout
             .strip_suffix("after\r\n")
-            .expect("output after the end comes too");
+            .expect("output after the end of input arrives");
         // The terminal echoes input as it arrives, possibly in the middle of the command's output.
         let sorted = |text: &str| {
             let mut bytes = text.as_bytes().to_vec();
@@ -155,11 +155,11 @@ async fn a_terminal_s_input_ends_with_ctrl_d() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn detach_keys_leave_the_command() {
+async fn detach_keys_leave_the_command_running() {
     let request = Request::new("dexec-shell", ["sleep", "20"])
         .terminal(Terminal::new(None).detach_keys(DetachKeys::parse("x").expect("they are keys")))
         .stdin(&b"abcx"[..]);
-    let request = request.build().expect("it is right");
+    let request = request.build().expect("it is valid");
     let outcome = engine().exec(request, &CancellationToken::new()).await;
     let End::LeftRunning { exec_id } = &outcome.end else {
         panic!("{:?}", outcome.end);
@@ -193,7 +193,7 @@ async fn containers_are_listed() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_container_is_known_by_name_and_by_id() {
+async fn container_is_found_by_name_and_by_id() {
     let engine = engine();
     let by_name = engine.container("dexec-nonroot").await.expect("it is there");
     assert_eq!((by_name.name.as_str(), by_name.user.as_str()), ("dexec-nonroot", "app"));
@@ -225,7 +225,7 @@ fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>
             let client = client.expect("it can be accepted");
             let engine = UnixStream::connect(api::socket()).expect("the engine answers");
             let index = {
-                let mut seen = seen.lock().expect("nobody panics");
+                let mut seen = seen.lock().expect("no thread panics");
                 seen.push(Vec::new());
                 seen.len() - 1
             };
@@ -243,7 +243,7 @@ fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>
                         .lines()
                         .filter(|line| line.ends_with(" HTTP/1.1"))
                         .map(str::to_owned);
-                    seen.lock().expect("nobody panics")[index].extend(requests);
+                    seen.lock().expect("no thread panics")[index].extend(requests);
                     let _ = engine.write_all(&buffer[..length]);
                 }
                 let _ = engine.shutdown(std::net::Shutdown::Write);
@@ -255,13 +255,13 @@ fn counting_socket() -> (tempfile::TempDir, String, Arc<Mutex<Vec<Vec<String>>>>
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn one_command_costs_three_requests_on_two_connections() {
+async fn one_command_needs_three_requests_on_two_connections() {
     let (_directory, host, connections) = counting_socket();
     let outcome = engine_at(&host)
         .exec(shell("echo x; exit 1"), &CancellationToken::new())
         .await;
     assert!(matches!(outcome.end, End::Exited { code: 1 }), "{:?}", outcome.end);
-    let connections = connections.lock().expect("nobody panics").clone();
+    let connections = connections.lock().expect("no thread panics").clone();
     assert!(connections.len() <= 2, "{connections:?}");
     let requests: Vec<String> = connections
         .concat()

@@ -27,12 +27,12 @@ fn run(number: usize) {
 }
 
 #[test]
-fn two_hundred_in_a_row_are_right() {
+fn two_hundred_sequential_commands_return_the_right_results() {
     (0..200).for_each(run);
 }
 
 #[test]
-fn fifty_at_once_are_right() {
+fn fifty_concurrent_commands_return_the_right_results() {
     let runs: Vec<_> = (0..50).map(|number| thread::spawn(move || run(number))).collect();
     for run in runs {
         run.join().expect("each is right");
@@ -55,7 +55,7 @@ async fn exec(engine: Arc<Engine>, request: dexec::RequestBuilder) -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "loads the machine: script/test runs it on its own"]
-async fn a_thousand_with_64_in_flight_are_all_right() {
+async fn thousand_commands_64_at_a_time_return_the_right_results() {
     let engine = engine();
     let mut running = VecDeque::new();
     let mut false_starts = 0;
@@ -85,7 +85,7 @@ async fn a_thousand_with_64_in_flight_are_all_right() {
     assert!(false_starts <= 5, "{false_starts}");
 }
 
-/// Asserts that the outcomes agree with the processes left in the container: some outcome is orphaned exactly if some
+/// Asserts that the outcomes agree with the processes left in the container: an outcome is orphaned if and only if a
 /// process is left.
 fn assert_true(container: &Container, outcomes: &[Outcome]) {
     let mut left = container.processes();
@@ -113,7 +113,7 @@ fn sleeper(purpose: &str) -> Container {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "loads the machine: script/test runs it on its own"]
-async fn sixty_that_are_stopped_at_once_are_gone() {
+async fn sixty_concurrent_stops_leave_no_process() {
     const AT_ONCE: usize = 60;
     let container = sleeper("load-stops-at-once");
     let engine = engine();
@@ -145,7 +145,7 @@ async fn sixty_that_are_stopped_at_once_are_gone() {
 /// `DEXEC_STOPS` sets the number of commands (default: 100).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "loads the machine: script/test runs it on its own"]
-async fn many_stops_under_load_say_what_is_true() {
+async fn stops_under_load_report_the_truth() {
     let stops = std::env::var("DEXEC_STOPS").map_or(100, |stops| stops.parse().expect("it is a number"));
     let container = sleeper("load-stops");
     let engine = engine();
@@ -186,7 +186,7 @@ fn own_size() -> (u64, usize) {
 /// `DEXEC_SOAK_SECONDS` sets the duration (default: 60).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "loads the machine: script/test runs it on its own"]
-async fn nothing_grows_over_time() {
+async fn memory_and_descriptors_do_not_grow() {
     let seconds = std::env::var("DEXEC_SOAK_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok());
@@ -244,7 +244,7 @@ const GIGABYTE: &str = "head -c 1000000000 /dev/zero | tr '\\0' x";
 
 #[test]
 #[ignore = "loads the machine: script/test runs it on its own"]
-fn a_gigabyte_is_captured_in_bounds() {
+fn capturing_a_gigabyte_uses_bounded_memory() {
     let mut child = dexec(["dexec-shell", "sh", "-c", GIGABYTE]).spawn();
     let memory = watch_memory(child.id());
     let mut text = String::new();
@@ -259,7 +259,7 @@ fn a_gigabyte_is_captured_in_bounds() {
 
 #[test]
 #[ignore = "loads the machine: script/test runs it on its own"]
-fn a_gigabyte_goes_through_in_little_memory() {
+fn raw_gigabyte_uses_little_memory() {
     let peak_of = |script: &str, length: u64| {
         let mut child = dexec(["--raw", "dexec-shell", "sh", "-c", script]).spawn();
         let memory = watch_memory(child.id());

@@ -19,7 +19,7 @@ fn text(events: &[Value], stream: &str) -> String {
 }
 
 #[test]
-fn raw_keeps_every_byte_on_its_stream() {
+fn raw_mode_keeps_every_byte_on_its_stream() {
     let script = "printf 'a\\r\\n\\033[1mb\\n'; printf 'c\\n' >&2; exit 3";
     let done = dexec(["--raw", "dexec-shell", "sh", "-c", script]).run();
     assert_eq!(
@@ -29,7 +29,7 @@ fn raw_keeps_every_byte_on_its_stream() {
 }
 
 #[test]
-fn events_come_a_line_each_and_the_verdict_last() {
+fn each_event_is_a_line_and_the_result_is_the_last() {
     let script = "printf 'a\\033[1mb\\n'; sleep 0.3; echo c >&2; sleep 0.3; printf 'd'; exit 3";
     let done = dexec(["--output", "events", "dexec-shell", "sh", "-c", script]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (3, ""));
@@ -46,7 +46,7 @@ fn events_come_a_line_each_and_the_verdict_last() {
 }
 
 #[test]
-fn events_never_cut_a_character_or_an_escape() {
+fn events_never_split_a_character_or_an_escape() {
     let script =
         "for piece in '\\342\\202' '\\254\\n' '\\033[3' '1mred\\n' 'x\\377\\n'; do printf \"$piece\"; sleep 0.2; done";
     let events = lines(&dexec(["--output", "events", "dexec-shell", "sh", "-c", script]).run());
@@ -59,7 +59,7 @@ fn events_never_cut_a_character_or_an_escape() {
 }
 
 #[test]
-fn events_tell_a_failed_start_and_a_refusal() {
+fn events_report_a_failed_start_and_a_refusal() {
     let done = dexec(["--output", "events", "dexec-shell", "nosuch"]).run();
     let events = lines(&done);
     let last = events.last().expect("there is a last one");
@@ -86,7 +86,7 @@ fn events_tell_a_failed_start_and_a_refusal() {
 }
 
 #[test]
-fn the_environment_sets_the_default_mode() {
+fn environment_variable_sets_the_default_mode() {
     let run = |mode| dexec(["dexec-shell", "echo", "x"]).env("DEXEC_OUTPUT", mode).run();
     assert_eq!(run("raw").stdout_text(), "x\n");
     assert_eq!(
@@ -113,7 +113,7 @@ fn json_is_indented_on_a_terminal() {
 }
 
 #[test]
-fn the_options_of_the_response_hold() {
+fn response_options_are_applied() {
     let shell = |options: &[&str], script: &str| dexec(options).args(["dexec-shell", "sh", "-c", script]).response();
     let response = shell(&["--compact"], "echo some output");
     assert_eq!(response, json!({ "exitCode": 0, "success": true }));
@@ -129,7 +129,7 @@ fn the_options_of_the_response_hold() {
     assert!(
         response["parseJsonError"]
             .as_str()
-            .expect("it is told")
+            .expect("it is reported")
             .starts_with("stdout is not JSON"),
         "{response}"
     );
@@ -142,7 +142,7 @@ fn the_options_of_the_response_hold() {
 }
 
 #[test]
-fn a_signal_ends_dexec_with_its_number() {
+fn signal_sets_the_exit_code() {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
         for mode in ["json", "raw", "events"] {
             let sleep = format!("sleep 50{number}");

@@ -82,7 +82,7 @@ impl OnTerminal for Run {
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
                 kept.shown
                     .lock()
-                    .expect("nobody panics")
+                    .expect("no thread panics")
                     .extend_from_slice(&bytes[..count]);
                 kept.more.notify_all();
                 if kept.is_closed.load(Ordering::Relaxed) {
@@ -115,7 +115,7 @@ impl Session {
     pub fn wait_for(&mut self, expected: impl AsRef<[u8]>) {
         let expected = expected.as_ref();
         let deadline = Instant::now() + MAX_WAIT;
-        let mut shown = self.screen.shown.lock().expect("nobody panics");
+        let mut shown = self.screen.shown.lock().expect("no thread panics");
         loop {
             let new = &shown[self.seen..];
             if let Some(place) = new.windows(expected.len()).position(|window| window == expected) {
@@ -129,7 +129,7 @@ impl Session {
                 expected.escape_ascii(),
                 new.escape_ascii()
             );
-            shown = self.screen.more.wait_timeout(shown, rest).expect("nobody panics").0;
+            shown = self.screen.more.wait_timeout(shown, rest).expect("no thread panics").0;
         }
     }
 
@@ -159,7 +159,7 @@ impl Session {
     }
 
     pub fn shown(&self) -> Vec<u8> {
-        self.screen.shown.lock().expect("nobody panics").clone()
+        self.screen.shown.lock().expect("no thread panics").clone()
     }
 
     pub fn resize(&self, size: (u16, u16)) {
@@ -186,7 +186,7 @@ impl Session {
     }
 
     /// Returns whether the terminal's modes are those before the program started.
-    pub fn is_as_found(&self) -> bool {
+    pub fn is_restored(&self) -> bool {
         modes(&self.name) == self.found
     }
 
@@ -263,6 +263,6 @@ fn modes(name: &str) -> String {
     let output = output.expect("stty can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let modes = String::from_utf8(output.stdout).expect("it is text");
-    let (_, modes) = modes.split_once("line =").expect("the size stands first");
+    let (_, modes) = modes.split_once("line =").expect("the size is the first field");
     modes.to_owned()
 }

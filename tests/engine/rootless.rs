@@ -29,7 +29,7 @@ fn found(args: &[&str]) -> Run {
 }
 
 #[track_caller]
-fn assert_told(run: Run, endpoint: &str, origin: &str) {
+fn assert_info(run: Run, endpoint: &str, origin: &str) {
     let done = run.run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     let told: Value = serde_json::from_slice(&done.stdout).expect("it is JSON");
@@ -43,30 +43,30 @@ fn assert_told(run: Run, endpoint: &str, origin: &str) {
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn it_is_told() {
+fn rootless_engine_is_shown() {
     let info = ["--info", "--output", "json"];
-    assert_told(given(&info), &format!("unix://{}", api::socket()), "as given");
+    assert_info(given(&info), &format!("unix://{}", api::socket()), "as given");
     let socket = own().join("podman/podman.sock");
     let endpoint = format!("unix://{}", socket.display());
     let origin = "Podman's rootless socket, chosen because /var/run/docker.sock does not exist";
-    assert_told(found(&info), &endpoint, origin);
+    assert_info(found(&info), &endpoint, origin);
 }
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn every_case_where_it_is_given() {
+fn common_cases_pass_with_a_given_socket() {
     every_case("given", given);
 }
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn every_case_where_it_is_found() {
+fn common_cases_pass_with_a_found_socket() {
     every_case("found", found);
 }
 
 #[test]
 #[ignore = "has an engine of its own: script/test runs it there"]
-fn a_stop_leaves_nothing() {
+fn stop_leaves_no_process() {
     let own = api::Container::start("rootless", &["sleep", "1000000"]);
     let script = "sleep 600 & setsid sleep 600 & echo started; sleep 600";
     let response = given(&["--timeout", "1", &own.name, "sh", "-c", script]).response();

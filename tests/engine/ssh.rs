@@ -13,7 +13,7 @@ use test_support::api::{self, Container};
 use test_support::{Run, assert_response, code, rest_of, signal};
 
 #[test]
-fn one_command_is_one_login() {
+fn one_command_uses_one_login() {
     // Stopping a command takes the largest number of connections that a command can need.
     let args = [
         "--timeout",
@@ -38,7 +38,7 @@ fn one_command_is_one_login() {
             }),
         );
         assert_eq!(sshd.logins(), 1);
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
@@ -54,7 +54,7 @@ fn started(sshd: &Sshd, container: &Container) -> Child {
 }
 
 #[test]
-fn nothing_stays_whatever_ends_dexec() {
+fn no_ssh_process_is_left_however_dexec_ends() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-ends", &["sleep", "1000000"]);
     for name in ["TERM", "INT", "HUP", "KILL"] {
@@ -62,21 +62,21 @@ fn nothing_stays_whatever_ends_dexec() {
         signal(&child, name);
         rest_of(&mut child);
         child.wait().expect("it ends");
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
     // The reader of the output disappears.
     let mut child = started(&sshd, &container);
     drop(child.stdout.take());
     assert_eq!(code(child.wait().expect("it ends")), 141);
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
     // A failed command.
     let response = sshd.dexec(&["dexec-nosuch", "true"]).response();
     assert_eq!(response["errorKind"], "containerNotFound", "{response}");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn a_signal_to_the_whole_group_leaves_time_to_stop_the_command() {
+fn signal_to_the_process_group_still_stops_the_command() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-group", &["sleep", "1000000"]);
     for (name, exit) in [("TERM", 143), ("INT", 130)] {
@@ -98,44 +98,44 @@ fn a_signal_to_the_whole_group_leaves_time_to_stop_the_command() {
         );
         child.wait().expect("it ends");
         assert_eq!(container.processes().len(), 1, "{:?}", container.processes());
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
 #[test]
-fn a_login_that_does_not_end_is_given_up_with_us() {
+fn unfinished_login_ends_when_dexec_ends() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let (listener, port) = silent_port();
     for (name, exit) in [("TERM", 143), ("KILL", 137)] {
         let url = format!("ssh://root@127.0.0.1:{port}");
         let mut child = sshd.dexec_at(&url, &["dexec-shell", "true"]).spawn();
-        let _client = listener.accept().expect("it comes");
+        let _client = listener.accept().expect("dexec connects");
         signal(&child, name);
         rest_of(&mut child);
         assert_eq!(code(child.wait().expect("it ends")), exit);
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
 #[test]
-fn what_ssh_goes_through_ends_with_the_login() {
+fn proxy_command_ends_with_the_login() {
     const PROXY: &str = "sleep 3777";
 
     let sshd = Sshd::start(&FarEnd::Nothing);
     sshd.configure(&format!("ProxyCommand {PROXY}"));
     for name in ["TERM", "KILL"] {
         let mut child = sshd.dexec(&["dexec-shell", "true"]).spawn();
-        sshd::wait_until(|| !sshd::programs_that_say(PROXY).is_empty());
+        sshd::wait_until(|| !sshd::programs_with(PROXY).is_empty());
         signal(&child, name);
         rest_of(&mut child);
         child.wait().expect("it ends");
-        sshd.assert_nothing_stays();
-        sshd::wait_until(|| sshd::programs_that_say(PROXY).is_empty());
+        sshd.assert_nothing_is_left();
+        sshd::wait_until(|| sshd::programs_with(PROXY).is_empty());
     }
 }
 
 #[test]
-fn a_login_that_answers_no_more_is_ended_too() {
+fn hung_login_is_ended() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let container = Container::start("ssh-stuck", &["sleep", "1000000"]);
     let mut child = started(&sshd, &container);
@@ -148,21 +148,21 @@ fn a_login_that_answers_no_more_is_ended_too() {
     signal(&child, "KILL");
     rest_of(&mut child);
     child.wait().expect("it ends");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn a_far_end_that_says_nothing_is_given_up_in_the_time_for_a_connection() {
+fn silent_far_end_times_out() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let (_listener, port) = silent_port();
     let url = format!("ssh://root@127.0.0.1:{port}");
     let args = ["--connect-timeout", "1", "dexec-shell", "true"];
-    refused(sshd.dexec_at(&url, &args), "ssh", "timed out");
-    sshd.assert_nothing_stays();
+    assert_refused(sshd.dexec_at(&url, &args), "ssh", "timed out");
+    sshd.assert_nothing_is_left();
 }
 
 #[track_caller]
-fn refused(run: Run, kind: &str, words: &str) {
+fn assert_refused(run: Run, kind: &str, words: &str) {
     let response = run.response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),
@@ -174,33 +174,33 @@ fn refused(run: Run, kind: &str, words: &str) {
 }
 
 #[test]
-fn a_login_that_fails_is_told_in_ssh_s_words() {
+fn failed_login_is_reported_in_the_words_of_ssh() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let run = |url: &str| sshd.dexec_at(url, &["dexec-shell", "true"]);
     let (listener, port) = silent_port();
     drop(listener);
-    refused(run(&format!("ssh://127.0.0.1:{port}")), "ssh", "Connection refused");
-    refused(
+    assert_refused(run(&format!("ssh://127.0.0.1:{port}")), "ssh", "Connection refused");
+    assert_refused(
         run("ssh://nowhere.invalid"),
         "ssh",
         "Could not resolve hostname nowhere.invalid",
     );
-    refused(
+    assert_refused(
         run(&sshd.url()).env("PATH", sshd.at("bin")),
         "ssh",
         "install OpenSSH's client",
     );
 
     fs::copy(sshd.at("stranger"), sshd.at("user")).expect("it can be copied");
-    refused(run(&sshd.url()), "ssh", "Permission denied (publickey)");
+    assert_refused(run(&sshd.url()), "ssh", "Permission denied (publickey)");
     fs::write(sshd.at("known"), "").expect("it can be written");
-    refused(run(&sshd.url()), "ssh", "Host key verification failed");
+    assert_refused(run(&sshd.url()), "ssh", "Host key verification failed");
     assert_eq!(sshd.logins(), 0);
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn what_leads_to_the_engine_there_is_told() {
+fn remote_path_to_the_engine_is_shown() {
     for far_end in [FarEnd::Docker, FarEnd::OnlyDocker, FarEnd::Socket] {
         let sshd = Sshd::start(&far_end);
         let way = match far_end {
@@ -220,7 +220,7 @@ fn what_leads_to_the_engine_there_is_told() {
 /// Options in the user's ssh configuration that would send the login to the background, disconnect its input, or run
 /// something else.
 #[test]
-fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
+fn ssh_configuration_of_the_user_does_not_break_the_login() {
     for option in [
         "ForkAfterAuthentication yes",
         "StdinNull yes",
@@ -245,14 +245,14 @@ fn the_user_s_configuration_does_not_change_what_a_login_relies_on() {
             let expected = json!({ "exitCode": 3, "stdout": "in", "stderr": "", "success": false });
             assert_eq!(run.response(), expected, "{option}");
             assert_eq!(sshd.logins(), 1, "{option}");
-            sshd.assert_nothing_stays();
+            sshd.assert_nothing_is_left();
         }
     }
 }
 
 /// Versions of ssh before OpenSSH 8.7 fail on options that were added in 8.7.
 #[test]
-fn an_earlier_ssh_has_only_options_that_it_knows() {
+fn older_ssh_gets_only_options_that_it_supports() {
     let sshd = Sshd::start(&FarEnd::Docker);
     let ssh = sshd.at("wrapped/ssh");
     let wrapper = fs::read_to_string(&ssh).expect("it is there");
@@ -261,11 +261,11 @@ fn an_earlier_ssh_has_only_options_that_it_knows() {
     fs::write(&ssh, earlier).expect("it can be written");
     let response = sshd.dexec(&["dexec-shell", "echo", "x"]).response();
     assert_eq!(response["stdout"], "x", "{response}");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn a_far_end_without_an_engine_is_told() {
+fn far_end_without_an_engine_is_reported() {
     let run = |far_end: &FarEnd, path: &str| {
         let sshd = Sshd::start(far_end);
         (
@@ -288,20 +288,20 @@ fn a_far_end_without_an_engine_is_told() {
         ),
     ] {
         let (run, sshd) = run(&far_end, path);
-        refused(run, "engineUnreachable", words);
+        assert_refused(run, "engineUnreachable", words);
         assert_eq!(sshd.logins(), 1);
-        sshd.assert_nothing_stays();
+        sshd.assert_nothing_is_left();
     }
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_not_passed_over() {
+fn dangling_socket_link_is_reported() {
     let sshd = Sshd::start(&FarEnd::Socket);
     let dangling = sshd.at("own/docker.sock");
     std::os::unix::fs::symlink("/nowhere/socket", &dangling).expect("it can be linked");
     let words = format!("no connection to {} at the far end", sshd::path(&dangling));
-    refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
-    sshd.assert_nothing_stays();
+    assert_refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
@@ -341,14 +341,14 @@ fn ssh_asks_for_a_passphrase_on_the_terminal() {
     }
     assert!(child.wait().expect("it ends").success(), "{shown}");
     assert!(answer.is_none() && shown.contains("inside"), "{shown}");
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
-/// The variable that tells a child process of the test below its sshd's address.
+/// The environment variable that passes sshd's address to a child process of the test below.
 const OF_LIBRARY: &str = "DEXEC_TEST_SSH_URL";
 
 #[test]
-fn an_engine_of_the_library_that_is_dropped_leaves_nothing() {
+fn dropped_library_engine_leaves_no_ssh_process() {
     if let Ok(url) = std::env::var(OF_LIBRARY) {
         return use_library(&url);
     }
@@ -361,17 +361,14 @@ fn an_engine_of_the_library_that_is_dropped_leaves_nothing() {
         .and_then(|(_, path)| path);
     let this = std::env::current_exe().expect("a test knows its program");
     let done = Command::new(this)
-        .args([
-            "--exact",
-            "ssh::an_engine_of_the_library_that_is_dropped_leaves_nothing",
-        ])
+        .args(["--exact", "ssh::dropped_library_engine_leaves_no_ssh_process"])
         .env("PATH", path.expect("it is set"))
         .env("TMPDIR", sshd.at("tmp"))
         .env(OF_LIBRARY, sshd.url())
         .status();
     assert!(done.expect("it can be run").success());
     assert_eq!(sshd.logins(), 1);
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 fn use_library(url: &str) {

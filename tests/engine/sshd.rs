@@ -132,10 +132,10 @@ impl Sshd {
 
     /// Waits until nothing of dexec is left: neither its directory nor a process that refers to it.
     #[track_caller]
-    pub fn assert_nothing_stays(&self) {
+    pub fn assert_nothing_is_left(&self) {
         let left = || {
             let files: Vec<_> = fs::read_dir(self.at("tmp")).expect("it is there").collect();
-            let programs = programs_that_say(path(&self.at("tmp/dexec-")));
+            let programs = programs_with(path(&self.at("tmp/dexec-")));
             (!files.is_empty() || !programs.is_empty()).then(|| format!("{files:?} {programs:?}"))
         };
         for _ in 0..2400 {
@@ -209,7 +209,7 @@ pub fn programs() -> Vec<(String, String)> {
     programs
 }
 
-pub fn programs_that_say(words: &str) -> Vec<String> {
+pub fn programs_with(words: &str) -> Vec<String> {
     let lines = programs().into_iter().map(|(_, line)| line);
     lines.filter(|line| line.contains(words)).collect()
 }

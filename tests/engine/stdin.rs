@@ -8,7 +8,7 @@ use crate::dexec;
 use test_support::{assert_response, noise};
 
 #[test]
-fn the_end_of_input_reaches_the_command() {
+fn end_of_input_reaches_the_command() {
     let response = dexec(["-i", "dexec-shell", "cat"]).stdin("one\ntwo\n").response();
     assert_response(
         &response,
@@ -29,7 +29,7 @@ fn output_after_the_end_of_input_arrives() {
 }
 
 #[test]
-fn without_interactive_the_command_reads_an_end() {
+fn command_without_interactive_reads_end_of_file() {
     let response = dexec(["dexec-shell", "cat"]).stdin("not read").response();
     assert_response(
         &response,
@@ -38,7 +38,7 @@ fn without_interactive_the_command_reads_an_end() {
 }
 
 #[test]
-fn fifty_megabytes_go_in_and_come_back() {
+fn fifty_megabytes_of_input_are_returned() {
     let bytes = noise(50_000_000);
     let done = dexec(["--raw", "-i", "dexec-shell", "cat"]).stdin(bytes.clone()).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
@@ -46,7 +46,7 @@ fn fifty_megabytes_go_in_and_come_back() {
 }
 
 #[test]
-fn a_command_that_stops_reading_early_does_not_wait() {
+fn command_that_stops_reading_does_not_block_dexec() {
     // If a command leaves input unread, Podman loses output that is still in transit, with any client; so the command
     // waits.
     let done = dexec(["--raw", "-i", "dexec-shell", "sh", "-c", "head -c 3; sleep 1; exit 6"])
@@ -64,7 +64,7 @@ fn a_command_that_stops_reading_early_does_not_wait() {
 }
 
 #[test]
-fn an_input_that_stays_open_does_not_hold_the_end() {
+fn open_stdin_does_not_delay_the_exit() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dexec"));
     command.args(["-i", "dexec-shell", "sh", "-c", "exit 5"]);
     command
@@ -86,7 +86,7 @@ fn an_input_that_stays_open_does_not_hold_the_end() {
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_at_its_end() {
+fn unreadable_stdin_is_treated_as_empty() {
     let line = format!("exec '{}' -i dexec-shell wc -c </", env!("CARGO_BIN_EXE_dexec"));
     assert_eq!(
         test_support::program("sh").args(["-c", &line]).response()["stdout"],

@@ -190,7 +190,7 @@ fn after_ready(mut child: Child, act: impl Fn(&Child)) -> (String, i32) {
 
 /// Asserts that each way to stop the command ends all its processes, and leaves the container unchanged.
 #[track_caller]
-fn all_ways_end(container: &Container, command: &[&str]) {
+fn assert_every_way_stops(container: &Container, command: &[&str]) {
     let before = (container.processes(), container.changes());
     assert_eq!(before.0.len(), 1, "{:?}", before.0);
     for way in WAYS {
@@ -206,35 +206,35 @@ fn own(purpose: &str, settings: Value) -> Container {
 }
 
 #[test]
-fn all_ends_with_a_shell_as_root() {
-    all_ways_end(&own("stop-root", json!({})), &["sh", "-c", TREE]);
+fn stop_ends_every_process_with_a_shell_as_root() {
+    assert_every_way_stops(&own("stop-root", json!({})), &["sh", "-c", TREE]);
 }
 
 #[test]
-fn all_ends_with_a_shell_as_another_user() {
-    all_ways_end(&own("stop-user", json!({ "User": "app" })), &["sh", "-c", TREE]);
+fn stop_ends_every_process_with_a_shell_as_another_user() {
+    assert_every_way_stops(&own("stop-user", json!({ "User": "app" })), &["sh", "-c", TREE]);
 }
 
 #[test]
-fn all_ends_with_a_shell_on_a_read_only_root() {
+fn stop_ends_every_process_with_a_shell_on_a_read_only_root() {
     let settings = json!({ "HostConfig": { "ReadonlyRootfs": true } });
-    all_ways_end(&own("stop-readonly", settings), &["sh", "-c", TREE]);
+    assert_every_way_stops(&own("stop-readonly", settings), &["sh", "-c", TREE]);
 }
 
 #[test]
-fn all_ends_without_a_shell() {
+fn stop_ends_every_process_without_a_shell() {
     let settings = json!({ "Image": "dexec-test/static", "Cmd": ["/bin/wait"] });
-    all_ways_end(&own("stop-static", settings), &["/bin/wait", "tree"]);
+    assert_every_way_stops(&own("stop-static", settings), &["/bin/wait", "tree"]);
 }
 
 #[test]
-fn all_ends_without_a_shell_as_another_user() {
+fn stop_ends_every_process_without_a_shell_as_another_user() {
     let settings = json!({ "Image": "dexec-test/static", "Cmd": ["/bin/wait"], "User": "1000:1000" });
-    all_ways_end(&own("stop-static-user", settings), &["/bin/wait", "tree"]);
+    assert_every_way_stops(&own("stop-static-user", settings), &["/bin/wait", "tree"]);
 }
 
 #[test]
-fn without_a_shell_on_a_read_only_root_all_ends_or_it_is_said() {
+fn stop_without_a_shell_on_a_read_only_root_ends_or_reports() {
     let settings = json!({
         "Image": "dexec-test/static",
         "Cmd": ["/bin/wait"],
@@ -242,7 +242,7 @@ fn without_a_shell_on_a_read_only_root_all_ends_or_it_is_said() {
     });
     let container = own("stop-static-readonly", settings);
     if api::is_podman() {
-        return all_ways_end(&container, &["/bin/wait", "tree"]);
+        return assert_every_way_stops(&container, &["/bin/wait", "tree"]);
     }
     for (number, way) in WAYS.into_iter().enumerate() {
         let said = way.stop(&container, &["/bin/wait", "ready"]);
@@ -257,7 +257,7 @@ fn without_a_shell_on_a_read_only_root_all_ends_or_it_is_said() {
 }
 
 #[test]
-fn a_command_that_obeys_has_its_own_last_words() {
+fn output_written_after_sigterm_is_kept() {
     let container = own("stop-obeys", json!({}));
     let script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.1 2>/dev/null; done";
     let mut response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
@@ -273,7 +273,7 @@ fn a_command_that_obeys_has_its_own_last_words() {
 }
 
 #[test]
-fn what_a_command_begins_to_clean_up_has_the_time_for_it() {
+fn cleanup_process_started_after_sigterm_can_finish() {
     let container = own("stop-cleans-up", json!({}));
     let script = "trap 'sh -c \"sleep 0.5; echo clean\"; exit 7' TERM; while :; do sleep 0.1; done";
     let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
@@ -284,7 +284,7 @@ fn what_a_command_begins_to_clean_up_has_the_time_for_it() {
 }
 
 #[test]
-fn a_command_that_does_not_obey_is_killed_after_the_grace() {
+fn command_that_ignores_sigterm_is_killed_after_the_grace_period() {
     let container = own("stop-stubborn", json!({}));
     let script = "trap 'echo no' TERM; while :; do sleep 0.1; done";
     let begun = Instant::now();
@@ -298,7 +298,7 @@ fn a_command_that_does_not_obey_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_stopped_process_gets_the_signal_too() {
+fn suspended_process_gets_the_signal() {
     let container = own("stop-stopped", json!({}));
     let script = "sleep 1000 & kill -STOP $!; echo ready; wait";
     let response = dexec(["--timeout=1", "--kill-after=5", &container.name, "sh", "-c", script]).response();
@@ -307,7 +307,7 @@ fn a_stopped_process_gets_the_signal_too() {
 }
 
 #[test]
-fn a_child_of_another_user_ends_too() {
+fn stop_ends_a_child_of_another_user() {
     let container = own("stop-su", json!({}));
     let script = "su app -c '(setsid sleep 1020 &)'; exec sleep 1021";
     let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
@@ -316,7 +316,7 @@ fn a_child_of_another_user_ends_too() {
 }
 
 #[test]
-fn a_process_that_can_t_be_told_apart_is_left_and_said() {
+fn unidentified_process_is_left_running_and_reported() {
     let container = own("stop-hidden", json!({}));
     let script = "(env -i /bin/setsid /bin/sleep 1030 &); exec sleep 1031";
     let response = dexec(["--timeout=1", &container.name, "sh", "-c", script]).response();
@@ -333,7 +333,7 @@ fn a_process_that_can_t_be_told_apart_is_left_and_said() {
 
 /// The container's first process keeps starting processes in their own sessions, and another exec is running.
 #[test]
-fn nobody_else_is_touched() {
+fn stop_leaves_other_processes_running() {
     let first = "while :; do setsid sleep 2000 & sleep 0.4; [ $((n=${n:-0}+1)) -lt 12 ] || break; done; sleep 1000000";
     let container = own("stop-neighbours", json!({ "Cmd": ["sh", "-c", first] }));
     let mut other = dexec([
@@ -369,7 +369,7 @@ fn nobody_else_is_touched() {
 }
 
 #[test]
-fn a_family_that_grows_all_the_time_ends() {
+fn stop_ends_a_tree_that_keeps_growing() {
     let container = own("stop-growing", json!({}));
     let script = "grow() { while :; do sleep 1040 & sleep 0.02; done; }; grow & grow & wait";
     let response = dexec(["--timeout=1", "--kill-after=0.2", &container.name, "sh", "-c", script]).response();
@@ -378,7 +378,7 @@ fn a_family_that_grows_all_the_time_ends() {
 }
 
 #[test]
-fn a_command_is_stopped_in_the_moment_of_its_start() {
+fn signal_during_the_start_stops_the_command() {
     let container = own("stop-early", json!({}));
     for delay in [0, 5, 10, 20, 30, 40, 60, 80] {
         let child = dexec([&container.name, "sleep", "1050"]).spawn();
@@ -397,7 +397,7 @@ fn a_command_is_stopped_in_the_moment_of_its_start() {
 }
 
 #[test]
-fn a_command_that_ends_in_time_is_not_stopped() {
+fn command_that_ends_before_the_timeout_is_not_stopped() {
     let container = own("stop-in-time", json!({}));
     let response = dexec([
         "--timeout=60",
@@ -415,7 +415,7 @@ fn a_command_that_ends_in_time_is_not_stopped() {
 }
 
 #[test]
-fn the_library_tells_cause_and_signal() {
+fn library_reports_the_cause_and_the_signal() {
     let container = own("stop-library", json!({}));
     let (engine, _) = library(&[&container.name, "true"]);
     let request = Request::new(&container.name, ["sleep", "1070"]).timeout(Duration::from_millis(300));
@@ -438,7 +438,7 @@ fn the_library_tells_cause_and_signal() {
 
 /// gosu, su-exec and setpriv do the same: the remaining process can be inspected only by that user.
 #[test]
-fn a_command_that_becomes_another_user_ends() {
+fn stop_ends_a_command_that_changes_its_user() {
     let settings = json!({ "Image": "dexec-test/setpriv" });
     let container = own("stop-becomes", settings);
     let become_other = [
@@ -459,7 +459,7 @@ fn a_command_that_becomes_another_user_ends() {
 }
 
 #[test]
-fn two_signals_at_once_are_one_wish() {
+fn two_signals_stop_the_command_once() {
     let container = own("stop-twice", json!({}));
     for (first, second) in [("TERM", "HUP"), ("INT", "TERM"), ("TERM", "TERM")] {
         let child = dexec([&container.name, "sh", "-c", "echo here; sleep 1090"]).spawn();
@@ -474,7 +474,7 @@ fn two_signals_at_once_are_one_wish() {
 }
 
 #[test]
-fn a_reader_that_goes_is_noticed_whatever_the_command_writes() {
+fn closed_stdout_stops_the_command_whatever_it_writes() {
     let container = own("stop-busy", json!({}));
     let to_stdout = "echo ready; while :; do echo x; sleep 0.03; done";
     let to_stderr = "echo ready; while :; do echo x >&2; sleep 0.03; done";
@@ -499,7 +499,7 @@ fn a_reader_that_goes_is_noticed_whatever_the_command_writes() {
 }
 
 #[test]
-fn a_response_to_a_timeout_is_whole_for_a_slow_reader() {
+fn slow_reader_gets_the_complete_response_to_a_timeout() {
     let container = own("stop-slow", json!({}));
     let mut child = dexec([
         "--timeout=1",
@@ -519,7 +519,7 @@ fn a_response_to_a_timeout_is_whole_for_a_slow_reader() {
 }
 
 #[test]
-fn a_time_beyond_all_clocks_is_no_time() {
+fn huge_durations_mean_no_limit() {
     let container = own("stop-huge", json!({}));
     let response = dexec(["--timeout=1e19", "--kill-after=1e19", &container.name, "echo", "x"]).response();
     assert_eq!(response["stdout"], "x", "{response}");
@@ -528,7 +528,7 @@ fn a_time_beyond_all_clocks_is_no_time() {
 }
 
 #[test]
-fn a_signal_while_groups_are_prepared_leaves_no_file() {
+fn signal_during_group_setup_leaves_no_file() {
     let container = own("stop-groups", json!({}));
     let before = container.changes();
     for delay in [50, 100, 150, 250, 400] {

@@ -1,5 +1,5 @@
 //! Stops where the command's processes are hard to identify, inspect or signal; and processes that must not be
-//! touched.
+//! signalled.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -33,9 +33,9 @@ fn left_in(container: &Container) -> Vec<String> {
     left
 }
 
-/// Asserts that the command is stopped at its timeout, and that no process of it is left.
+/// Asserts that the command is stopped at its timeout, and that none of its processes is left.
 #[track_caller]
-fn ends(container: &Container, options: &[&str], command: &[&str]) -> Value {
+fn assert_stopped(container: &Container, options: &[&str], command: &[&str]) -> Value {
     let run = dexec(["--timeout=1.5"])
         .args(options)
         .args([container.name.as_str()])
@@ -69,16 +69,16 @@ fn give_capability(program: &Path) {
 }
 
 #[test]
-fn a_command_that_hides_its_environment_ends() {
+fn stop_ends_a_command_that_clears_its_environment() {
     let container = own("edge-hidden", json!({}));
-    ends(&container, &[], &["env", "-i", "sleep", "601"]);
-    ends(&container, &[], &["su", "-", "app", "-c", "sleep 602; true"]);
-    ends(
+    assert_stopped(&container, &[], &["env", "-i", "sleep", "601"]);
+    assert_stopped(&container, &[], &["su", "-", "app", "-c", "sleep 602; true"]);
+    assert_stopped(
         &container,
         &["-u", "app"],
         &["env", "-i", "sh", "-c", "sleep 603 & sleep 604"],
     );
-    ends(
+    assert_stopped(
         &container,
         &[],
         &["env", "-i", "sh", "-c", "setsid sleep 605 & sleep 606"],
@@ -86,43 +86,43 @@ fn a_command_that_hides_its_environment_ends() {
 }
 
 #[test]
-fn a_program_that_nobody_may_look_into_ends() {
+fn stop_ends_a_program_that_cannot_be_inspected() {
     let settings = json!({ "HostConfig": { "CapAdd": ["NET_RAW"] } });
     let container = own("edge-unreadable", settings);
     for (name, mode) in [("wait-suid", 0o4755), ("wait-711", 0o711)] {
         copy_of_wait(&container, name, mode);
-        ends(&container, &["-u", "app"], &[&format!("/bin/{name}"), "hold"]);
+        assert_stopped(&container, &["-u", "app"], &[&format!("/bin/{name}"), "hold"]);
     }
     give_capability(&copy_of_wait(&container, "wait-cap", 0o755));
-    ends(&container, &["-u", "app"], &["/bin/wait-cap", "hold"]);
+    assert_stopped(&container, &["-u", "app"], &["/bin/wait-cap", "hold"]);
 }
 
 #[test]
-fn a_program_run_as_root_beside_an_ordinary_user_ends() {
+fn stop_ends_a_root_command_in_a_container_of_another_user() {
     let container = own("edge-root", json!({ "User": "app" }));
-    ends(&container, &["-u", "root"], &["sleep", "606"]);
-    ends(&container, &["-u", "root"], &["env", "-i", "sleep", "607"]);
+    assert_stopped(&container, &["-u", "root"], &["sleep", "606"]);
+    assert_stopped(&container, &["-u", "root"], &["env", "-i", "sleep", "607"]);
 }
 
 #[test]
-fn whoever_may_signal_it_does() {
+fn stop_works_without_capabilities() {
     for (purpose, dropped) in [("edge-cap-kill", "KILL"), ("edge-cap-all", "ALL")] {
         let settings = json!({ "User": "app", "HostConfig": { "CapDrop": [dropped] } });
         let container = own(purpose, settings);
-        ends(&container, &[], &["sleep", "608"]);
-        ends(&container, &[], &["env", "-i", "sleep", "609"]);
+        assert_stopped(&container, &[], &["sleep", "608"]);
+        assert_stopped(&container, &[], &["env", "-i", "sleep", "609"]);
         let stubborn = "trap '' TERM; (setsid sleep 611 &); while :; do sleep 610; done";
-        let response = ends(&container, &["--kill-after=0.3"], &["sh", "-c", stubborn]);
+        let response = assert_stopped(&container, &["--kill-after=0.3"], &["sh", "-c", stubborn]);
         assert_eq!(response["signal"], "SIGKILL", "{response}");
-        ends(&container, &["-u", "4242"], &["sleep", "612"]);
+        assert_stopped(&container, &["-u", "4242"], &["sleep", "612"]);
     }
 }
 
 #[test]
-fn a_container_without_its_working_directory_is_looked_at() {
+fn stop_works_if_the_working_directory_is_missing() {
     let container = own("edge-workdir", json!({ "WorkingDir": "/gone" }));
     fs::remove_dir(root_of(&container).join("gone")).expect("it is there");
-    ends(&container, &["-w", "/"], &["sleep", "613"]);
+    assert_stopped(&container, &["-w", "/"], &["sleep", "613"]);
     let response = dexec(["-w", "/", "--group-add", "5000", &container.name, "id", "-G"]).response();
     assert!(
         response["stdout"].as_str().is_some_and(|ids| ids.contains("5000")),
@@ -132,18 +132,18 @@ fn a_container_without_its_working_directory_is_looked_at() {
 
 /// The engine can still start dexec's exec when the container has reached its process limit, but it can't fork either.
 #[test]
-fn a_command_that_has_taken_every_process_id_ends() {
+fn stop_ends_a_command_that_uses_every_process_id() {
     for (purpose, is_read_only) in [("edge-pids", false), ("edge-pids-readonly", true)] {
         let settings = json!({ "HostConfig": { "PidsLimit": 24, "ReadonlyRootfs": is_read_only } });
         let container = own(purpose, settings);
-        let response = ends(&container, &[], &["/bin/wait", "fill"]);
+        let response = assert_stopped(&container, &[], &["/bin/wait", "fill"]);
         assert_eq!(response["stdout"], "ready", "{response}");
     }
 }
 
 /// The search path, the loader's variables and the image's programs never get more privileges than the caller has.
 #[test]
-fn nothing_of_the_caller_s_is_run_as_root() {
+fn programs_of_the_caller_are_never_run_as_root() {
     let settings = json!({ "User": "app", "Env": ["PATH=/home/app/bin:/bin"] });
     let container = own("edge-path", settings);
     let bin = root_of(&container).join("home/app/bin");
@@ -153,7 +153,7 @@ fn nothing_of_the_caller_s_is_run_as_root() {
         fs::write(&program, "#!/bin/busybox sh\n/bin/busybox id -u >>/tmp/ran\nexit 1\n").expect("it can be written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode can be set");
     }
-    ends(&container, &[], &["/bin/sleep", "615"]);
+    assert_stopped(&container, &[], &["/bin/sleep", "615"]);
     let env = ["-e", "PATH=/home/app/bin", "-e", "LD_PRELOAD=/home/app/x.so"];
     let response = dexec(env)
         .args(["--group-add", "5000", &container.name, "/bin/id", "-G"])
@@ -168,7 +168,7 @@ fn nothing_of_the_caller_s_is_run_as_root() {
 
 /// A daemon runs a job with the environment of the command that submitted it, as `at` and `batch` do.
 #[test]
-fn a_daemon_that_runs_the_command_s_job_lives() {
+fn stop_leaves_a_daemon_that_runs_a_job_of_the_command() {
     let daemon = "trap '' CHLD; cd /tmp; setsid sh -c 'while :; do for f in *.job; do [ ! -f \"$f\" ] || { mv \"$f\" \
                   \"$f.done\"; sh \"$f.done\" & sleep 2003 & }; done; sleep 0.1; done' & exec sleep 1000000";
     let container = own("edge-daemon", json!({ "Cmd": ["sh", "-c", daemon] }));
@@ -195,7 +195,7 @@ fn ready(child: &mut Child) -> BufReader<std::process::ChildStdout> {
 }
 
 #[test]
-fn a_container_is_known_by_its_id_while_a_command_runs() {
+fn stop_finds_a_renamed_container_by_id() {
     let container = own("edge-renamed", json!({}));
     let script = "echo ready; sleep 618";
     let mut child = dexec(["--output=events", &container.name, "sh", "-c", script]).spawn();
@@ -232,7 +232,7 @@ fn a_container_is_known_by_its_id_while_a_command_runs() {
 }
 
 #[test]
-fn a_renamed_container_was_not_removed() {
+fn renamed_container_is_not_reported_as_removed() {
     let container = own("edge-renamed-killed", json!({}));
     let script = "echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; kill -9 $$";
     let mut child = dexec(["--output=events", &container.name, "sh", "-c", script]).spawn();
@@ -252,7 +252,7 @@ fn a_renamed_container_was_not_removed() {
 
 /// In the host's process namespace, the agent sees every process of the machine.
 #[test]
-fn with_the_host_s_processes_only_the_container_s_are_named() {
+fn host_pid_mode_reports_only_processes_of_the_container() {
     let container = own("edge-pid-host", json!({ "HostConfig": { "PidMode": "host" } }));
     let count = |command: &str| pids_of(command).len();
     // The process id excludes processes that an earlier test run left.
@@ -308,7 +308,7 @@ fn pids_of(command: &str) -> Vec<u32> {
 }
 
 #[test]
-fn with_another_container_s_processes_only_the_own_ones_are_named() {
+fn shared_pid_mode_reports_only_processes_of_the_container() {
     let first = "while [ ! -e /tmp/go ]; do sleep 0.05; done; (setsid env -i sleep 2631 &); exec sleep 1000000";
     let other = own("edge-pid-other", json!({ "Cmd": ["sh", "-c", first] }));
     let mode = format!("container:{}", other.name);
@@ -329,7 +329,7 @@ fn with_another_container_s_processes_only_the_own_ones_are_named() {
 
 /// The process ids of the engine's machine wrap around after the container has started.
 #[test]
-fn numbers_of_processes_begin_anew_in_between() {
+fn stop_works_after_process_ids_wrap_around() {
     let greatest = fs::read_to_string("/proc/sys/kernel/pid_max").expect("there is one");
     let greatest: u32 = greatest.trim().parse().expect("it is a number");
     let begin_before_the_last = |numbers: u32| {
@@ -351,7 +351,7 @@ fn numbers_of_processes_begin_anew_in_between() {
 
 /// Another command's processes are always in the middle of an execve, without a known parent or a readable marker.
 #[test]
-fn what_another_command_begins_is_not_named() {
+fn processes_of_another_command_are_not_reported() {
     let container = own("edge-execve", json!({}));
     let script = "echo ready; while :; do (setsid sleep 0.02 &); (setsid true &); sleep 0.01; done";
     let mut other = dexec(["--raw", &container.name, "sh", "-c", script]).spawn();
@@ -374,7 +374,7 @@ fn what_another_command_begins_is_not_named() {
 
 /// An unrelated process that started just before the command does not belong to it.
 #[test]
-fn what_began_just_before_the_command_is_not_named() {
+fn process_started_just_before_the_command_is_not_reported() {
     let container = own("edge-just-before", json!({}));
     for _ in 0..3 {
         let begun = dexec([
@@ -394,7 +394,7 @@ fn what_began_just_before_the_command_is_not_named() {
 }
 
 #[test]
-fn a_dexec_that_is_killed_while_it_stops_a_command_leaves_no_file() {
+fn dexec_killed_during_a_stop_leaves_no_file() {
     let container = own("edge-killed", json!({}));
     let before = container.changes();
     let script = "exec 2>/dev/null; trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
@@ -420,17 +420,17 @@ fn a_dexec_that_is_killed_while_it_stops_a_command_leaves_no_file() {
 
 /// dexec's agent in the container is killed too, and has to be started again.
 #[test]
-fn a_command_that_kills_everything_when_it_is_asked_to_end_ends() {
+fn stop_ends_a_command_that_kills_every_process() {
     let container = own("edge-kills-all", json!({}));
     let script = "trap 'kill -9 -1; exit' TERM; (setsid sleep 622 &); while :; do sleep 0.1; done";
-    ends(&container, &[], &["sh", "-c", script]);
+    assert_stopped(&container, &[], &["sh", "-c", script]);
     let stubborn = "trap 'kill -9 -1' TERM; trap '' HUP; while :; do sleep 0.1; done";
-    ends(&container, &["--kill-after=0.5"], &["sh", "-c", stubborn]);
+    assert_stopped(&container, &["--kill-after=0.5"], &["sh", "-c", stubborn]);
 }
 
 /// AI agents read process lists, and each character costs tokens.
 #[test]
-fn a_stop_has_a_short_command_line() {
+fn stop_has_a_short_command_line() {
     for (purpose, is_read_only) in [("edge-ps", false), ("edge-ps-readonly", true)] {
         let container = own(purpose, json!({ "HostConfig": { "ReadonlyRootfs": is_read_only } }));
         let script = "exec 2>/dev/null; trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done";
@@ -460,7 +460,7 @@ fn a_stop_has_a_short_command_line() {
 
 /// The inner dexec must finish before the outer one kills it.
 #[test]
-fn a_dexec_that_is_run_by_dexec_stops_its_command_in_time() {
+fn nested_dexec_stops_its_command_in_time() {
     let outer = own("edge-nested", json!({ "HostConfig": { "Binds": ["/:/host"] } }));
     let path = Path::new(env!("CARGO_BIN_EXE_dexec"));
     if !root_of(&outer)

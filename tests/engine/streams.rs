@@ -13,7 +13,7 @@ use crate::dexec;
 use test_support::{Done, assert_response, code, rest_of, watch_memory};
 
 #[test]
-fn streams_and_exit_code_stay_apart() {
+fn stdout_stderr_and_exit_code_are_separate() {
     let response = dexec(["dexec-shell", "sh", "-c", "echo out; echo err >&2; exit 3"]).response();
     assert_response(
         &response,
@@ -22,7 +22,7 @@ fn streams_and_exit_code_stay_apart() {
 }
 
 #[test]
-fn a_listing_has_the_tool_page_s_shape() {
+fn listing_has_the_documented_response() {
     let response = dexec(["dexec-shell", "ls", "-la", "/"]).response();
     let stdout = response["stdout"].as_str().expect("stdout is there").to_owned();
     assert!(
@@ -36,7 +36,7 @@ fn a_listing_has_the_tool_page_s_shape() {
 }
 
 #[test]
-fn exit_codes_are_the_command_s_own() {
+fn exit_code_is_the_exit_code_of_the_command() {
     for exit in [0, 1, 2, 124, 125, 126, 127, 128, 130, 141, 255] {
         let script = format!("exit {exit}");
         let response = dexec(["dexec-shell", "sh", "-c", &script]).response();
@@ -56,7 +56,7 @@ fn exit_codes_are_the_command_s_own() {
 }
 
 #[test]
-fn a_command_s_own_words_are_no_failed_start() {
+fn output_that_looks_like_a_start_error_is_kept() {
     // Messages of a failed start on Docker and on Podman, printed by a command that did run.
     let docker = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"x\": executable file \
                   not found in $PATH: unknown";
@@ -73,7 +73,7 @@ fn a_command_s_own_words_are_no_failed_start() {
 }
 
 #[test]
-fn every_byte_passes() {
+fn every_byte_is_passed_on() {
     let script = "i=0; while [ $i -lt 256 ]; do printf \"\\\\$(printf %o $i)\"; i=$((i+1)); done";
     let done = dexec(["--raw", "dexec-shell", "sh", "-c", script]).run();
     assert_eq!(done.stdout, (0..=255).collect::<Vec<u8>>());
@@ -83,9 +83,14 @@ fn every_byte_passes() {
 }
 
 #[test]
-fn output_comes_while_the_command_runs() {
-    let mut child = dexec(["--raw", "dexec-shell", "sh", "-c", "printf half; read line; echo $line"]).spawn();
-    // Standard input is not attached, so `read` reaches its end.
+fn output_is_delivered_while_the_command_runs() {
+    // The time limit of `read` makes this test fail, not hang, if the output is held back until the command ends.
+    let script = "printf half; read -t 60 line; echo $line";
+    let mut child = dexec(["--raw", "-i", "dexec-shell", "sh", "-c", script])
+        .into_command()
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
     let mut half = [0; 4];
     child
         .stdout
@@ -94,7 +99,14 @@ fn output_comes_while_the_command_runs() {
         .read_exact(&mut half)
         .expect("it can be read");
     assert_eq!(&half, b"half");
-    assert_eq!(rest_of(&mut child), b"\n");
+    // The command waits for this line, so it was running when its first output arrived.
+    child
+        .stdin
+        .take()
+        .expect("it is a pipe")
+        .write_all(b"rest\n")
+        .expect("it can be written");
+    assert_eq!(rest_of(&mut child), b"rest\n");
     assert_eq!(code(child.wait().expect("it ends")), 0);
 }
 
@@ -110,7 +122,7 @@ fn sha256(bytes: &[u8]) -> String {
 const COUNTER: &str = "seq 1 12777777 | head -c 100000000";
 
 #[test]
-fn a_hundred_megabytes_arrive_exact_in_little_memory() {
+fn hundred_megabytes_arrive_unchanged_in_little_memory() {
     let script = format!("{COUNTER} | sha256sum");
     let response = dexec(["dexec-shell", "sh", "-c", &script]).response();
     let expected = response["stdout"].as_str().expect("stdout is there").to_owned();
@@ -127,7 +139,7 @@ fn a_hundred_megabytes_arrive_exact_in_little_memory() {
 }
 
 #[test]
-fn a_capture_is_bounded_and_says_what_it_left_out() {
+fn captured_output_is_bounded_and_counts_what_is_omitted() {
     let mut child = dexec(["dexec-shell", "sh", "-c", COUNTER]).spawn();
     let memory = watch_memory(child.id());
     let text = rest_of(&mut child);
@@ -177,20 +189,20 @@ fn read_with_a_pause(first: usize) {
 }
 
 #[test]
-fn a_reader_that_pauses_loses_nothing() {
+fn reader_that_pauses_loses_no_output() {
     read_with_a_pause(10_000_000);
 }
 
 #[test]
 #[ignore = "takes two minutes; script/test --pauses runs it"]
-fn a_reader_that_pauses_anywhere_loses_nothing() {
+fn reader_that_pauses_at_any_point_loses_no_output() {
     for first in [1, 1_000_000, 10_000_000, 18_900_000, 19_500_000, 19_990_000] {
         read_with_a_pause(first);
     }
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_dexec_quietly() {
+fn closed_stdout_ends_dexec_without_a_message() {
     for mode in ["--output=raw", "--output=events"] {
         let mut child = dexec([mode, "dexec-shell", "sh", "-c", "timeout 5 yes"]).spawn();
         let mut first = [0; 2];
@@ -213,7 +225,7 @@ fn a_reader_that_goes_away_ends_dexec_quietly() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_told() {
+fn write_error_on_stdout_is_reported() {
     for args in [&["--raw"][..], &[], &["--output=events"]] {
         let full = fs::OpenOptions::new()
             .write(true)
@@ -231,14 +243,14 @@ fn an_output_that_cannot_be_written_is_told() {
 }
 
 #[test]
-fn closed_streams_are_no_fault() {
+fn stdout_closed_at_startup_is_not_an_error() {
     let line = format!("exec '{}' --raw dexec-shell echo x >&-", env!("CARGO_BIN_EXE_dexec"));
     let done = test_support::program("sh").args(["-c", &line]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
 }
 
 #[test]
-fn a_child_left_behind_does_not_hold_the_answer() {
+fn background_child_does_not_delay_the_response() {
     let script = "(sleep 8; echo late) & echo now; exit 3";
     let response = dexec(["dexec-shell", "sh", "-c", script]).response();
     assert_response(
@@ -250,7 +262,7 @@ fn a_child_left_behind_does_not_hold_the_answer() {
 }
 
 #[test]
-fn standard_input_that_is_not_asked_for_is_not_read() {
+fn stdin_is_not_read_without_interactive() {
     let mut command = std::process::Command::new("sh");
     command
         .args(["-c", "\"$0\" dexec-shell true >/dev/null; cat"])

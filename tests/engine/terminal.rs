@@ -25,7 +25,7 @@ fn shell(script: &str) -> Session {
 }
 
 /// Runs a command in the shared container without a terminal, and returns its output.
-fn look(command: &[&str]) -> String {
+fn output_of(command: &[&str]) -> String {
     dexec([&["--raw", "dexec-shell"], command].concat()).run().stdout_text()
 }
 
@@ -44,7 +44,7 @@ fn wait_for_file(file: &str) {
 }
 
 #[test]
-fn the_command_has_a_terminal() {
+fn command_has_a_terminal() {
     let (code, shown) = shell("test -t 0 && test -t 1 && test -t 2 && tty; echo err >&2; exit 3").end();
     let shown = String::from_utf8(shown).expect("it is text");
     assert_eq!(code, 3, "{shown}");
@@ -56,7 +56,7 @@ fn the_command_has_a_terminal() {
 }
 
 #[test]
-fn a_terminal_alone_needs_none_here() {
+fn tty_without_interactive_needs_no_local_terminal() {
     let done = dexec([
         "-t",
         "dexec-shell",
@@ -73,22 +73,22 @@ fn a_terminal_alone_needs_none_here() {
 
 /// Without `-i`, the local terminal keeps its modes: it translates each newline again, and Ctrl-C interrupts dexec.
 #[test]
-fn a_terminal_alone_leaves_ours_alone() {
+fn tty_without_interactive_does_not_change_the_local_terminal() {
     let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
     session.wait_for("begun\r\r\n");
-    assert!(session.is_as_found());
+    assert!(session.is_restored());
     session.type_in("\x03");
     let (code, shown) = session.end();
     assert_eq!(code, 130, "{}", shown.escape_ascii());
 }
 
 #[test]
-fn input_alone_is_typed_by_the_line() {
+fn interactive_without_tty_reads_lines() {
     let script = "test -t 0 || echo no terminal; read line; echo [$line]; exec sleep 600";
     let options = ["--raw", "--detach-keys", "i,g", "-i"];
     let mut session = dexec(options).args(["dexec-shell", "sh", "-c", script]).on_terminal();
     session.wait_for("no terminal\r\n");
-    assert!(session.is_as_found());
+    assert!(session.is_restored());
     session.type_in("wrong\x15right\r");
     session.wait_for("[right]");
     session.type_in("\x03");
@@ -97,7 +97,7 @@ fn input_alone_is_typed_by_the_line() {
 }
 
 #[test]
-fn a_detached_command_may_have_a_terminal() {
+fn detached_command_can_have_a_terminal() {
     let file = "/data/detached-terminal";
     let script = format!("test -t 1 && touch {file}");
     let response = dexec(["-dit", "dexec-shell", "sh", "-c", &script]).response();
@@ -106,7 +106,7 @@ fn a_detached_command_may_have_a_terminal() {
 }
 
 #[test]
-fn the_size_is_right_and_follows() {
+fn terminal_size_is_set_and_updated() {
     let script = "while :; do size=$(stty size 2>/dev/null); [ \"$size\" = \"$before\" ] || echo $size; before=$size; \
                   sleep 0.05; done";
     let mut session = shell(script);
@@ -120,7 +120,7 @@ fn the_size_is_right_and_follows() {
 }
 
 #[test]
-fn the_size_is_right_at_once_where_the_engine_can() {
+fn terminal_size_is_set_before_the_start() {
     let version = api::get("/version")["ApiVersion"]
         .as_str()
         .expect("it is text")
@@ -138,7 +138,7 @@ fn the_size_is_right_at_once_where_the_engine_can() {
 }
 
 #[test]
-fn every_byte_passes_both_ways() {
+fn every_byte_is_passed_in_both_directions() {
     let bytes: Vec<u8> = (0..=255).collect();
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 768"];
     let mut session = session(&["--detach-keys", "DEL,DEL,DEL"], &command);
@@ -157,7 +157,7 @@ fn every_byte_passes_both_ways() {
 
 /// Docker's own search for detach keys duplicates a byte if they are split like this.
 #[test]
-fn a_small_number_passes_however_it_is_cut() {
+fn input_split_within_a_detach_sequence_arrives_unchanged() {
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 4 | od -An -tx1"];
     let mut session = session(&[], &command);
     session.wait_for("ready\n");
@@ -169,7 +169,7 @@ fn a_small_number_passes_however_it_is_cut() {
 }
 
 #[test]
-fn each_key_is_sent_at_once() {
+fn each_key_is_sent_immediately() {
     let command = ["sh", "-c", "stty raw -echo; echo ready; exec head -c 126"];
     let mut session = session(&[], &command);
     session.wait_for("ready\n");
@@ -182,13 +182,13 @@ fn each_key_is_sent_at_once() {
 }
 
 #[test]
-fn lines_end_as_on_a_terminal() {
+fn lines_end_with_carriage_return_and_newline() {
     let (code, shown) = shell("printf 'a\\nb\\n'").end();
     assert_eq!((code, shown), (0, b"a\r\nb\r\n".to_vec()));
 }
 
 #[test]
-fn control_characters_are_the_command_s() {
+fn control_characters_reach_the_command() {
     for (key, code) in [("\x03", 130), ("\x1c", 131)] {
         let mut session = shell("echo begun; exec sleep 600");
         session.wait_for("begun");
@@ -204,7 +204,7 @@ fn control_characters_are_the_command_s() {
 }
 
 #[test]
-fn a_shell_suspends_its_own_commands() {
+fn shell_in_the_container_suspends_its_commands() {
     let mut session = session(&[], &["sh"]);
     session.wait_for("# ");
     session.type_in("sh -c 'printf be; printf gun; exec sleep 600'\r");
@@ -221,7 +221,7 @@ fn a_shell_suspends_its_own_commands() {
 }
 
 #[test]
-fn the_detach_keys_leave_the_command() {
+fn detach_keys_leave_the_command_running() {
     let directory = config("{\"detachKeys\":\"ctrl-x,y\"}");
     let directory = directory.path().to_str().expect("it is text");
     let cases = [
@@ -240,14 +240,14 @@ fn the_detach_keys_leave_the_command() {
     ];
     thread::scope(|scope| {
         for (name, options, keys) in cases {
-            scope.spawn(move || assert_left(name, options, keys));
+            scope.spawn(move || assert_detached(name, options, keys));
         }
     });
 }
 
 /// The output may still wait for its reader, but the user has detached from the terminal.
 #[test]
-fn a_reader_that_stalls_does_not_keep_the_terminal() {
+fn stalled_reader_does_not_block_detaching() {
     let file = "/data/stalled";
     let script = format!("touch {file}; exec head -c 4000000 /dev/zero");
     let line = "\"$0\" -it dexec-shell sh -c \"$1\" | sleep 600";
@@ -259,13 +259,13 @@ fn a_reader_that_stalls_does_not_keep_the_terminal() {
     // By then the pipe is full.
     thread::sleep(Duration::from_secs(1));
     session.type_in(DETACH);
-    session.wait_until(Session::is_as_found);
+    session.wait_until(Session::is_restored);
     assert!(!session.has_ended());
     session.type_in("\x03");
     session.end();
 }
 
-fn assert_left(name: &str, options: &[&str], keys: &[&[u8]]) {
+fn assert_detached(name: &str, options: &[&str], keys: &[&[u8]]) {
     let file = format!("/data/left-{name}");
     let script = format!("stty raw -echo; echo begun; sleep 2; touch {file}");
     let mut session = session(options, &["sh", "-c", &script]);
@@ -281,7 +281,7 @@ fn assert_left(name: &str, options: &[&str], keys: &[&[u8]]) {
 }
 
 #[test]
-fn what_begins_like_the_detach_keys_is_typed() {
+fn partial_detach_keys_are_passed_on() {
     let command = ["sh", "-c", "stty raw -echo; echo begun; exec head -c 8 | od -An -c"];
     let mut session = session(&[], &command);
     session.wait_for("begun");
@@ -294,7 +294,7 @@ fn what_begins_like_the_detach_keys_is_typed() {
 }
 
 #[test]
-fn wrong_detach_keys_are_refused() {
+fn invalid_detach_keys_are_refused() {
     let done = dexec(["--detach-keys", "Ctrl-a", "-t", "dexec-shell", "true"]).run();
     let stderr = done.stderr_text();
     let text = "invalid detach keys (Ctrl-a): Unknown character: 'Ctrl-a'. Give ";
@@ -329,7 +329,7 @@ fn wrong_detach_keys_are_refused() {
 
 /// Node and many other programs set `O_NONBLOCK` on a terminal that they share with dexec.
 #[test]
-fn a_terminal_that_does_not_wait_is_waited_for() {
+fn nonblocking_terminal_is_supported() {
     let script = "import os, sys; os.set_blocking(0, False); os.execv(sys.argv[1], sys.argv[1:])";
     let mut session = program("python3")
         .args(["-c", script, env!("CARGO_BIN_EXE_dexec"), "-it", "dexec-shell", "cat"])
@@ -343,7 +343,7 @@ fn a_terminal_that_does_not_wait_is_waited_for() {
 
 /// docker checks the container first, and creates nothing.
 #[test]
-fn without_a_terminal_here_it_is_refused() {
+fn interactive_tty_without_a_local_terminal_is_refused() {
     let run = |args: &[&str]| {
         let done = dexec(args).run();
         (done.code, done.stdout_text(), done.stderr_text())
@@ -367,7 +367,7 @@ fn without_a_terminal_here_it_is_refused() {
 }
 
 #[test]
-fn ten_megabytes_wait_for_a_slow_reader() {
+fn slow_terminal_gets_ten_megabytes_unchanged() {
     let command = ["-it", "dexec-shell", "seq", "1", "1300000"];
     let session = dexec(command).on_terminal_read_slowly(Duration::from_micros(500));
     let (code, shown) = session.end();
@@ -400,7 +400,7 @@ fn edit(mut session: Session) -> (String, String) {
 }
 
 #[test]
-fn a_full_screen_program_is_drawn() {
+fn full_screen_program_is_shown_correctly() {
     let file = "/data/edited";
     let script = format!("rm -f {file}; {SIZED}; exec vi {file}");
     let (_, edited) = edit(shell(&script));
@@ -408,12 +408,12 @@ fn a_full_screen_program_is_drawn() {
     assert_eq!(&lines[..2], ["hello from vi", "hello from vi"], "{edited}");
     assert_eq!(lines.len(), usize::from(SIZE.0), "{edited}");
     assert!(lines[2..lines.len() - 1].iter().all(|line| *line == "~"), "{edited}");
-    assert_eq!(look(&["cat", file]), "hello from vi\nhello from vi\n");
-    assert_eq!(look(&["rm", file]), "");
+    assert_eq!(output_of(&["cat", file]), "hello from vi\nhello from vi\n");
+    assert_eq!(output_of(&["rm", file]), "");
 }
 
 #[test]
-fn the_terminal_is_given_back_after_every_end() {
+fn terminal_is_restored_after_every_kind_of_end() {
     for (options, command, codes, words) in [
         (&[][..], "exit 7", &[7][..], ""),
         (&[], "echo rest; kill -9 $$", &[137], "rest"),
@@ -441,7 +441,7 @@ fn the_terminal_is_given_back_after_every_end() {
 }
 
 #[test]
-fn a_signal_gives_the_terminal_back_and_stops_the_command() {
+fn signal_restores_the_terminal_and_stops_the_command() {
     thread::scope(|scope| {
         for (signal, code) in [("TERM", 143), ("HUP", 129), ("INT", 130), ("QUIT", 131), ("USR1", 138)] {
             scope.spawn(move || assert_stopped_by(signal, code));
@@ -457,7 +457,7 @@ fn assert_stopped_by(signal: &str, code: u32) {
     session.wait_for("begun");
     session.wait_until_raw();
     session.signal(signal);
-    session.wait_until(Session::is_as_found);
+    session.wait_until(Session::is_restored);
     assert!(!session.has_ended(), "{signal}: the command has its grace");
     let (ended, shown) = session.end();
     assert_eq!(ended, code, "{signal}");
@@ -470,7 +470,7 @@ fn assert_stopped_by(signal: &str, code: u32) {
 }
 
 #[test]
-fn a_terminal_that_hangs_up_stops_the_command() {
+fn terminal_hangup_stops_the_command() {
     let container = Container::start("terminal-gone", &["sleep", "1000000"]);
     let mut session = dexec([
         "-it",
@@ -490,7 +490,7 @@ fn a_terminal_that_hangs_up_stops_the_command() {
 }
 
 #[test]
-fn dexec_itself_can_be_suspended() {
+fn dexec_can_be_suspended() {
     // A shell that resumes dexec each time a line is typed.
     let line =
         "\"$0\" \"$@\"; code=$?; while [ $code -gt 140 ]; do echo suspended; read -r; fg; code=$?; done; exit $code";
@@ -511,7 +511,7 @@ fn dexec_itself_can_be_suspended() {
     for _ in 0..2 {
         signal(dexec, "TSTP");
         session.wait_for("suspended");
-        assert!(is_stopped(dexec) && session.is_as_found());
+        assert!(is_stopped(dexec) && session.is_restored());
         session.type_in("\r");
         session.wait_until_raw();
         session.type_in("typed");
@@ -522,7 +522,7 @@ fn dexec_itself_can_be_suspended() {
 
 /// A shell that resumes a process after SIGSTOP may have changed the terminal's modes.
 #[test]
-fn a_stopped_dexec_takes_the_terminal_again() {
+fn resumed_dexec_sets_raw_mode_again() {
     let mut session = shell("stty raw -echo; echo begun; exec head -c 5");
     session.wait_for("begun");
     session.wait_until_raw();
@@ -538,7 +538,7 @@ fn a_stopped_dexec_takes_the_terminal_again() {
 
 /// Without a shell, nothing could resume dexec.
 #[test]
-fn without_a_shell_dexec_is_not_suspended() {
+fn dexec_without_a_shell_is_not_suspended() {
     let mut session = dexec(["-t", "dexec-shell", "sh", "-c", "echo begun; exec sleep 600"]).on_terminal();
     session.wait_for("begun");
     session.type_in("\x1a");
@@ -569,7 +569,7 @@ fn is_stopped(pid: u32) -> bool {
 
 /// The same keys through `docker exec -it` produce the same screen.
 #[test]
-fn docker_s_screen_is_the_same() {
+fn docker_exec_produces_the_same_screen() {
     let host = std::env::var("DOCKER_HOST").expect("it names the engine");
     for cli in docker_clis() {
         let on = |name: &str, script: &str| {
@@ -598,7 +598,7 @@ fn docker_s_screen_is_the_same() {
         let (name, docker, dexec) = on("vi", &script);
         let screens = [docker, dexec].map(|session| {
             let screens = edit(session);
-            assert_eq!(look(&["rm", "-f", file]), "");
+            assert_eq!(output_of(&["rm", "-f", file]), "");
             screens
         });
         assert_eq!(screens[0], screens[1], "{name} by {}", cli.display());

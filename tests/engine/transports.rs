@@ -72,24 +72,24 @@ pub fn every_case(name: &str, dexec: impl Fn(&[&str]) -> Run) {
 }
 
 #[test]
-fn over_a_unix_socket() {
+fn common_cases_pass_over_a_unix_socket() {
     every_case("unix", |args| dexec(args));
 }
 
 /// An engine uses TLS on all of its ports or on none, so plain TCP connections are forwarded to its socket.
 #[test]
-fn over_tcp() {
+fn common_cases_pass_over_tcp() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("it can be listened to");
     let host = format!("tcp://{}", listener.local_addr().expect("it has an address"));
     thread::spawn(move || {
         for client in listener.incoming() {
-            lead(client.expect("it can be accepted"));
+            forward(client.expect("it can be accepted"));
         }
     });
     every_case("tcp", |args| dexec(["-H", &host]).args(args));
 }
 
-fn lead(client: TcpStream) {
+fn forward(client: TcpStream) {
     let engine = UnixStream::connect(api::socket()).expect("the engine answers");
     let (mut from_engine, mut to_client) = (
         engine.try_clone().expect("it can be shared"),
@@ -108,7 +108,7 @@ fn lead(client: TcpStream) {
 }
 
 #[test]
-fn over_tls() {
+fn common_cases_pass_over_tls() {
     let socket = api::socket();
     let files = Path::new(&socket).with_file_name("tls");
     let Ok(host) = std::fs::read_to_string(files.join("host")) else {
@@ -125,32 +125,32 @@ fn over_tls() {
 }
 
 #[test]
-fn over_ssh_with_docker_there() {
+fn common_cases_pass_over_ssh_with_docker() {
     let sshd = Sshd::start(&FarEnd::Docker);
     every_case("ssh-docker", |args| sshd.dexec(args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn over_ssh_with_nothing_but_docker_there() {
+fn common_cases_pass_over_ssh_with_only_docker() {
     let sshd = Sshd::start(&FarEnd::OnlyDocker);
     every_case("ssh-only-docker", |args| sshd.dexec(args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn over_ssh_without_docker_there() {
+fn common_cases_pass_over_ssh_without_docker() {
     let sshd = Sshd::start(&FarEnd::Socket);
     every_case("ssh-bare", |args| sshd.dexec(args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
 }
 
 #[test]
-fn over_ssh_to_a_socket() {
+fn common_cases_pass_over_ssh_to_a_given_socket() {
     let sshd = Sshd::start(&FarEnd::Nothing);
     let url = format!("{}{}", sshd.url(), api::socket());
     every_case("ssh-socket", |args| sshd.dexec_at(&url, args));
-    sshd.assert_nothing_stays();
+    sshd.assert_nothing_is_left();
     // A socket that does not exist.
     let response = sshd.dexec_at(&format!("{}/nowhere", sshd.url()), &["dexec-shell", "true"]);
     let response = response.response();

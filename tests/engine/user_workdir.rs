@@ -13,7 +13,7 @@ fn id_as(user: &str) -> String {
 }
 
 #[test]
-fn a_user_has_every_form() {
+fn user_is_accepted_in_every_form() {
     // The user's groups in /etc/group apply to a name and a number; Podman 4 omits the user's own group.
     for user in ["app", "1000"] {
         let id = id_as(user);
@@ -38,7 +38,7 @@ fn a_user_has_every_form() {
 }
 
 #[test]
-fn an_unknown_user_is_told() {
+fn unknown_user_is_reported() {
     for user in ["nosuch", "app:nosuch", "-1", "99999999999"] {
         let response = dexec(["-u", user, "dexec-shell", "true"]).response();
         assert_eq!(response["errorKind"], "userNotFound", "{user}: {response}");
@@ -56,7 +56,7 @@ fn an_unknown_user_is_told() {
 }
 
 #[test]
-fn a_directory_is_taken() {
+fn working_directory_is_set() {
     for (directory, shown) in [("/tmp", "/tmp"), ("/tmp/../etc", "/etc"), ("", "/srv")] {
         let response = dexec(["-w", directory, "dexec-shell", "pwd"]).response();
         assert_response(
@@ -67,7 +67,7 @@ fn a_directory_is_taken() {
 }
 
 #[test]
-fn a_directory_that_is_none_is_told() {
+fn invalid_working_directory_is_reported() {
     for directory in ["/nope", "/etc/passwd"] {
         let response = dexec(["-w", directory, "dexec-shell", "true"]).response();
         assert_eq!(response["errorKind"], "workdirNotFound", "{directory}: {response}");
@@ -80,7 +80,7 @@ fn a_directory_that_is_none_is_told() {
 }
 
 #[test]
-fn privileges_are_passed_on() {
+fn privileged_adds_capabilities() {
     let capabilities = |flags: &[&str]| {
         let response = dexec(flags)
             .args(["dexec-shell", "grep", "CapEff", "/proc/self/status"])
@@ -100,7 +100,7 @@ fn privileges_are_passed_on() {
 }
 
 #[test]
-fn a_file_as_the_working_directory_is_told() {
+fn file_as_working_directory_is_reported() {
     for directory in ["/etc/passwd", "/etc/passwd/below"] {
         let response = dexec(["-w", directory, "dexec-shell", "true"]).response();
         assert_eq!(response["errorKind"], "workdirNotFound", "{response}");

@@ -1,6 +1,6 @@
-//! The single program of the image without a shell.
+//! The only program of the image without a shell.
 //!
-//! As the container's first process it waits; run by a test it does one small thing.
+//! Without arguments, as the container's first process, it waits. A test passes an argument to select an action.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -27,7 +27,7 @@ fn main() {
         ["tree"] => tree(),
         ["hold"] => hold(),
         ["fill"] => {
-            // As many as the container allows.
+            // Starts as many processes as the container allows.
             while child(&["hold"]).spawn().is_ok() {}
             println!("ready");
             hold();
@@ -47,7 +47,7 @@ fn main() {
             }
         }
         _ => {
-            eprintln!("wait: unknown words: {words:?}");
+            eprintln!("wait: unknown arguments: {words:?}");
             exit(98);
         }
     }
@@ -65,7 +65,7 @@ fn child(words: &[&str]) -> Command {
     command
 }
 
-/// Children of every kind that can be found, and then the word that they are there.
+/// Starts children of every kind that a stop can find, and then prints `ready`.
 fn tree() -> ! {
     let in_a_session = |command: &mut Command| {
         // SAFETY: setsid is one system call, which may be made between fork and exec.

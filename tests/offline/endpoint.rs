@@ -61,7 +61,7 @@ fn engine() -> Fake {
 }
 
 #[track_caller]
-fn has_run(run: Run) {
+fn assert_ran(run: Run) {
     let response = run.response();
     assert_eq!(
         (&response["exitCode"], &response["stdout"]),
@@ -71,26 +71,26 @@ fn has_run(run: Run) {
 }
 
 #[test]
-fn contexts_are_followed() {
+fn contexts_select_the_engine() {
     let (fake, config) = (engine(), Config::new());
     config.store(&json!({"Host": fake.host, "SkipTLSVerify": false}));
     let unset = "unix:///nonexistent/other";
-    has_run(
+    assert_ran(
         config
             .dexec(&["--context", "test", "web", "true"])
             .env("DOCKER_HOST", unset),
     );
-    has_run(config.dexec(&["-ctest", "web", "true"]).env("DOCKER_CONTEXT", "other"));
-    has_run(
+    assert_ran(config.dexec(&["-ctest", "web", "true"]).env("DOCKER_CONTEXT", "other"));
+    assert_ran(
         config
             .dexec(&["web", "true"])
             .env("DOCKER_HOST", "")
             .env("DOCKER_CONTEXT", "test"),
     );
     config.write("config.json", "{\"currentContext\": \"test\"}");
-    has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
+    assert_ran(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
     let path = config.path().to_str().expect("it is UTF-8");
-    has_run(dexec(["--config", path, "web", "true"]).env("DOCKER_HOST", ""));
+    assert_ran(dexec(["--config", path, "web", "true"]).env("DOCKER_HOST", ""));
 
     let response = config.dexec(&["web", "true"]).env("DOCKER_HOST", unset).response();
     assert!(message(&response).contains(unset), "{response}");
@@ -104,7 +104,7 @@ fn contexts_are_followed() {
 }
 
 #[test]
-fn the_endpoint_s_origin_is_told() {
+fn error_names_the_origin_of_the_endpoint() {
     let config = Config::new();
     config.store(&json!({"Host": "unix:///nonexistent/socket"}));
     let response = config.dexec(&["-c", "test", "web", "true"]).response();
@@ -116,7 +116,7 @@ fn the_endpoint_s_origin_is_told() {
 }
 
 #[test]
-fn options_that_contradict_each_other_are_refused_as_docker_refuses_them() {
+fn conflicting_options_are_refused_as_docker_refuses_them() {
     for (line, words, of_docker) in [
         (
             &["-H", "tcp://a", "-c", "b", "web", "true"][..],
@@ -138,14 +138,14 @@ fn options_that_contradict_each_other_are_refused_as_docker_refuses_them() {
 }
 
 #[test]
-fn headers_and_version_go_with_every_request() {
+fn every_request_has_the_headers_and_the_version() {
     let (fake, config) = (engine(), Config::new());
     config.write(
         "config.json",
         "{\"HttpHeaders\": {\"X-From\": \"file\", \"User-Agent\": \"x\", \"Host\": \"y\"}}",
     );
     let run = config.dexec(&["-H", &fake.host, "web", "true"]);
-    has_run(run.env("DOCKER_API_VERSION", "v1.40"));
+    assert_ran(run.env("DOCKER_API_VERSION", "v1.40"));
     let heads = fake.heads();
     assert_eq!(heads.len(), 3, "{heads:?}");
     for head in heads {
@@ -170,7 +170,7 @@ fn headers_and_version_go_with_every_request() {
 
     let fake = Fake::start(Script::default());
     let run = config.dexec(&["-H", &fake.host, "web", "true"]);
-    has_run(run.env("DOCKER_CUSTOM_HEADERS", "\"X-Other=a,b\",Content-Type=x"));
+    assert_ran(run.env("DOCKER_CUSTOM_HEADERS", "\"X-Other=a,b\",Content-Type=x"));
     for head in fake.heads() {
         let head = head.join("\n").to_lowercase();
         assert!(head.contains("x-other: a,b") && !head.contains("x-from"), "{head}");
@@ -179,7 +179,7 @@ fn headers_and_version_go_with_every_request() {
 }
 
 #[test]
-fn a_broken_config_file_is_warned_of_as_docker_does() {
+fn broken_config_file_causes_the_warning_of_docker() {
     let (fake, config) = (engine(), Config::new());
     config.write("config.json", "{\"currentContext\": 5}");
     let done = config.dexec(&["-H", &fake.host, "web", "true"]).run();
@@ -212,7 +212,7 @@ fn exposed_port() -> (String, mpsc::Receiver<String>) {
 }
 
 #[test]
-fn a_base_path_stands_before_all_others() {
+fn base_path_precedes_every_request_path() {
     let (host, requests) = exposed_port();
     let host = host.replace("0.0.0.0", "127.0.0.1");
     for (version, line) in [
@@ -227,7 +227,7 @@ fn a_base_path_stands_before_all_others() {
 }
 
 #[test]
-fn a_plain_connection_elsewhere_is_warned_of() {
+fn plain_tcp_to_another_machine_causes_a_warning() {
     let (host, _requests) = exposed_port();
     let warned = |done: &Done| {
         done.stderr_text()
@@ -251,7 +251,7 @@ fn a_plain_connection_elsewhere_is_warned_of() {
 }
 
 #[test]
-fn tls_that_lacks_its_files_is_no_plain_connection() {
+fn missing_tls_files_do_not_disable_tls() {
     let (host, _requests) = exposed_port();
     for args in [
         &["--tls"][..],
@@ -274,7 +274,7 @@ fn tls_that_lacks_its_files_is_no_plain_connection() {
 }
 
 #[test]
-fn a_connection_is_not_waited_for_longer_than_is_said() {
+fn connect_timeout_limits_the_wait() {
     // A full queue neither accepts a connection nor refuses it.
     let directory = tempfile::tempdir().expect("a directory can be made");
     let path = directory.path().join("socket");
@@ -295,7 +295,7 @@ fn a_connection_is_not_waited_for_longer_than_is_said() {
 }
 
 #[test]
-fn places_that_do_not_exist_are_passed_over() {
+fn missing_sockets_are_skipped() {
     let home = Config::new();
     fs::create_dir(home.path().join(".rd")).expect("it can be made");
     let fake = Fake::start(Script::default());
@@ -305,7 +305,7 @@ fn places_that_do_not_exist_are_passed_over() {
         let run = dexec(args).env("HOME", home.path()).env("DOCKER_HOST", "");
         run.env("XDG_RUNTIME_DIR", "/nonexistent/runtime").without_engines()
     };
-    has_run(at_home(&["web", "true"]));
+    assert_ran(at_home(&["web", "true"]));
     let failing = Fake::start(Script {
         create: fake::json("404 Not Found", "{\"message\":\"No such container: web\"}").into(),
         ..Script::default()
@@ -319,14 +319,14 @@ fn places_that_do_not_exist_are_passed_over() {
 }
 
 #[test]
-fn contexts_of_the_real_docker_are_followed() {
+fn contexts_created_by_docker_select_the_engine() {
     // On machines without a docker CLI, the other tests write the files that it would write.
     for docker in docker_clis() {
-        contexts_are_those_of(&docker);
+        assert_same_contexts(&docker);
     }
 }
 
-fn contexts_are_those_of(docker: &Path) {
+fn assert_same_contexts(docker: &Path) {
     let (fake, config) = (engine(), Config::new());
     let docker = |args: &[&str]| {
         let run = program(docker)
@@ -343,8 +343,8 @@ fn contexts_are_those_of(docker: &Path) {
         &format!("host={}", fake.host),
     ]);
     docker(&["context", "use", "of-docker"]);
-    has_run(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
-    has_run(config.dexec(&["--context=of-docker", "web", "true"]));
+    assert_ran(config.dexec(&["web", "true"]).env("DOCKER_HOST", ""));
+    assert_ran(config.dexec(&["--context=of-docker", "web", "true"]));
 
     // With TLS files, which docker copies into its context store.
     config.write("authority", AUTHORITY);
@@ -368,7 +368,7 @@ fn contexts_are_those_of(docker: &Path) {
 
 /// For each way to specify the engine, docker and dexec connect to the same one.
 #[test]
-fn the_real_docker_goes_to_the_same_engine() {
+fn docker_and_dexec_choose_the_same_engine() {
     let clis = docker_clis();
     if clis.is_empty() {
         eprintln!("skipped: this machine has no docker CLI to compare with");
@@ -445,7 +445,7 @@ llRz4UCFAiEAm/ACj9aNM9VMz++6BG29W+n/Iy+FqJekhGbAohOQlwI=
 ";
 
 #[test]
-fn a_path_that_is_no_socket_s_is_told() {
+fn path_that_is_not_a_socket_is_reported() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("docker.sock")).expect("it can be made");
@@ -463,7 +463,7 @@ fn a_path_that_is_no_socket_s_is_told() {
 }
 
 #[test]
-fn an_abstract_socket_that_is_not_there_is_told() {
+fn missing_abstract_socket_is_reported() {
     for (name, words) in [
         ("dexec-test-nobody".to_owned(), "no abstract socket has this name"),
         ("x".repeat(108), "the name has 108 bytes"),
@@ -475,7 +475,7 @@ fn an_abstract_socket_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_zone_leads_to_the_engine_and_is_not_sent_to_it() {
+fn ipv6_zone_is_used_and_omitted_from_the_host_header() {
     let listener = match TcpListener::bind("[::1]:0") {
         Ok(listener) => listener,
         Err(error) => {
@@ -500,7 +500,7 @@ fn a_zone_leads_to_the_engine_and_is_not_sent_to_it() {
 }
 
 #[test]
-fn a_zone_that_is_wrong_is_told() {
+fn invalid_ipv6_zone_is_reported() {
     for (host, words) in [
         ("[fe80::1%25nowhere]", "no network interface `nowhere`"),
         ("[::1%25lo]", "only a link-local address"),
@@ -515,7 +515,7 @@ fn a_zone_that_is_wrong_is_told() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_abstract_socket_is_reached() {
+fn abstract_socket_is_connected() {
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixListener};
 

@@ -189,11 +189,11 @@ impl Fake {
 
     /// The body of each request, as text.
     pub fn bodies(&self) -> Vec<String> {
-        self.bodies.lock().expect("nobody panics").clone()
+        self.bodies.lock().expect("no thread panics").clone()
     }
 
     pub fn heads(&self) -> Vec<Vec<String>> {
-        self.heads.lock().expect("nobody panics").clone()
+        self.heads.lock().expect("no thread panics").clone()
     }
 }
 
@@ -220,12 +220,12 @@ fn serve(client: UnixStream, script: &Script, seen: &Mutex<Vec<Vec<String>>>, ke
         }
         let request = head.first().expect("a request has a first line").replace(VERSION, "");
         let creates = {
-            let mut seen = seen.lock().expect("nobody panics");
+            let mut seen = seen.lock().expect("no thread panics");
             let is_create = |head: &&Vec<String>| head[0].replace(VERSION, "").starts_with("POST /containers/");
             let creates = seen.iter().filter(is_create).count();
             seen.push(head);
             kept.lock()
-                .expect("nobody panics")
+                .expect("no thread panics")
                 .push(String::from_utf8_lossy(&body).into_owned());
             creates
         };

@@ -16,7 +16,7 @@ fn message(response: &Value) -> String {
 }
 
 #[test]
-fn a_good_engine_is_believed() {
+fn successful_command_has_the_plain_response() {
     assert_response(
         &run(Script::default()),
         json!({ "exitCode": 0, "stdout": "x", "stderr": "", "success": true }),
@@ -24,7 +24,7 @@ fn a_good_engine_is_believed() {
 }
 
 #[test]
-fn a_stream_that_is_cut_in_a_frame_is_no_success() {
+fn stream_that_ends_within_a_frame_is_a_lost_connection() {
     let mut cut = frame(1, b"whole");
     cut.truncate(10);
     let response = run(Script {
@@ -42,7 +42,7 @@ fn a_stream_that_is_cut_in_a_frame_is_no_success() {
 }
 
 #[test]
-fn a_claim_of_4_gigabytes_costs_nothing() {
+fn frame_header_of_4_gigabytes_is_harmless() {
     let claim = b"\x01\0\0\0\xff\xff\xff\xffsome".to_vec();
     let response = run(Script {
         start: stream(&[claim]).into(),
@@ -56,7 +56,7 @@ fn a_claim_of_4_gigabytes_costs_nothing() {
 }
 
 #[test]
-fn a_stream_that_is_none_is_told() {
+fn invalid_stream_is_reported() {
     let response = run(Script {
         start: stream(&[frame(1, b"x"), b"\x09garbage!".to_vec()]).into(),
         ..Script::default()
@@ -80,7 +80,7 @@ fn a_stream_that_is_none_is_told() {
 }
 
 #[test]
-fn a_command_that_still_runs_after_its_stream_is_no_success() {
+fn command_running_after_its_stream_is_a_lost_connection() {
     let running = answer("200 OK", "{\"Running\":true,\"ExitCode\":0,\"Pid\":7}");
     let response = run(Script {
         inspect: running.into(),
@@ -96,7 +96,7 @@ fn a_command_that_still_runs_after_its_stream_is_no_success() {
 }
 
 #[test]
-fn an_exit_code_that_is_not_told_is_not_guessed() {
+fn missing_exit_code_is_not_guessed() {
     for body in ["{\"Running\":false,\"ExitCode\":null,\"Pid\":7}", "{\"Running\":false}"] {
         let response = run(Script {
             inspect: answer("200 OK", body).into(),
@@ -111,7 +111,7 @@ fn an_exit_code_that_is_not_told_is_not_guessed() {
 }
 
 #[test]
-fn an_inspect_without_an_answer_is_a_lost_connection() {
+fn failed_inspect_is_a_lost_connection() {
     for inspect in [
         Vec::new(),
         answer("500 Oops", "{\"message\":\"broken\"}"),
@@ -134,7 +134,7 @@ fn an_inspect_without_an_answer_is_a_lost_connection() {
 }
 
 #[test]
-fn a_command_that_the_engine_forgot_went_with_its_container() {
+fn unknown_exec_in_an_ended_container_is_container_stopped() {
     let forgot = || answer("404 Not Found", "{\"message\":\"No such exec instance: 01\"}");
     for (container, event) in [
         (
@@ -169,7 +169,7 @@ fn a_command_that_the_engine_forgot_went_with_its_container() {
 }
 
 #[test]
-fn a_start_without_an_answer_may_have_started() {
+fn unanswered_start_is_reported_as_orphaned() {
     let response = run(Script {
         start: Vec::new().into(),
         ..Script::default()
@@ -184,7 +184,7 @@ fn a_start_without_an_answer_may_have_started() {
 }
 
 #[test]
-fn a_start_without_the_upgrade_is_told() {
+fn start_without_the_upgrade_is_reported() {
     let response = run(Script {
         start: answer("200 OK", "").into(),
         ..Script::default()
@@ -201,7 +201,7 @@ fn a_start_without_the_upgrade_is_told() {
 }
 
 #[test]
-fn a_container_that_ended_before_the_start_is_told() {
+fn container_that_ended_before_the_start_is_reported() {
     let start = answer("404 Not Found", "{\"message\":\"No such exec instance: 01\"}");
     let response = run(Script {
         start: start.into(),
@@ -214,7 +214,7 @@ fn a_container_that_ended_before_the_start_is_told() {
 }
 
 #[test]
-fn what_is_no_engine_is_told() {
+fn server_that_is_not_an_engine_is_reported() {
     for create in [
         answer("404 Not Found", "<html><h1>404</h1></html>"),
         answer("404 Not Found", "404 page not found"),
@@ -243,7 +243,7 @@ fn what_is_no_engine_is_told() {
 }
 
 #[test]
-fn an_engine_s_plain_text_is_kept() {
+fn plain_text_error_of_the_engine_is_kept() {
     let create = b"HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\nplain bad".to_vec();
     let response = run(Script {
         create: create.into(),
@@ -254,7 +254,7 @@ fn an_engine_s_plain_text_is_kept() {
 }
 
 #[test]
-fn raw_says_that_the_connection_was_lost() {
+fn raw_mode_reports_a_lost_connection() {
     let fake = Fake::start(Script {
         inspect: Vec::new().into(),
         ..Script::default()
@@ -265,7 +265,7 @@ fn raw_says_that_the_connection_was_lost() {
 }
 
 #[test]
-fn the_good_path_makes_three_requests() {
+fn successful_command_makes_three_requests() {
     let fake = Fake::start(Script::default());
     dexec(["-H", &fake.host, "web", "true"]).response();
     assert_eq!(fake.requests().len(), 3, "{:?}", fake.requests());
@@ -285,7 +285,7 @@ const EXITED: &str = "{\"State\":{\"Status\":\"exited\"}}";
 const RUNNING: &str = "{\"State\":{\"Status\":\"running\"}}";
 
 #[test]
-fn a_start_that_fails_as_its_container_ends_is_told() {
+fn start_error_of_an_ending_container_is_reported() {
     let oci = "OCI runtime exec failed: exec failed: ";
     let podman = "\nError: read unixpacket @->/proc/self/fd/14/attach: read: connection reset by peer\n";
     let docker = ("Docker/20.10.24 (linux)", 1, "126");
@@ -351,7 +351,7 @@ fn a_start_that_fails_as_its_container_ends_is_told() {
 }
 
 #[test]
-fn a_call_that_fails_as_its_container_ends_is_told() {
+fn call_error_of_an_ending_container_is_reported() {
     for (words, is_sure) in [
         ("cannot exec in a stopped state: unknown", true),
         ("task 0123456789ab not found: not found", true),
@@ -395,7 +395,7 @@ fn a_call_that_fails_as_its_container_ends_is_told() {
 }
 
 #[test]
-fn podman_s_list_of_processes_tells_that_a_container_runs() {
+fn podman_process_list_shows_that_the_container_runs() {
     let server = "Libpod/4.3.1 (linux)";
     for (processes, looks) in [("[[\"1\",\"S\"]]", 2), ("[]", 5), ("[[\"1\",\"Z\"]]", 5)] {
         let top = format!("{{\"Processes\":{processes},\"Titles\":[\"PID\",\"STATE\"]}}");
@@ -418,7 +418,7 @@ fn podman_s_list_of_processes_tells_that_a_container_runs() {
 }
 
 #[test]
-fn what_answers_as_a_web_server_does_is_no_engine() {
+fn web_server_is_reported_as_not_an_engine() {
     for create in [
         answer("200 OK", "<!DOCTYPE html><html></html>"),
         answer("500 Oops", "\n <html><h1>it broke</h1></html>"),
@@ -447,7 +447,7 @@ fn what_answers_as_a_web_server_does_is_no_engine() {
 
 /// The proxy may have forwarded the start before it timed out.
 #[test]
-fn a_proxy_that_gives_up_on_a_start_is_no_refusal() {
+fn proxy_timeout_on_start_is_a_lost_connection() {
     for status in ["502 Bad Gateway", "504 Gateway Timeout"] {
         let engine = Fake::start(Script {
             start: answer(status, "<html><h1>no answer</h1></html>").into(),

@@ -8,7 +8,7 @@ use crate::dexec;
 use crate::fake::{self, Fake, Script};
 
 #[test]
-fn info_tells_of_an_engine() {
+fn info_shows_the_engine() {
     let answers = Script {
         version: fake::json(
             "200 OK",
@@ -68,7 +68,7 @@ fn info_tells_of_an_engine() {
 }
 
 #[test]
-fn info_tells_why_there_is_none() {
+fn info_reports_why_the_engine_is_unreachable() {
     let missing = "unix:///nonexistent/podman.sock";
     let done = dexec(["--info"]).env("DOCKER_HOST", missing).run();
     assert_eq!((done.code, done.stdout_text().as_str()), (1, ""));
@@ -98,7 +98,7 @@ fn info_tells_why_there_is_none() {
 }
 
 #[test]
-fn info_asks_every_place_when_none_answers() {
+fn info_tries_every_socket_if_none_answers() {
     let home = tempfile::tempdir().expect("a directory can be made");
     for (directory, is_there) in [(".rd", true), (".colima/default", true), (".orbstack/run", false)] {
         fs::create_dir_all(home.path().join(directory)).expect("it can be made");

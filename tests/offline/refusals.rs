@@ -10,7 +10,7 @@ use crate::fake::{Fake, Script};
 
 /// Asserts that these arguments are refused with this text, and that nothing is sent.
 #[track_caller]
-fn refused(args: &[OsString], words: &str) -> Value {
+fn assert_refused(args: &[OsString], words: &str) -> Value {
     let fake = Fake::start(Script::default());
     let response = dexec(["-H", &fake.host]).args(args).response();
     assert_eq!(
@@ -41,7 +41,7 @@ fn bytes(bytes: &[u8]) -> OsString {
 }
 
 #[test]
-fn names_that_are_other_requests_are_refused() {
+fn invalid_container_names_are_refused() {
     for name in [
         "x/../../images/prune?a=",
         "victim/kill?signal=KILL#",
@@ -51,43 +51,43 @@ fn names_that_are_other_requests_are_refused() {
         "a%2fb",
         "ä",
     ] {
-        refused(&words(&[name, "true"]), "is no container's name or id");
+        assert_refused(&words(&[name, "true"]), "is no container's name or id");
     }
-    let response = refused(&words(&["", "true"]), "the container's name is empty");
+    let response = assert_refused(&words(&["", "true"]), "the container's name is empty");
     assert_eq!(response["stderr"], "invalid container name or ID: value is empty");
 }
 
 #[test]
-fn commands_that_cannot_be_meant_are_refused() {
-    refused(&words(&["web", ""]), "the command is empty");
-    refused(&words(&["web", "-it", "sh"]), "Options go before the container's name");
-    refused(&words(&["web", "--", "-x"]), "Options go before the container's name");
+fn invalid_commands_are_refused() {
+    assert_refused(&words(&["web", ""]), "the command is empty");
+    assert_refused(&words(&["web", "-it", "sh"]), "Options go before the container's name");
+    assert_refused(&words(&["web", "--", "-x"]), "Options go before the container's name");
 }
 
 #[test]
-fn bytes_that_would_be_changed_are_refused() {
+fn arguments_that_are_not_utf8_are_refused() {
     let bad = || bytes(b"a\xffb");
     let web = || OsString::from("web");
-    refused(&[web(), "echo".into(), bad()], "argument 1 of the command is not UTF-8");
-    refused(&[web(), bad()], "the command's name is not UTF-8");
-    refused(&[bad(), "true".into()], "the container's name is not UTF-8");
-    refused(
+    assert_refused(&[web(), "echo".into(), bad()], "argument 1 of the command is not UTF-8");
+    assert_refused(&[web(), bad()], "the command's name is not UTF-8");
+    assert_refused(&[bad(), "true".into()], "the container's name is not UTF-8");
+    assert_refused(
         &["-e".into(), bytes(b"A=\xff"), web(), "env".into()],
         "a value of --env is not UTF-8",
     );
-    refused(
+    assert_refused(
         &["-w".into(), bytes(b"/\xff"), web(), "pwd".into()],
         "the working directory is not UTF-8",
     );
-    refused(&["-u".into(), bad(), web(), "id".into()], "the user is not UTF-8");
-    refused(
+    assert_refused(&["-u".into(), bad(), web(), "id".into()], "the user is not UTF-8");
+    assert_refused(
         &["--group-add".into(), bad(), web(), "id".into()],
         "a value of --group-add is not UTF-8",
     );
 }
 
 #[test]
-fn sizes_that_no_engine_takes_are_refused() {
+fn oversized_environment_is_refused() {
     // The kernel does not allow a longer argument, and a line of an env file has at most 65,535 bytes, so only users
     // of the library can exceed the limit of 128 KiB. The limit of the total size can be exceeded with env files.
     let longest = "x".repeat(128 * 1024 - 1);
@@ -104,14 +104,14 @@ fn sizes_that_no_engine_takes_are_refused() {
         .collect::<Vec<_>>()
         .join("\n");
     std::fs::write(&file, lines).expect("it can be written");
-    refused(
+    assert_refused(
         &["--env-file".into(), file.into(), "web".into(), "true".into()],
         "the engine takes 4194304 at most",
     );
 }
 
 #[test]
-fn bad_env_files_are_told_with_file_and_line() {
+fn env_file_errors_name_the_file_and_the_line() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let file = directory.path().join("env");
     let name = file.to_str().expect("it is UTF-8").to_owned();
@@ -120,31 +120,31 @@ fn bad_env_files_are_told_with_file_and_line() {
         ("=x\n", 1, "no variable name on line 1"),
     ] {
         std::fs::write(&file, contents).expect("it can be written");
-        let response = refused(
+        let response = assert_refused(
             &words(&["--env-file", &name, "web", "true"]),
             &format!("{name}:{line}: "),
         );
         assert_eq!(response["stderr"], format!("invalid env file ({name}): {text}"));
     }
-    let response = refused(&words(&["--env-file", "/nope", "web", "true"]), "can't be opened");
+    let response = assert_refused(&words(&["--env-file", "/nope", "web", "true"]), "can't be opened");
     assert_eq!(response["stderr"], "open /nope: no such file or directory");
     // An env file may contain a NUL byte, but an environment variable can't.
     std::fs::write(&file, "A=\0\n").expect("it can be written");
-    refused(&words(&["--env-file", &name, "web", "true"]), "`A` holds a NUL byte");
+    assert_refused(&words(&["--env-file", &name, "web", "true"]), "`A` holds a NUL byte");
 }
 
 #[test]
-fn options_that_cannot_be_meant_are_refused() {
-    refused(&words(&["-w", "srv", "web", "pwd"]), "is relative");
-    refused(&words(&["--group-add", "a,b", "web", "id"]), "can't be added");
-    refused(
+fn invalid_option_values_are_refused() {
+    assert_refused(&words(&["-w", "srv", "web", "pwd"]), "is relative");
+    assert_refused(&words(&["--group-add", "a,b", "web", "id"]), "can't be added");
+    assert_refused(
         &words(&["--detach-keys", "foo", "web", "sh"]),
         "invalid detach keys (foo)",
     );
 }
 
 #[test]
-fn an_address_that_is_none_is_refused() {
+fn invalid_address_is_refused() {
     for host in [
         "foo://x",
         "ssh://",
@@ -168,7 +168,7 @@ fn an_address_that_is_none_is_refused() {
 }
 
 #[test]
-fn an_engine_that_is_not_there_is_told() {
+fn unreachable_engine_is_reported() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let missing = format!("unix://{}/socket", directory.path().display());
     // A socket file that no process listens on.
@@ -203,7 +203,7 @@ fn an_engine_that_is_not_there_is_told() {
 
 /// docker treats an empty path as unset.
 #[test]
-fn paths_may_be_empty() {
+fn empty_paths_are_accepted() {
     let home = tempfile::tempdir().expect("a directory can be made");
     let options = [
         "--tlsverify",
@@ -227,7 +227,7 @@ fn paths_may_be_empty() {
 }
 
 #[test]
-fn help_and_wrong_options_need_no_engine() {
+fn help_and_invalid_options_need_no_engine() {
     let done = dexec(["--help"]).run();
     assert_eq!((done.code, done.stderr_text().as_str()), (0, ""));
     assert!(

@@ -55,14 +55,14 @@ impl log::Log for Recorder {
 
     fn log(&self, record: &log::Record<'_>) {
         let line = format!("{} {} {}\n", record.level(), record.target(), record.args());
-        RECORDS.lock().expect("nobody panics").push_str(&line);
+        RECORDS.lock().expect("no thread panics").push_str(&line);
     }
 
     fn flush(&self) {}
 }
 
 #[tokio::test]
-async fn no_log_record_has_the_command_or_its_environment() {
+async fn log_records_contain_neither_command_nor_environment() {
     log::set_logger(&Recorder).expect("no other logger is set in this process");
     log::set_max_level(log::LevelFilter::Trace);
     let state =
@@ -76,14 +76,14 @@ async fn no_log_record_has_the_command_or_its_environment() {
     for is_detached in [false, true] {
         let request = Request::new("web", ["echo", "hunter2"]).env("TOKEN=hunter2");
         let request = request.detach(is_detached);
-        let request = request.build().expect("it is right");
+        let request = request.build().expect("it is valid");
         engine.exec(request, &CancellationToken::new()).await;
     }
     let is_sent = |body: &String| body.contains("TOKEN=hunter2");
     assert_eq!(fake.bodies().iter().filter(|body| is_sent(body)).count(), 2);
     let inspect = format!("GET /exec/{}/json HTTP/1.1", crate::fake::EXEC_ID);
     assert!(fake.requests().contains(&inspect), "{:?}", fake.requests());
-    let records = RECORDS.lock().expect("nobody panics");
+    let records = RECORDS.lock().expect("no thread panics");
     // Calls are logged with their paths.
     assert!(records.contains("/containers/web/exec"), "{records}");
     assert!(!records.contains("hunter2"), "{records}");

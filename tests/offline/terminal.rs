@@ -11,7 +11,7 @@ async fn run(fake: &Fake) -> Outcome {
     let terminal = Terminal::new(SIZE).detach_keys(DetachKeys::default());
     let request = Request::new("web", ["sh"]).terminal(terminal).stdin(tokio::io::empty());
     let endpoint = Endpoint::parse(&fake.host).expect("it is an address");
-    let request = request.build().expect("it is right");
+    let request = request.build().expect("it is valid");
     Engine::connect(&endpoint)
         .exec(request, &CancellationToken::new())
         .await
@@ -33,7 +33,7 @@ fn slow_output() -> Answer {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_engine_is_told_of_it() {
+async fn terminal_requests_are_sent_to_the_engine() {
     for (server, has_keys) in [("Docker/28.5.0 (linux)", true), ("Libpod/5.8.0 (linux)", false)] {
         let fake = Fake::start(Script {
             container: container_of(server),
@@ -83,7 +83,7 @@ async fn the_engine_is_told_of_it() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_size_that_is_not_taken_is_told_again() {
+async fn refused_terminal_size_is_sent_again() {
     let fake = Fake::start(Script {
         start: slow_output(),
         resize: answer("500 Internal Server Error", "{\"message\":\"not running\"}").into(),

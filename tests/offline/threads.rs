@@ -7,7 +7,7 @@ use test_support::limited::{Limited, open_to_all};
 
 /// The error is reported before anything runs, and never later.
 #[test]
-fn too_few_threads_are_told_before_anything_runs() {
+fn too_few_threads_are_reported_before_anything_runs() {
     let limited = Limited::new(env!("CARGO_BIN_EXE_dexec"));
     for mode in [
         &["web"][..],

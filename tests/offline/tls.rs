@@ -20,7 +20,7 @@ use test_support::{Run, assert_response};
 const VERIFY: &str = "DOCKER_TLS_VERIFY";
 
 #[track_caller]
-fn answered(run: Run) {
+fn assert_answered(run: Run) {
     assert_response(
         &run.response(),
         json!({ "exitCode": 0, "stdout": "x", "stderr": "", "success": true }),
@@ -29,7 +29,7 @@ fn answered(run: Run) {
 
 /// Asserts that the connection fails for this reason.
 #[track_caller]
-fn refused(run: Run, words: &str) -> Value {
+fn assert_refused(run: Run, words: &str) -> Value {
     let response = run.response();
     assert_eq!(
         (&response["exitCode"], &response["errorKind"]),
@@ -44,15 +44,15 @@ fn refused(run: Run, words: &str) -> Value {
 fn plain(_: &mut rcgen::CertificateParams) {}
 
 #[test]
-fn a_server_that_the_given_ca_has_signed_is_trusted() {
+fn server_signed_by_the_given_ca_is_trusted() {
     let ca = Identity::authority("ca", &[]);
     let server = Server::start(&ca.issue(plain));
-    answered(server.run(VERIFY, &files(&ca, None)));
+    assert_answered(server.run(VERIFY, &files(&ca, None)));
     assert_eq!(server.engine.requests().len(), 3, "{:?}", server.engine.requests());
     assert!(server.engine.connections() <= 2);
     // A certificate for an IP address.
     let server = Server::start(&ca.issue(|params| params.subject_alt_names = vec![address("127.0.0.1")]));
-    answered(server.run_as("127.0.0.1", VERIFY, &files(&ca, None)));
+    assert_answered(server.run_as("127.0.0.1", VERIFY, &files(&ca, None)));
 }
 
 fn address(address: &str) -> rcgen::SanType {
@@ -60,25 +60,25 @@ fn address(address: &str) -> rcgen::SanType {
 }
 
 #[test]
-fn a_server_that_another_ca_has_signed_is_refused() {
+fn server_signed_by_another_ca_is_refused() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(plain));
-    refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+    assert_refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     // Another CA with the same name is not trusted.
     let namesake = Server::start(&Identity::authority("ca", &[]).issue(plain));
-    refused(namesake.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+    assert_refused(namesake.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     assert_eq!(server.engine.connections() + namesake.engine.connections(), 0);
 }
 
 #[test]
-fn without_the_check_every_server_is_taken() {
+fn disabled_verification_accepts_every_server() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let server = Server::start(&other.issue(expired));
-    answered(server.run_as("127.0.0.1", "DOCKER_TLS", &files(&ca, None)));
+    assert_answered(server.run_as("127.0.0.1", "DOCKER_TLS", &files(&ca, None)));
 }
 
 #[test]
-fn a_certificate_that_does_not_fit_is_refused() {
+fn invalid_server_certificate_is_refused() {
     let ca = Identity::authority("ca", &[]);
     let future = |params: &mut rcgen::CertificateParams| params.not_before = rcgen::date_time_ymd(4000, 1, 1);
     for (certificate, words) in [
@@ -90,10 +90,10 @@ fn a_certificate_that_does_not_fit_is_refused() {
         ),
         (ca.issue(|params| params.subject_alt_names.clear()), "has no names"),
     ] {
-        refused(Server::start(&certificate).run(VERIFY, &files(&ca, None)), words);
+        assert_refused(Server::start(&certificate).run(VERIFY, &files(&ca, None)), words);
     }
     let server = Server::start(&ca.issue(plain));
-    let response = refused(
+    let response = assert_refused(
         server.run_as("127.0.0.1", VERIFY, &files(&ca, None)),
         "not for `127.0.0.1`",
     );
@@ -101,24 +101,24 @@ fn a_certificate_that_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
+fn self_signed_certificate_is_trusted_if_it_is_the_given_ca() {
     let own = Identity::authority("own", &["localhost"]);
     let server = Server::start(&own);
-    answered(server.run(VERIFY, &files(&own, None)));
-    refused(
+    assert_answered(server.run(VERIFY, &files(&own, None)));
+    assert_refused(
         server.run_as("127.0.0.1", VERIFY, &files(&own, None)),
         "not for `127.0.0.1`",
     );
     // Another certificate with the same name is not trusted.
     let namesake = Identity::authority("own", &["localhost"]);
-    refused(
+    assert_refused(
         server.run(VERIFY, &files(&namesake, None)),
         "ca.pem holds the very same",
     );
 
     // It does not need to be a CA certificate.
     let own = Identity::self_signed("own", &["localhost"], plain);
-    answered(Server::start(&own).run(VERIFY, &files(&own, None)));
+    assert_answered(Server::start(&own).run(VERIFY, &files(&own, None)));
 
     for (change, words) in [
         (Box::new(expired) as Box<dyn FnOnce(&mut _)>, "has expired"),
@@ -128,18 +128,18 @@ fn a_certificate_that_is_its_own_ca_is_trusted_where_it_is_the_given_one() {
         ),
     ] {
         let own = Identity::self_signed("own", &["localhost"], change);
-        refused(Server::start(&own).run(VERIFY, &files(&own, None)), words);
+        assert_refused(Server::start(&own).run(VERIFY, &files(&own, None)), words);
     }
     // A server that has the certificate's name but another key is not trusted.
     let other_key = Identity::self_signed("own", &["localhost"], plain);
-    refused(
+    assert_refused(
         Server::start(&other_key).run(VERIFY, &files(&own, None)),
         "is not signed by the CA in",
     );
 }
 
 #[test]
-fn every_kind_of_key_is_taken_on_both_sides() {
+fn every_key_type_is_accepted_on_both_sides() {
     let ca = Identity::authority("ca", &[]);
     for algorithm in [
         &PKCS_RSA_SHA256,
@@ -152,13 +152,13 @@ fn every_kind_of_key_is_taken_on_both_sides() {
         let of_client = ca.issue_for(new_key(algorithm), plain);
         for versions in [TLS_1_2, TLS_1_3] {
             let server = Server::start_with(&of_server, Some(&ca), versions);
-            answered(server.run(VERIFY, &files(&ca, Some(&of_client))));
+            assert_answered(server.run(VERIFY, &files(&ca, Some(&of_client))));
         }
     }
 }
 
 #[test]
-fn a_ca_with_every_kind_of_key_is_trusted() {
+fn ca_with_every_key_type_is_trusted() {
     for algorithm in [
         &PKCS_RSA_SHA256,
         &PKCS_ECDSA_P256_SHA256,
@@ -169,10 +169,10 @@ fn a_ca_with_every_kind_of_key_is_trusted() {
         &PKCS_ED25519,
     ] {
         let ca = Identity::authority_for(new_key(algorithm), "ca", &[]);
-        answered(Server::start(&ca.issue(plain)).run(VERIFY, &files(&ca, None)));
+        assert_answered(Server::start(&ca.issue(plain)).run(VERIFY, &files(&ca, None)));
         let namesake = Identity::authority_for(new_key(algorithm), "ca", &[]);
         let server = Server::start(&namesake.issue(plain));
-        refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
+        assert_refused(server.run(VERIFY, &files(&ca, None)), "is not signed by the CA in");
     }
 }
 
@@ -192,7 +192,7 @@ fn openssl(key: &KeyPair, args: &[&str]) -> String {
 }
 
 #[test]
-fn every_form_of_key_is_read_but_an_encrypted_one() {
+fn every_key_format_is_read_except_encrypted_keys() {
     let ca = Identity::authority("ca", &[]);
     let of_server = ca.issue(plain);
     let server = || Server::start_with(&of_server, Some(&ca), TLS_1_3);
@@ -208,21 +208,21 @@ fn every_form_of_key_is_read_but_an_encrypted_one() {
         let traditional = openssl(&client.key, &["pkey", "-traditional"]);
         assert!(traditional.starts_with(&format!("-----BEGIN {form}-----")), "{form}");
         write(&traditional);
-        answered(server().run(VERIFY, &files));
+        assert_answered(server().run(VERIFY, &files));
         // `openssl ecparam -genkey` writes these parameters before a key.
         write(&format!(
             "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{traditional}"
         ));
-        answered(server().run(VERIFY, &files));
+        assert_answered(server().run(VERIFY, &files));
         for args in [&["pkey"][..], &["pkey", "-traditional"]] {
             write(&openssl(&client.key, &[args, &encrypted].concat()));
-            refused(server().run(VERIFY, &files), "is encrypted");
+            assert_refused(server().run(VERIFY, &files), "is encrypted");
         }
     }
 }
 
 #[test]
-fn files_that_cannot_be_used_are_named_and_not_shown() {
+fn errors_name_unusable_files_but_do_not_show_them() {
     let ca = Identity::authority("ca", &[]);
     let client = ca.issue(plain);
     let server = Server::start_with(&ca.issue(plain), Some(&ca), TLS_1_3);
@@ -245,7 +245,7 @@ fn files_that_cannot_be_used_are_named_and_not_shown() {
             "is not the one of the certificate in",
         ),
     ] {
-        let response = refused(server.run(VERIFY, &with(name, text)), words);
+        let response = assert_refused(server.run(VERIFY, &with(name, text)), words);
         let shown = response.to_string();
         assert!(!shown.contains("secret") && !shown.contains("c2Vjc"), "{shown}");
     }
@@ -253,28 +253,28 @@ fn files_that_cannot_be_used_are_named_and_not_shown() {
 }
 
 #[test]
-fn a_client_certificate_that_is_wanted_or_refused_is_told() {
+fn missing_or_refused_client_certificate_is_reported() {
     let (ca, other) = (Identity::authority("ca", &[]), Identity::authority("other", &[]));
     let of_server = ca.issue(plain);
     for versions in [TLS_1_2, TLS_1_3] {
         let server = Server::start_with(&of_server, Some(&ca), versions);
-        refused(
+        assert_refused(
             server.run(VERIFY, &files(&ca, None)),
             "it wants a client certificate, and none is given. Name certificate and key with --tlscert and --tlskey",
         );
         let stranger = other.issue(plain);
-        refused(
+        assert_refused(
             server.run(VERIFY, &files(&ca, Some(&stranger))),
             "it refuses the client certificate in",
         );
         let late = ca.issue(expired);
-        refused(server.run(VERIFY, &files(&ca, Some(&late))), "has expired");
+        assert_refused(server.run(VERIFY, &files(&ca, Some(&late))), "has expired");
         assert_eq!(server.engine.connections(), 0);
     }
 }
 
 #[test]
-fn a_port_without_tls_is_told() {
+fn port_without_tls_is_reported() {
     let ca = Identity::authority("ca", &[]);
     for (answer, words) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it does not speak TLS there"),
@@ -289,33 +289,33 @@ fn a_port_without_tls_is_told() {
             let _ = client.write_all(answer);
         });
         let run = dexec(["-H", &host, "web", "true"]).env(VERIFY, "1");
-        refused(run.env("DOCKER_CERT_PATH", files(&ca, None).path()), words);
+        assert_refused(run.env("DOCKER_CERT_PATH", files(&ca, None).path()), words);
     }
 }
 
 #[test]
-fn a_port_with_tls_that_is_asked_without_is_told() {
+fn tls_hint_in_the_response_of_a_go_server_is_reported() {
     let go_s_answer = crate::fake::json("400 Bad Request", "Client sent an HTTP request to an HTTPS server.\n");
     let fake = Fake::start(Script {
         create: go_s_answer.into(),
         ..Script::default()
     });
-    refused(dexec(["-H", &fake.host, "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+    assert_refused(dexec(["-H", &fake.host, "web", "true"]), "set DOCKER_TLS_VERIFY=1");
 }
 
 #[test]
-fn a_server_with_tls_that_is_asked_without_is_told() {
+fn plain_connection_to_a_tls_port_is_reported() {
     let ca = Identity::authority("ca", &[]);
     for versions in [TLS_1_2, TLS_1_3] {
         let server = Server::start_with(&ca.issue(plain), None, versions);
-        let response = refused(dexec(["-H", &server.host(), "web", "true"]), "set DOCKER_TLS_VERIFY=1");
+        let response = assert_refused(dexec(["-H", &server.host(), "web", "true"]), "set DOCKER_TLS_VERIFY=1");
         assert_eq!(response["stderr"], response["message"], "{response}");
         assert!(server.engine.requests().is_empty(), "{:?}", server.engine.requests());
     }
 }
 
 #[test]
-fn a_connection_without_tls_s_own_end_has_the_command_s_code() {
+fn missing_close_notify_keeps_the_exit_code() {
     let ca = Identity::authority("ca", &[]);
     let files = files(&ca, None);
     let ended = |code: i64| {
@@ -365,7 +365,7 @@ fn a_connection_without_tls_s_own_end_has_the_command_s_code() {
 }
 
 #[test]
-fn a_connection_without_tls_s_own_end_is_lost_where_more_is_missing() {
+fn missing_close_notify_with_missing_data_is_a_lost_connection() {
     let ca = Identity::authority("ca", &[]);
     let mut cut = frame(1, b"whole");
     cut.truncate(10);

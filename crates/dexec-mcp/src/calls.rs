@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_free_when_its_request_is_answered_or_cancelled_and_over() {
+    fn id_is_free_after_the_response_or_the_cancelled_call() {
         let (ids, id) = (Ids::default(), RequestId::Number(1));
         let handled = ids.begin(&id).unwrap();
         assert!(ids.begin(&id).is_err());
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_cancelled_request_is_never_one_to_the_next_with_its_id() {
+    fn response_to_a_cancelled_request_does_not_answer_a_new_one() {
         let ids = Ids::default();
         let ping = || message(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
         let received = |request: &mut ClientJsonRpcMessage| {
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn large_messages_leave_room_for_small_ones() {
+    fn large_messages_leave_capacity_for_small_ones() {
         let room = Room::new(32);
         let large: Vec<_> = std::iter::from_fn(|| room.take(crate::message::LARGEST).ok()).collect();
         assert!((1..=2).contains(&large.len()), "{}", large.len());

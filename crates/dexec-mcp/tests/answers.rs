@@ -6,7 +6,7 @@ use crate::client::Client;
 use test_support::api::{self, Container};
 
 #[tokio::test]
-async fn the_text_is_the_output_and_a_verdict() {
+async fn text_is_the_output_and_a_status_line() {
     let client = Client::start(&[]).await;
     for (script, text) in [
         ("echo out", "out"),
@@ -25,7 +25,7 @@ async fn the_text_is_the_output_and_a_verdict() {
 }
 
 #[tokio::test]
-async fn what_fails_in_the_container_is_no_error_of_the_tool() {
+async fn failure_in_the_container_is_not_a_tool_error() {
     let client = Client::start(&[]).await;
     let base = json!({ "container": "dexec-shell", "command": ["true"] });
     for (more, kind, words) in [
@@ -51,7 +51,7 @@ async fn what_fails_in_the_container_is_no_error_of_the_tool() {
 }
 
 #[tokio::test]
-async fn what_keeps_a_command_from_running_is_an_error_of_the_tool() {
+async fn container_that_cannot_run_commands_is_a_tool_error() {
     let client = Client::start(&[]).await;
     let stopped = Container::create("mcp-stopped", &["true"], "no");
     let paused = Container::start("mcp-paused", &["sleep", "1000000"]);
@@ -76,7 +76,7 @@ async fn what_keeps_a_command_from_running_is_an_error_of_the_tool() {
 }
 
 #[tokio::test]
-async fn a_large_answer_is_exact_and_one_that_is_too_large_says_so() {
+async fn large_result_is_exact_and_an_oversized_one_is_truncated() {
     let client = Client::start(&[]).await;
     let expected = (1..=600_000)
         .map(|number| number.to_string())
@@ -105,12 +105,12 @@ async fn a_large_answer_is_exact_and_one_that_is_too_large_says_so() {
     }
     let json = "printf '['; yes '1e15,' | head -c 6000000; printf '0]'";
     let answer = client.shell(json, json!({ "compact": false, "parseJson": true })).await;
-    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is reported");
     assert!(reason.contains("too large"), "{reason}");
 }
 
 #[tokio::test]
-async fn containers_that_end_take_their_commands_with_them() {
+async fn stopped_container_ends_its_commands() {
     let client = Client::start(&[]).await;
     let container = Container::start("mcp-ends", &["sleep", "1000000"]);
     let call = client.begin(json!({ "container": container.name, "command": ["sh", "-c", "echo so far; sleep 600"] }));

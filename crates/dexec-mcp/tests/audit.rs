@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 
 #[tokio::test]
-async fn each_command_is_a_line_without_its_secrets() {
+async fn each_command_is_logged_without_its_secrets() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let file = directory.path().join("audit");
     let options = ["--audit", file.to_str().expect("it is UTF-8"), "--deny-command", "rm"];
@@ -45,7 +45,7 @@ async fn each_command_is_a_line_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn nothing_more_runs_when_the_log_fails() {
+async fn failed_audit_log_refuses_further_commands() {
     let client = Client::start(&["--audit", "/dev/full", "--max-concurrent", "1"]).await;
     // The write fails only after the first command has run; by then, the others are waiting for their turn.
     let calls = || client.shell("echo ran", json!({}));

@@ -31,13 +31,13 @@ fn peak(child: &Child) -> u64 {
 }
 
 /// A client that can send arbitrary bytes over standard input.
-struct Rude {
+struct RawClient {
     child: Child,
     stdin: ChildStdin,
     lines: mpsc::Receiver<Value>,
 }
 
-impl Rude {
+impl RawClient {
     fn start(options: &[&str]) -> Self {
         Self::of(command(options))
     }
@@ -66,13 +66,13 @@ impl Rude {
         let params = json!({
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "rude", "version": "1" },
         });
-        client.say(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }));
+        client.send(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }));
         assert_eq!(client.answer()["id"], 0);
-        client.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+        client.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
         client
     }
 
-    fn say(&mut self, message: &Value) {
+    fn send(&mut self, message: &Value) {
         self.write(&format!("{message}\n"));
     }
 
@@ -85,7 +85,7 @@ impl Rude {
     }
 }
 
-impl Drop for Rude {
+impl Drop for RawClient {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -93,7 +93,7 @@ impl Drop for Rude {
 }
 
 /// Messages that are small on the wire and large in memory, or large in both.
-fn too_much() -> Vec<(&'static str, String)> {
+fn oversized_messages() -> Vec<(&'static str, String)> {
     let items = |item: &str| format!("[{}0]", format!("{item},").repeat(9 * MIB / (item.len() + 1)));
     let call = |value: &str| {
         format!(
@@ -112,9 +112,9 @@ fn too_much() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
-    let mut client = Rude::start(&[]);
-    for (what, message) in too_much() {
+fn oversized_message_is_refused_and_the_session_continues() {
+    let mut client = RawClient::start(&[]);
+    for (what, message) in oversized_messages() {
         client.write(&message);
         client.write("\n");
         let answer = client.answer();
@@ -128,7 +128,7 @@ fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
     let answer = client.answer();
     assert!(answer["id"].is_null() && answer["error"]["code"] == -32600, "{answer}");
     let call = exec("dexec-shell", "echo ran");
-    client.say(&call);
+    client.send(&call);
     let answer = client.answer();
     assert_eq!(answer["id"], call["id"]);
     assert_eq!(answer["result"]["content"][0]["text"], "ran");
@@ -138,11 +138,11 @@ fn a_message_that_is_too_much_is_answered_and_the_session_lives_on() {
 
 /// The longest standard input that the schema allows, in characters that need the most bytes.
 #[test]
-fn the_largest_input_is_taken() {
-    let mut client = Rude::start(&[]);
+fn largest_stdin_is_accepted() {
+    let mut client = RawClient::start(&[]);
     let mut call = exec("dexec-shell", "wc -c");
     call["params"]["arguments"]["stdin"] = Value::from("\u{1f600}".repeat(2 * MIB - 1024));
-    client.say(&call);
+    client.send(&call);
     let answer = client.answer();
     assert_eq!(answer["result"]["content"][0]["text"], (8 * MIB - 4096).to_string());
     let peak = peak(&client.child);
@@ -150,8 +150,8 @@ fn the_largest_input_is_taken() {
 }
 
 #[test]
-fn what_is_no_message_ends_nothing() {
-    let mut client = Rude::start(&[]);
+fn invalid_messages_do_not_end_the_session() {
+    let mut client = RawClient::start(&[]);
     for line in [
         "",
         "hello",
@@ -164,7 +164,7 @@ fn what_is_no_message_ends_nothing() {
     ] {
         client.write(&format!("{line}\r\n"));
     }
-    client.say(&json!({ "jsonrpc": "2.0", "id": "bad", "method": "tools/call", "params": 5 }));
+    client.send(&json!({ "jsonrpc": "2.0", "id": "bad", "method": "tools/call", "params": 5 }));
     let ping = json!({ "jsonrpc": "2.0", "id": "last", "method": "ping" });
     client.write(&format!("\u{feff}{ping}\n"));
     // Refusals may be written before or after the answers.
@@ -184,12 +184,12 @@ fn what_is_no_message_ends_nothing() {
 
 /// If a client does not read its answers, the server stops reading its requests, but loses no answer.
 #[test]
-fn answers_that_nobody_reads_are_bounded() {
-    let mut client = Rude::start(&[]);
+fn unread_responses_use_bounded_memory() {
+    let mut client = RawClient::start(&[]);
     let count = 400;
     let ids = (0..count).map(|number| format!("{number} {}", "x".repeat(200_000)));
     let written = AtomicUsize::new(0);
-    let Rude { child, stdin, lines } = &mut client;
+    let RawClient { child, stdin, lines } = &mut client;
     thread::scope(|scope| {
         scope.spawn(|| {
             for id in ids {
@@ -219,15 +219,15 @@ fn answers_that_nobody_reads_are_bounded() {
 }
 
 #[test]
-fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
+fn duplicate_id_is_refused_and_the_first_request_is_answered() {
     let container = Container::start("mcp-same-id", &["sleep", "1000000"]);
-    let mut client = Rude::start(&[]);
+    let mut client = RawClient::start(&[]);
     let mut first = exec(&container.name, "until [ -e /tmp/go ]; do sleep 0.1; done; echo first");
     let mut second = exec(&container.name, "touch /tmp/second");
     for id in [json!(5), json!("five")] {
         (first["id"], second["id"]) = (id.clone(), id.clone());
-        client.say(&first);
-        client.say(&second);
+        client.send(&first);
+        client.send(&second);
         let refused = client.answer();
         assert_eq!(
             (&refused["id"], &refused["error"]["code"]),
@@ -235,30 +235,31 @@ fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
             "{refused}"
         );
         let go = exec(&container.name, "ls /tmp; touch /tmp/go");
-        client.say(&go);
+        client.send(&go);
         let [one, other] = [client.answer(), client.answer()];
         let [one, other] = if one["id"] == id { [one, other] } else { [other, one] };
         assert_eq!(one["result"]["content"][0]["text"], "first", "{one}");
         assert_eq!(other["id"], go["id"], "{other}");
         assert!(!other.to_string().contains("second"), "{other}");
-        client.say(&exec(&container.name, "rm /tmp/go"));
+        client.send(&exec(&container.name, "rm /tmp/go"));
         client.answer();
     }
     for _ in 0..100 {
-        client.say(&json!({ "jsonrpc": "2.0", "id": 5, "method": "ping" }));
+        client.send(&json!({ "jsonrpc": "2.0", "id": 5, "method": "ping" }));
         let answer = client.answer();
         assert!(answer["result"].is_object(), "{answer}");
     }
     // An id is free when its request is answered; or, if that was cancelled, when its command is stopped.
     second["id"] = json!(5);
-    client.say(&second);
+    client.send(&second);
     assert_eq!(client.answer()["result"]["structuredContent"]["exitCode"], 0);
-    client.say(&first);
-    client
-        .say(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": first["id"] } }));
+    client.send(&first);
+    client.send(
+        &json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": first["id"] } }),
+    );
     second["id"] = first["id"].clone();
     loop {
-        client.say(&second);
+        client.send(&second);
         let answer = client.answer();
         assert_eq!(answer["id"], second["id"]);
         if answer["error"].is_null() {
@@ -270,7 +271,7 @@ fn a_second_request_with_the_same_id_is_refused_and_the_first_answered() {
 }
 
 #[test]
-fn a_second_request_with_the_same_id_is_refused_over_http() {
+fn duplicate_id_is_refused_over_http() {
     let container = Container::start("mcp-http-same-id", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let (session, other_session) = (server.session(""), server.session(""));
@@ -318,7 +319,7 @@ fn head(server: &Server, headers: &str) -> String {
 }
 
 /// The answer to a request that is not sent completely.
-fn early_answer(server: &Server, headers: &str, body: &str) -> Answer {
+fn early_response(server: &Server, headers: &str, body: &str) -> Answer {
     let mut stream = server.connect();
     stream
         .write_all(head(server, headers).as_bytes())
@@ -329,17 +330,20 @@ fn early_answer(server: &Server, headers: &str, body: &str) -> Answer {
 }
 
 #[test]
-fn a_body_that_is_too_much_is_answered() {
+fn oversized_http_body_is_refused() {
     let server = Server::start(&[]);
     let session = server.session("");
     // The server does not wait for the body.
-    let answer = early_answer(&server, &format!("{session}Content-Length: 15728640\r\n"), "");
+    let answer = early_response(&server, &format!("{session}Content-Length: 15728640\r\n"), "");
     assert_eq!(answer.status, 413);
     let error: Value = serde_json::from_str(&answer.body).expect("it is JSON");
     assert!(error["id"].is_null() && error["error"]["code"] == -32600, "{error}");
-    for (what, message) in too_much().into_iter().filter(|(_, message)| message.len() < 8 * MIB) {
+    for (what, message) in oversized_messages()
+        .into_iter()
+        .filter(|(_, message)| message.len() < 8 * MIB)
+    {
         let headers = format!("{session}Connection: close\r\nContent-Length: {}\r\n", message.len());
-        let answer = early_answer(&server, &headers, &message);
+        let answer = early_response(&server, &headers, &message);
         assert_eq!(answer.status, 413, "{what}: {}", answer.body);
         let error: Value = serde_json::from_str(&answer.body).expect("it is JSON");
         assert_eq!(error["id"], 77, "{what}: {error}");
@@ -352,7 +356,7 @@ fn a_body_that_is_too_much_is_answered() {
 
 /// The client's description of itself is kept as long as its session.
 #[test]
-fn sessions_keep_little() {
+fn sessions_use_bounded_memory() {
     let server = Server::start(&[]);
     let initialize = |size: usize| {
         let params = json!({
@@ -377,7 +381,7 @@ fn sessions_keep_little() {
 
 /// Requests that are not authorized, or that are invalid, are answered before their body is read.
 #[test]
-fn headers_are_looked_at_before_a_body() {
+fn headers_are_checked_before_the_body_is_read() {
     let mut command = command(&["--http", "127.0.0.1:0"]);
     command.env("DEXEC_MCP_TOKEN", TOKEN);
     let server = Server::of(command);
@@ -388,13 +392,13 @@ fn headers_are_looked_at_before_a_body() {
         (format!("{length}Authorization: Bearer nobody\r\n"), 401),
         (format!("{length}{token}Origin: http://evil.example\r\n"), 403),
     ] {
-        assert_eq!(early_answer(&server, &headers, "{").status, status, "{headers}");
+        assert_eq!(early_response(&server, &headers, "{").status, status, "{headers}");
     }
 }
 
 /// Endless bodies are dropped to make room for each other and for calls.
 #[test]
-fn unfinished_bodies_keep_no_call_waiting() {
+fn unfinished_bodies_do_not_block_calls() {
     let server = Server::start(&[]);
     let session = server.session("");
     let chunk = "x".repeat(64 * 1024);
@@ -432,7 +436,7 @@ fn unfinished_bodies_keep_no_call_waiting() {
 
 /// Connections without a complete request head are closed to make room.
 #[test]
-fn idle_connections_keep_no_call_waiting() {
+fn idle_connections_do_not_block_calls() {
     let server = Server::start(&[]);
     let session = server.session("");
     let container = Container::start("mcp-http-idle", &["sleep", "1000000"]);
@@ -464,7 +468,7 @@ fn idle_connections_keep_no_call_waiting() {
 
 /// A lack of threads is reported at the start; if the server starts, calls are answered.
 #[test]
-fn too_few_threads_are_told_at_the_start() {
+fn too_few_threads_are_reported_at_startup() {
     let limited = Limited::new(env!("CARGO_BIN_EXE_dexec-mcp"));
     let begins = (1..200).find(|processes| {
         let output = limited.command(*processes).stdin(Stdio::null()).output();
@@ -479,7 +483,7 @@ fn too_few_threads_are_told_at_the_start() {
             }
         }
     });
-    let begins = begins.expect("it begins");
+    let begins = begins.expect("the server starts");
     assert!(begins > 2, "{begins}");
     let root = tempfile::tempdir().expect("a directory can be made");
     open_to_all(root.path());
@@ -487,11 +491,11 @@ fn too_few_threads_are_told_at_the_start() {
     let mut command = limited.command(begins);
     command.arg("--env-file-root").arg(root.path());
     command.env("DOCKER_HOST", "unix:///nonexistent/engine.sock");
-    let mut client = Rude::of(command);
+    let mut client = RawClient::of(command);
     for _ in 0..20 {
         let mut call = exec("web", "true");
         call["params"]["arguments"]["envFile"] = json!(root.path().join("x.env"));
-        client.say(&call);
+        client.send(&call);
         let answer = client.answer();
         let kind = &answer["result"]["structuredContent"]["errorKind"];
         assert_eq!(

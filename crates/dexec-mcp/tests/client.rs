@@ -32,7 +32,7 @@ pub struct Listener {
 
 impl ClientHandler for Listener {
     async fn on_progress(&self, progress: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
-        self.progress.lock().expect("nobody panics").push(progress);
+        self.progress.lock().expect("no thread panics").push(progress);
     }
 }
 
@@ -128,7 +128,7 @@ impl Client {
         Answer {
             structure,
             text,
-            is_error: result.is_error.expect("it is said"),
+            is_error: result.is_error.expect("it is reported"),
         }
     }
 

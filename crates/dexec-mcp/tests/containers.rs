@@ -11,7 +11,7 @@ fn names(structure: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_runs_is_listed_with_what_it_is() {
+async fn running_containers_are_listed_with_their_details() {
     let stopped = Container::create("mcp-list-stopped", &["true"], "no");
     let paused = Container::start("mcp-list-paused", &["sleep", "1000000"]);
     paused.post("pause");
@@ -51,7 +51,7 @@ async fn what_runs_is_listed_with_what_it_is() {
 }
 
 #[tokio::test]
-async fn only_what_the_rules_allow_is_listed() {
+async fn only_allowed_containers_are_listed() {
     let client = Client::start(&["--allow-container", "dexec-*", "--deny-container", "*static*"]).await;
     let answer = client.call("containers", json!({})).await;
     let names = names(&answer.structure);
@@ -63,7 +63,7 @@ async fn only_what_the_rules_allow_is_listed() {
 }
 
 #[tokio::test]
-async fn a_list_may_be_empty_and_takes_no_parameters() {
+async fn list_can_be_empty_and_takes_no_parameters() {
     let client = Client::start(&["--allow-container", "nosuch"]).await;
     let answer = client.call("containers", json!({})).await;
     assert_eq!(answer.text, "[no container is running]");

@@ -9,7 +9,7 @@ use test_support::api;
 const TEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 #[tokio::test]
-async fn a_context_of_docker_s_is_followed() {
+async fn docker_context_selects_the_engine() {
     let config = tempfile::tempdir().expect("a directory can be made");
     let meta = config.path().join("contexts/meta").join(TEST);
     std::fs::create_dir_all(&meta).expect("it can be made");
@@ -24,7 +24,7 @@ async fn a_context_of_docker_s_is_followed() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_endpoint_is_told_on_standard_error() {
+async fn endpoint_problems_are_reported_on_stderr() {
     for (options, code, words) in [
         (&["-c", "nope"][..], 1, "docker has no context `nope`"),
         (

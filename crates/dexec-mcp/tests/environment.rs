@@ -64,7 +64,7 @@ async fn env_files_below_the_root_are_read() {
 }
 
 #[tokio::test]
-async fn env_files_elsewhere_are_refused_by_every_way() {
+async fn env_files_outside_the_root_are_refused() {
     let files = files();
     let client = client(&files, &[]).await;
     let outside = files.path().join("outside.env");
@@ -106,7 +106,7 @@ async fn another_root_can_be_set() {
 }
 
 #[tokio::test]
-async fn the_server_s_own_variables_are_passed_on_only_by_name() {
+async fn server_variables_are_passed_only_when_named() {
     let files = files();
     let strict = client(&files, &["--pass-env", "OTHER"]).await;
     for more in [json!({ "env": ["DEXEC_SECRET"] }), json!({ "envFile": "bare.env" })] {

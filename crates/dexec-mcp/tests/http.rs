@@ -215,7 +215,7 @@ fn a_call_is_answered_in_its_session() {
 }
 
 #[test]
-fn without_the_token_nothing_is_answered() {
+fn requests_without_the_token_are_refused() {
     let mut command = command(&["--http", "127.0.0.1:0"]);
     command.env("DEXEC_MCP_TOKEN", TOKEN);
     let server = Server::of(command);
@@ -247,7 +247,7 @@ fn without_the_token_nothing_is_answered() {
 }
 
 #[test]
-fn the_token_comes_from_a_file_too_and_is_not_weak() {
+fn token_file_is_read_and_a_weak_token_is_refused() {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let file = directory.path().join("token");
     let path = file.to_str().expect("it is UTF-8");
@@ -274,7 +274,7 @@ fn the_token_comes_from_a_file_too_and_is_not_weak() {
 }
 
 #[test]
-fn other_machines_need_a_token() {
+fn listening_for_other_machines_requires_a_token() {
     for address in ["0.0.0.0:0", "[::]:0"] {
         let output = command(&["--http", address]).output().expect("it can be run");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -296,7 +296,7 @@ fn other_machines_need_a_token() {
 }
 
 #[test]
-fn web_pages_cannot_call() {
+fn requests_from_other_origins_are_refused() {
     let server = Server::start(&["--http-allow-origin", "https://app.example.com:443"]);
     for (headers, status) in [
         ("Host: evil.example\r\n", 403),
@@ -313,7 +313,7 @@ fn web_pages_cannot_call() {
 }
 
 #[test]
-fn sessions_are_limited_and_unused_ones_make_room() {
+fn session_limit_closes_unused_sessions() {
     let server = Server::start(&["--http-max-sessions", "2"]);
     let unused = server.session("");
     let used = server.session("");
@@ -347,7 +347,7 @@ fn sessions_are_limited_and_unused_ones_make_room() {
 }
 
 #[test]
-fn many_that_begin_at_once_are_no_more_than_the_limit() {
+fn concurrent_sessions_do_not_exceed_the_limit() {
     let server = Server::start(&["--http-max-sessions", "2"]);
     let ids: Vec<String> = thread::scope(|scope| {
         let begun: Vec<_> = (0..40).map(|_| scope.spawn(|| server.initialize(""))).collect();
@@ -364,7 +364,7 @@ fn many_that_begin_at_once_are_no_more_than_the_limit() {
 }
 
 #[test]
-fn a_token_that_is_no_text_is_no_open_door() {
+fn token_that_is_not_utf8_is_refused() {
     use std::os::unix::ffi::OsStrExt as _;
     let mut command = command(&["--http", "127.0.0.1:0"]);
     command.env("DEXEC_MCP_TOKEN", std::ffi::OsStr::from_bytes(b"0123456789abcdef\xff"));
@@ -374,7 +374,7 @@ fn a_token_that_is_no_text_is_no_open_door() {
 }
 
 #[test]
-fn what_is_no_request_gets_an_answer() {
+fn invalid_http_requests_get_an_error_response() {
     let server = Server::start(&[]);
     let mut stream = server.connect();
     stream
@@ -391,7 +391,7 @@ fn what_is_no_request_gets_an_answer() {
 }
 
 #[test]
-fn a_connection_that_closes_stops_its_call() {
+fn closed_connection_stops_its_call() {
     let container = Container::start("mcp-http-gone", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let session = server.session("");
@@ -404,7 +404,7 @@ fn a_connection_that_closes_stops_its_call() {
 }
 
 #[test]
-fn a_cancelled_call_and_a_closed_session_stop_what_they_run() {
+fn cancelled_call_and_closed_session_stop_their_commands() {
     let container = Container::start("mcp-http-cancel", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let session = server.session("");
@@ -423,7 +423,7 @@ fn a_cancelled_call_and_a_closed_session_stop_what_they_run() {
 }
 
 #[test]
-fn a_signal_to_the_server_answers_and_leaves_nothing() {
+fn signal_to_the_server_stops_its_calls_and_answers_them() {
     let container = Container::start("mcp-http-signal", &["sleep", "1000000"]);
     let server = Server::start(&[]);
     let session = server.session("");

@@ -6,7 +6,7 @@ use crate::client::Client;
 use test_support::api::Container;
 
 #[tokio::test]
-async fn thirty_two_at_once_are_right() {
+async fn thirty_two_concurrent_calls_return_the_right_results() {
     let client = Client::start(&[]).await;
     let mut calls = Vec::new();
     for number in 0..32 {
@@ -29,7 +29,7 @@ async fn thirty_two_at_once_are_right() {
 }
 
 #[tokio::test]
-async fn a_slow_call_keeps_no_other_waiting() {
+async fn slow_call_does_not_block_other_calls() {
     let container = Container::start("mcp-slow", &["sleep", "1000000"]);
     let client = Client::start(&[]).await;
     let wait = "until [ -e /tmp/quick ]; do sleep 0.1; done; echo slow";
@@ -52,7 +52,7 @@ fn size(pid: u32) -> (u64, usize) {
 
 #[tokio::test]
 #[ignore = "loads the machine: script/test runs it on its own"]
-async fn five_hundred_in_a_row_leave_nothing_behind() {
+async fn five_hundred_calls_leak_no_memory_or_descriptors() {
     let container = Container::start("mcp-row", &["sleep", "1000000"]);
     let client = Client::start(&[]).await;
     let pid = client.child.id().expect("it runs");

@@ -10,7 +10,7 @@ fn full(answer: &Answer) -> (&Value, &Value) {
 }
 
 #[tokio::test]
-async fn a_command_runs_where_and_as_whom_it_is_told() {
+async fn command_runs_with_the_given_workdir_user_and_env() {
     let client = Client::start(&["--default-compact", "false"]).await;
     let script = "pwd; id -un; echo $A-$B; echo err >&2; exit 7";
     let more = json!({ "workdir": "/tmp", "user": "app", "env": ["A=1", "B=x y=z"] });
@@ -22,7 +22,7 @@ async fn a_command_runs_where_and_as_whom_it_is_told() {
 }
 
 #[tokio::test]
-async fn empty_values_mean_the_container_s_own() {
+async fn empty_workdir_and_user_use_the_container_defaults() {
     let client = Client::start(&[]).await;
     let answer = client
         .shell("pwd; id -un", json!({ "workdir": "", "user": "", "path": null }))
@@ -31,7 +31,7 @@ async fn empty_values_mean_the_container_s_own() {
 }
 
 #[tokio::test]
-async fn what_may_be_left_out_may_be_null() {
+async fn optional_parameters_can_be_null() {
     let client = Client::start(&[]).await;
     let tools = client.service.list_all_tools().await.expect("the tools are listed");
     let properties = tools[0].input_schema["properties"]
@@ -46,7 +46,7 @@ async fn what_may_be_left_out_may_be_null() {
 }
 
 #[tokio::test]
-async fn standard_input_is_given_whole() {
+async fn stdin_is_passed_completely() {
     let client = Client::start(&[]).await;
     let text = "é\n".repeat(200_000);
     let answer = client.shell("wc -c; wc -c < /dev/null", json!({ "stdin": text })).await;
@@ -57,7 +57,7 @@ async fn standard_input_is_given_whole() {
 }
 
 #[tokio::test]
-async fn a_detached_command_runs_on() {
+async fn detached_command_keeps_running() {
     let container = Container::start("mcp-detached", &["sleep", "1000000"]);
     let client = Client::start(&[]).await;
     let run = async |script: &str, more: Value| {
@@ -74,7 +74,7 @@ async fn a_detached_command_runs_on() {
 }
 
 #[tokio::test]
-async fn json_is_parsed_in_its_own_order() {
+async fn parsed_json_keeps_its_key_order() {
     let client = Client::start(&["--default-compact", "false"]).await;
     let answer = client
         .shell(r#"echo '{"z": 1, "a": [1.5, null]}'"#, json!({ "parseJson": true }))
@@ -82,19 +82,19 @@ async fn json_is_parsed_in_its_own_order() {
     let structure = answer.structure.to_string();
     assert!(structure.contains(r#""json":{"z":1,"a":[1.5,null]}"#), "{structure}");
     let answer = client.shell("echo no", json!({ "parseJson": true })).await;
-    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is reported");
     assert!(reason.starts_with("stdout is not JSON"), "{reason}");
     assert!(answer.text.contains(reason), "{}", answer.text);
     // Deeper than the MCP library allows.
     let deep = "head -c 5000 /dev/zero | tr '\\0' '['; head -c 5000 /dev/zero | tr '\\0' ']'";
     let answer = client.shell(deep, json!({ "parseJson": true })).await;
-    let reason = answer.structure["parseJsonError"].as_str().expect("it is said");
+    let reason = answer.structure["parseJsonError"].as_str().expect("it is reported");
     assert!(reason.contains("too deep"), "{reason}");
     assert_eq!(answer.structure["stdout"].as_str().map(str::len), Some(10_000));
 }
 
 #[tokio::test]
-async fn the_limit_holds_in_both_parts() {
+async fn limit_applies_to_text_and_structured_content() {
     let client = Client::start(&["--default-limit", "500"]).await;
     let count = |answer: &Answer, part: &str| answer.structure[part].as_str().map(|text| text.chars().count());
     let limited = client
@@ -131,7 +131,7 @@ async fn the_limit_holds_in_both_parts() {
 }
 
 #[tokio::test]
-async fn newlines_and_escapes_are_kept_when_asked_for() {
+async fn newlines_and_escapes_are_kept_on_request() {
     let client = Client::start(&["--default-compact", "false"]).await;
     let script = "printf '\\033[1mx\\033[0m\\n'";
     assert_eq!(client.shell(script, json!({})).await.structure["stdout"], "x");
@@ -143,7 +143,7 @@ async fn newlines_and_escapes_are_kept_when_asked_for() {
 }
 
 #[tokio::test]
-async fn compact_drops_the_output_by_the_contract_s_rule() {
+async fn compact_omits_the_output() {
     let client = Client::start(&[]).await;
     let answer = client.shell("echo hello", json!({})).await;
     assert_eq!(
@@ -156,7 +156,7 @@ async fn compact_drops_the_output_by_the_contract_s_rule() {
 }
 
 #[tokio::test]
-async fn added_groups_and_privileges_work_where_they_are_allowed() {
+async fn allowed_groups_and_privileges_are_applied() {
     let client = Client::start(&["--allow-group-add", "--allow-privileged"]).await;
     let arguments = json!({ "container": "dexec-setpriv", "command": ["id", "-G"], "groupAdd": ["5000"] });
     let answer = client.exec(arguments).await;
@@ -172,7 +172,7 @@ async fn added_groups_and_privileges_work_where_they_are_allowed() {
 
 /// `path` is only the base directory of env files, and reveals nothing about the host.
 #[tokio::test]
-async fn a_path_without_an_env_file_says_nothing() {
+async fn path_without_an_env_file_is_ignored() {
     let client = Client::start(&[]).await;
     for path in ["/", ".", "/nonexistent", "/etc/passwd", "/root", ""] {
         let answer = client.shell("echo ran", json!({ "path": path })).await;
@@ -181,7 +181,7 @@ async fn a_path_without_an_env_file_says_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_argument_names_its_parameter() {
+async fn invalid_argument_error_names_the_parameter() {
     let client = Client::start(&[]).await;
     let base = json!({ "container": "dexec-shell", "command": ["true"] });
     for (more, words) in [
@@ -253,7 +253,7 @@ async fn what_is_no_argument_names_its_parameter() {
 }
 
 #[tokio::test]
-async fn values_of_variables_are_never_repeated() {
+async fn errors_never_repeat_the_values_of_variables() {
     let client = Client::start(&[]).await;
     let base = json!({ "container": "dexec-shell", "command": ["true"] });
     for more in [
@@ -271,7 +271,7 @@ async fn values_of_variables_are_never_repeated() {
 }
 
 #[tokio::test]
-async fn a_variable_that_podman_refuses_is_named() {
+async fn error_names_a_variable_that_podman_refuses() {
     if !api::is_podman() {
         return;
     }

@@ -28,7 +28,7 @@ fn id_of(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn by_default_a_command_gets_no_more_than_its_user_has() {
+async fn privileges_and_groups_are_refused_by_default() {
     let client = Client::start(&[]).await;
     let answer = client.shell("echo ran", json!({ "privileged": true })).await;
     assert!(refusal(&answer).contains("--allow-privileged"));
@@ -44,7 +44,7 @@ async fn by_default_a_command_gets_no_more_than_its_user_has() {
 }
 
 #[tokio::test]
-async fn a_refused_container_is_refused_by_all_its_names() {
+async fn denied_container_is_refused_by_every_name_and_id() {
     let client = Client::start(&["--deny-container", "dexec-st*"]).await;
     let id = id_of("dexec-static");
     for name in ["dexec-static", "/dexec-static", &id, &id[..12], &id[..20]] {
@@ -64,7 +64,7 @@ async fn a_refused_container_is_refused_by_all_its_names() {
 }
 
 #[tokio::test]
-async fn a_container_can_be_refused_and_allowed_by_its_id() {
+async fn container_can_be_allowed_and_denied_by_id() {
     let id = id_of("dexec-static");
     for rule in [
         id[..12].to_owned(),
@@ -85,7 +85,7 @@ async fn a_container_can_be_refused_and_allowed_by_its_id() {
 
 /// A rule for an id applies to exactly one container, whatever its name and the names of others.
 #[tokio::test]
-async fn a_name_takes_no_id_s_place() {
+async fn rule_for_an_id_does_not_match_another_name() {
     let own = Container::start("mcp-own-id", &["sleep", "1000000"]);
     let id = id_of(&own.name);
     let run = async |options: &[&str], name: &str| {
@@ -111,7 +111,7 @@ async fn a_name_takes_no_id_s_place() {
 }
 
 #[tokio::test]
-async fn a_rule_that_no_container_can_match_is_refused_at_the_start() {
+async fn rule_that_matches_nothing_is_refused_at_startup() {
     for rule in ["", "a,b", "we b", "sha256:0123456789ab"] {
         let output = crate::client::server(["--deny-container", rule]).output().await;
         let output = output.expect("it can be run");
@@ -125,7 +125,7 @@ async fn a_rule_that_no_container_can_match_is_refused_at_the_start() {
 
 /// A pattern that is meant for names does not match ids, which could begin with anything.
 #[tokio::test]
-async fn a_rule_for_names_allows_no_ids() {
+async fn rule_for_names_does_not_match_ids() {
     let id = id_of("dexec-shell");
     for pattern in [format!("{}*", &id[..4]), format!("{}*", &id[..11]), "?".repeat(64)] {
         let client = Client::start(&["--allow-container", &pattern]).await;
@@ -141,7 +141,7 @@ async fn a_rule_for_names_allows_no_ids() {
 }
 
 #[tokio::test]
-async fn only_an_allowed_container_is_allowed() {
+async fn only_allowed_containers_are_accepted() {
     let client = Client::start(&["--allow-container", "dexec-static", "--allow-container", "dexec-non*"]).await;
     let id = id_of("dexec-static");
     for name in ["dexec-static", "/dexec-static", &id, &id[..12], "dexec-nonroot"] {
@@ -160,7 +160,7 @@ async fn only_an_allowed_container_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_container_is_the_one_that_was_checked() {
+async fn policy_follows_a_renamed_container() {
     let container = Container::start("mcp-renamed", &["sleep", "1000000"]);
     let client = Client::start(&["--allow-container", &container.name]).await;
     assert_eq!(run_in(&client, &container.name).await.text, "ran");
@@ -178,7 +178,7 @@ async fn a_container_is_the_one_that_was_checked() {
 }
 
 #[tokio::test]
-async fn only_an_allowed_user_is_allowed() {
+async fn only_allowed_users_are_accepted() {
     let client = Client::start(&["--allow-user", "app", "--allow-user", "1000:1000"]).await;
     for user in [json!("app"), json!("1000:1000")] {
         assert_eq!(client.shell("id -u", json!({ "user": user })).await.text, "1000");
@@ -199,7 +199,7 @@ async fn only_an_allowed_user_is_allowed() {
 }
 
 #[tokio::test]
-async fn programs_are_allowed_and_refused_by_name() {
+async fn programs_are_allowed_and_denied_by_name() {
     let deny = Client::start(&["--deny-command", "rm", "--deny-command", "mk*"]).await;
     let run = async |client: &Client, program: &str| {
         client
@@ -232,7 +232,7 @@ async fn programs_are_allowed_and_refused_by_name() {
 }
 
 #[tokio::test]
-async fn more_commands_than_are_allowed_wait_for_their_turn() {
+async fn commands_over_the_concurrency_limit_wait() {
     let client = Client::start(&["--max-concurrent", "1"]).await;
     let container = Container::start("mcp-turns", &["sleep", "1000000"]);
     let script = "mkdir /tmp/turn || exit 1; sleep 0.2; rmdir /tmp/turn";

@@ -15,7 +15,7 @@ const FAMILY: &str = "echo started; (trap '' TERM; exec sleep 601) & (setsid sle
 /// The longest time that a test waits for something in a container.
 const MAX_WAIT: Duration = Duration::from_secs(180);
 
-fn family(container: &Container) -> usize {
+fn process_count(container: &Container) -> usize {
     container
         .processes()
         .iter()
@@ -29,7 +29,7 @@ async fn until(is_so: impl Fn() -> bool) {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(MAX_WAIT, waiting).await.expect("it comes to be so");
+    timeout(MAX_WAIT, waiting).await.expect("the condition becomes true");
 }
 
 fn arguments(container: &Container) -> Value {
@@ -41,7 +41,7 @@ fn start(purpose: &str) -> Container {
 }
 
 #[tokio::test]
-async fn a_timeout_keeps_the_output_and_leaves_nothing() {
+async fn timeout_keeps_the_output_and_stops_every_process() {
     let container = start("timeout");
     let client = Client::start(&[]).await;
     let mut arguments = arguments(&container);
@@ -51,68 +51,68 @@ async fn a_timeout_keeps_the_output_and_leaves_nothing() {
     assert_eq!(answer.structure["exitCode"], 124);
     assert!(!answer.is_error);
     assert_eq!(answer.text, "started\n[exit 124, timed out, ended by SIGKILL]");
-    assert_eq!(family(&container), 0);
+    assert_eq!(process_count(&container), 0);
 }
 
 #[tokio::test]
-async fn the_default_timeout_holds_where_a_call_has_none() {
+async fn default_timeout_applies_to_calls_without_one() {
     let container = start("default");
     let client = Client::start(&["--default-timeout", "500ms"]).await;
     let mut arguments = arguments(&container);
     arguments.as_object_mut().expect("it is an object").remove("timeout");
     let answer = client.exec(arguments).await;
     assert_eq!(answer.structure["timedOut"], true);
-    assert_eq!(family(&container), 0);
+    assert_eq!(process_count(&container), 0);
 }
 
 #[tokio::test]
-async fn a_cancelled_call_leaves_nothing_and_the_others_go_on() {
+async fn cancelling_a_call_stops_only_its_processes() {
     let container = start("cancel");
     let client = Client::start(&[]).await;
     let other =
         client.begin(json!({ "container": container.name, "command": ["sh", "-c", "cat; sleep 3; echo other"] }));
     let other = other.await;
     let call = client.begin(arguments(&container)).await;
-    until(|| family(&container) == 3).await;
+    until(|| process_count(&container) == 3).await;
     call.cancel(Some("no need any more".to_owned()))
         .await
         .expect("it can be sent");
-    until(|| family(&container) == 0).await;
+    until(|| process_count(&container) == 0).await;
     assert_eq!(client.end_of(other).await.text, "other");
 }
 
 #[tokio::test]
-async fn a_client_that_goes_leaves_nothing() {
+async fn closing_the_client_stops_its_commands() {
     let container = start("close");
     let client = Client::start(&[]).await;
     let _call = client.begin(arguments(&container)).await;
-    until(|| family(&container) == 3).await;
+    until(|| process_count(&container) == 3).await;
     let (code, stderr) = client.close().await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert_eq!(family(&container), 0);
+    assert_eq!(process_count(&container), 0);
 }
 
 #[tokio::test]
-async fn a_client_that_dies_leaves_nothing() {
+async fn crashed_client_leaves_no_process_running() {
     let container = start("dies");
     let client = Client::start(&[]).await;
     let _call = client.begin(arguments(&container)).await;
-    until(|| family(&container) == 3).await;
+    until(|| process_count(&container) == 3).await;
     // Both pipes are closed at once.
     let Client { service, mut child, .. } = client;
     drop(service);
     let end = timeout(MAX_WAIT, child.wait()).await.expect("the server ends");
     assert_eq!(end.expect("it can be waited for").code(), Some(0));
-    assert_eq!(family(&container), 0);
+    assert_eq!(process_count(&container), 0);
 }
 
 #[tokio::test]
-async fn a_signal_to_the_server_leaves_nothing_and_is_answered() {
+async fn signal_to_the_server_stops_its_calls_and_answers_them() {
     for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
         let container = start(signal);
         let client = Client::start(&[]).await;
         let call = client.begin(arguments(&container)).await;
-        until(|| family(&container) == 3).await;
+        until(|| process_count(&container) == 3).await;
         let pid = client.child.id().expect("it runs").to_string();
         let sent = std::process::Command::new("kill").args(["-s", signal, &pid]).status();
         assert!(sent.expect("kill can be run").success());
@@ -127,7 +127,7 @@ async fn a_signal_to_the_server_leaves_nothing_and_is_answered() {
         let (code, _) = ended(child).await;
         assert_eq!(code, Some(128 + number), "{signal}");
         drop(service);
-        assert_eq!(family(&container), 0);
+        assert_eq!(process_count(&container), 0);
     }
 }
 
@@ -159,7 +159,7 @@ async fn requests_before_the_end_of_input_are_answered() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_ends_the_server_with_a_reason() {
+async fn invalid_first_message_ends_the_server_with_an_error() {
     let mut child = crate::client::server([] as [&str; 0])
         .spawn()
         .expect("it can be started");
@@ -174,12 +174,12 @@ async fn what_is_no_message_ends_the_server_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_running_command_tells_of_itself() {
+async fn running_command_sends_progress_notifications() {
     let client = Client::start(&[]).await;
     let progress = std::sync::Arc::clone(&client.service.service().progress);
     let answer = client.shell("echo 12345; sleep 11", json!({})).await;
     assert_eq!(answer.text, "12345");
-    let told = progress.lock().expect("nobody panics").clone();
+    let told = progress.lock().expect("no thread panics").clone();
     assert!(told.len() >= 2, "{told:?}");
     assert!(told.is_sorted_by(|one, next| one.progress < next.progress), "{told:?}");
     let message = told[0].message.as_deref().expect("it says something");
@@ -187,24 +187,24 @@ async fn a_running_command_tells_of_itself() {
 }
 
 #[tokio::test]
-async fn a_call_that_waits_for_its_turn_can_be_cancelled() {
+async fn waiting_call_can_be_cancelled() {
     let container = start("turn");
     let client = Client::start(&["--max-concurrent", "1"]).await;
     let first = client.begin(arguments(&container)).await;
-    until(|| family(&container) == 3).await;
+    until(|| process_count(&container) == 3).await;
     let waiting = json!({ "container": container.name, "command": ["touch", "/tmp/waited"], "timeout": 600_000 });
     let waiting = client.begin(waiting).await;
     waiting.cancel(None).await.expect("it can be sent");
     first.cancel(None).await.expect("it can be sent");
-    until(|| family(&container) == 0).await;
+    until(|| process_count(&container) == 0).await;
     let last = json!({ "container": container.name, "command": ["sh", "-c", "ls /tmp/waited || echo never"] });
     assert!(client.exec(last).await.text.starts_with("never"));
 }
 
 /// A client that does not read its answers keeps neither its commands nor the server running.
 #[tokio::test]
-async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
-    for way in ["closed", "TERM", "closed behind nonsense"] {
+async fn client_that_reads_nothing_leaves_no_process_running() {
+    for way in ["closed", "TERM", "closed after an invalid line"] {
         let container = start(&format!("unread-{}", way.replace(' ', "-")));
         let mut child = crate::client::server([] as [&str; 0])
             .spawn()
@@ -224,7 +224,7 @@ async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
             call(2, large),
             call(3, arguments(&container)),
         ];
-        if way == "closed behind nonsense" {
+        if way == "closed after an invalid line" {
             // The library answers this before it reads on.
             requests.push(json!({ "jsonrpc": "2.0", "id": 4, "method": 5 }));
         }
@@ -234,7 +234,7 @@ async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
             written.expect("it can be written");
             sleep(Duration::from_millis(300)).await;
         }
-        until(|| family(&container) == 3).await;
+        until(|| process_count(&container) == 3).await;
         if way == "TERM" {
             let pid = child.id().expect("it runs").to_string();
             let sent = std::process::Command::new("kill").args(["-s", "TERM", &pid]).status();
@@ -244,6 +244,6 @@ async fn a_client_that_reads_nothing_and_goes_leaves_nothing() {
         }
         let end = timeout(MAX_WAIT, child.wait()).await.expect("the server ends");
         end.expect("it can be waited for");
-        assert_eq!(family(&container), 0, "{way}");
+        assert_eq!(process_count(&container), 0, "{way}");
     }
 }

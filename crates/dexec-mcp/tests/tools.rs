@@ -14,7 +14,7 @@ async fn tools(options: &[&str]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_tools_say_what_they_are() {
+async fn tools_have_names_titles_and_descriptions() {
     let tools = tools(&[]).await;
     let names: Vec<&str> = tools.iter().filter_map(|tool| tool["name"].as_str()).collect();
     assert_eq!(names, ["exec", "containers"]);
@@ -29,7 +29,7 @@ async fn the_tools_say_what_they_are() {
 
 /// The parameters of Pare's tool, with its types, defaults and limits.
 #[tokio::test]
-async fn every_parameter_of_pare_is_there() {
+async fn exec_has_every_parameter_of_pare() {
     let tools = tools(&[]).await;
     let schema = &tools[0]["inputSchema"];
     assert_eq!(schema["required"], json!(["container", "command"]));
@@ -71,7 +71,7 @@ async fn every_parameter_of_pare_is_there() {
 }
 
 #[tokio::test]
-async fn schemas_have_nothing_that_clients_reject() {
+async fn schemas_use_only_keywords_that_clients_accept() {
     fn walk(value: &Value, at: &str) {
         match value {
             Value::Object(object) => {
@@ -110,7 +110,7 @@ async fn schemas_have_nothing_that_clients_reject() {
 }
 
 #[tokio::test]
-async fn what_the_operator_sets_is_told() {
+async fn tools_show_the_defaults_set_by_the_operator() {
     let tools = tools(&[
         "--default-compact",
         "false",
@@ -131,7 +131,7 @@ async fn what_the_operator_sets_is_told() {
 }
 
 #[tokio::test]
-async fn without_an_engine_the_tools_are_listed_and_calls_say_why() {
+async fn tools_are_listed_without_an_engine_and_calls_report_it() {
     let mut server = server([] as [&str; 0]);
     server.env("DOCKER_HOST", "unix:///nonexistent/engine.sock");
     let client = Client::of(server).await;
@@ -154,7 +154,7 @@ async fn without_an_engine_the_tools_are_listed_and_calls_say_why() {
 }
 
 #[tokio::test]
-async fn an_unknown_tool_is_an_error_of_the_protocol() {
+async fn unknown_tool_is_a_protocol_error() {
     let client = Client::start(&[]).await;
     let params = rmcp::model::CallToolRequestParams::new("exek");
     let error = client

@@ -114,7 +114,7 @@ impl Container {
     pub fn start_with(purpose: &str, settings: Value) -> Self {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
-        // At first the container's process is the runtime's own, and then one that has no arguments yet.
+        // At first, the process is the runtime itself, and then a process that has no arguments yet.
         let is_there = |line: String| !line.is_empty() && !line.contains("runc\0init") && !line.contains("crun\0");
         while !is_there(container.first_process()) {
             std::thread::sleep(std::time::Duration::from_millis(20));
@@ -137,8 +137,8 @@ impl Container {
         Self { name }
     }
 
-    /// The command line of the container's first process, empty where there is none. With the host's processes, `top`
-    /// on Podman 5 shows those of the whole machine, so that the list does not tell.
+    /// The command line of the container's first process, or an empty string if there is none. In the host's process
+    /// namespace, `top` on Podman 5 lists the processes of the whole machine, so it can't be used here.
     fn first_process(&self) -> String {
         let pid = &get(&format!("/containers/{}/json", self.name))["State"]["Pid"];
         std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()

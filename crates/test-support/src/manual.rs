@@ -20,7 +20,7 @@ pub fn write(mut command: Command) {
     fs::create_dir_all(&completions).expect("a directory can be made");
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let file = generate_to(shell, &mut command, &name, &completions).expect("it can be written");
-        assert_tells(&file);
+        assert_describes(&file);
     }
 
     let pages = directory.join("man");
@@ -31,14 +31,14 @@ pub fn write(mut command: Command) {
         .render(&mut text)
         .expect("it can be made");
     fs::write(&page, text).expect("it can be written");
-    assert_tells(&page);
+    assert_describes(&page);
 }
 
-fn assert_tells(file: &Path) {
+fn assert_describes(file: &Path) {
     let text = fs::read_to_string(file).expect("it was written");
     assert!(
         text.contains("tlsverify"),
-        "{} does not tell the options",
+        "{} does not describe the options",
         file.display()
     );
 }

@@ -193,7 +193,7 @@ mod unix {
         }
 
         #[test]
-        fn a_panic_gives_the_terminal_back() {
+        fn panic_restores_the_terminal() {
             let controller =
                 rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY).unwrap();
             rustix::pty::grantpt(&controller).unwrap();

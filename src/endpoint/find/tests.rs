@@ -135,7 +135,7 @@ const DOCKER: &str = "/var/run/docker.sock";
 
 /// Each setting takes precedence over all that follow it.
 #[test]
-fn the_first_that_is_said_counts() {
+fn endpoint_settings_have_a_fixed_precedence() {
     type Say = fn(World) -> World;
     let sayings: [(Say, &str, Origin); 6] = [
         (|world| world.host("tcp://flag:1"), "tcp://flag:1", Origin::Given),
@@ -189,7 +189,7 @@ fn the_first_that_is_said_counts() {
 }
 
 #[test]
-fn the_default_context_is_none() {
+fn default_context_uses_the_default_socket() {
     let world = || {
         World::new()
             .stored("default", "{\"Host\":\"tcp://stored:1\"}")
@@ -208,7 +208,7 @@ fn the_default_context_is_none() {
 }
 
 #[test]
-fn empty_variables_say_nothing_and_an_empty_host_is_the_default() {
+fn empty_variables_are_unset_and_an_empty_host_is_the_default() {
     let world = World::new()
         .set("DOCKER_HOST", "")
         .set("DOCKER_CONTEXT", "")
@@ -224,7 +224,7 @@ fn empty_variables_say_nothing_and_an_empty_host_is_the_default() {
 }
 
 #[test]
-fn the_configuration_directory_can_be_named() {
+fn config_directory_can_be_set() {
     let world = World::new().config("{\"currentContext\":\"one\"}");
     let elsewhere = world.home.path().join("elsewhere");
     let world = world
@@ -239,7 +239,7 @@ fn the_configuration_directory_can_be_named() {
 }
 
 #[test]
-fn the_next_place_is_taken_only_where_a_socket_does_not_exist() {
+fn next_socket_is_used_only_if_earlier_ones_do_not_exist() {
     let sockets = [
         (DOCKER, ""),
         ("/run/user/7/docker.sock", "Docker's rootless socket"),
@@ -289,7 +289,7 @@ fn the_next_place_is_taken_only_where_a_socket_does_not_exist() {
 }
 
 #[test]
-fn podman_s_own_variable_counts_where_docker_s_socket_does_not_exist() {
+fn container_host_is_used_if_the_docker_socket_does_not_exist() {
     let podman = "unix:///run/user/7/podman/podman.sock";
     let world = World::new()
         .set("XDG_RUNTIME_DIR", "/run/user/7")
@@ -307,7 +307,7 @@ fn podman_s_own_variable_counts_where_docker_s_socket_does_not_exist() {
 }
 
 #[test]
-fn headers_are_those_of_the_file_unless_the_variable_has_some() {
+fn headers_of_the_variable_replace_those_of_the_file() {
     let world = World::new().config("{\"HttpHeaders\":{\"X-A\":\"file\",\"User-Agent\":\"x\"}}");
     let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
     assert_eq!(world.find().unwrap().headers(), pair("X-A", "file"));
@@ -319,7 +319,7 @@ fn headers_are_those_of_the_file_unless_the_variable_has_some() {
 }
 
 #[test]
-fn a_version_of_the_api_is_checked() {
+fn api_version_is_validated() {
     let version = |text: &str| {
         let endpoint = World::new().set("DOCKER_API_VERSION", text).find()?;
         Ok::<_, Error>(endpoint.api_version().map(str::to_owned))
@@ -345,7 +345,7 @@ fn a_version_of_the_api_is_checked() {
 }
 
 #[test]
-fn a_broken_config_file_is_warned_of() {
+fn broken_config_file_causes_a_warning() {
     let broken = World::new().config("{\"currentContext\":").socket(DOCKER);
     let endpoint = broken.find().unwrap();
     let warning = endpoint.warnings().first().unwrap();
@@ -358,7 +358,7 @@ fn a_broken_config_file_is_warned_of() {
 }
 
 #[test]
-fn plain_tcp_is_exposed_unless_it_stays_here() {
+fn plain_tcp_is_exposed_unless_the_host_is_local() {
     for (host, is_exposed) in [
         ("tcp://box", true),
         ("tcp://10.0.0.1", true),
@@ -382,7 +382,7 @@ fn plain_tcp_is_exposed_unless_it_stays_here() {
 }
 
 #[test]
-fn options_alone_have_no_surroundings() {
+fn options_alone_ignore_the_environment() {
     let mut options = EndpointOptions {
         context: Some("one".to_owned()),
         ..EndpointOptions::default()
@@ -405,7 +405,7 @@ fn options_alone_have_no_surroundings() {
 
 #[cfg(unix)]
 #[test]
-fn every_usual_place_is_looked_at() {
+fn every_well_known_socket_is_checked() {
     for (variable, socket, engine) in [
         (
             Some(("COLIMA_HOME", "/colima")),
@@ -457,7 +457,7 @@ fn every_usual_place_is_looked_at() {
 
 #[cfg(unix)]
 #[test]
-fn lima_s_instances_are_looked_at_in_order() {
+fn lima_instances_are_checked_in_order() {
     let world = World::new()
         .set("LIMA_HOME", "/lima")
         .socket("/lima/_config/sock/docker.sock")
@@ -469,7 +469,7 @@ fn lima_s_instances_are_looked_at_in_order() {
 
 #[cfg(unix)]
 #[test]
-fn variables_that_are_not_utf_8_are_refused_by_name() {
+fn error_names_a_variable_that_is_not_utf8() {
     use std::os::unix::ffi::OsStringExt as _;
     for name in [
         "DOCKER_HOST",

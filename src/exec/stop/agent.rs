@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_is_read() {
+    fn reply_to_look_is_parsed() {
         for (line, look) in [
             ("12 own", Attribution::Cleared),
             ("12 foreign", Attribution::Cleared),
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_s_first_line_is_read() {
+    fn first_line_of_the_agent_is_parsed() {
         assert_eq!(
             Hello::parse("ready 12 0 any unlinked\n"),
             Some(Hello {

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_readings_bring_the_clocks_closer() {
+    fn more_readings_improve_the_clock_estimate() {
         let mut clock = EngineClock::UNKNOWN;
         clock.read(Moment(1_000_000), Moment(1_300_000), 51_200_000);
         clock.read(Moment(2_000_000), Moment(2_004_000), 52_001_000);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_time_may_have_moved_them_apart() {
+    fn old_readings_allow_for_clock_drift() {
         let mut clock = EngineClock::UNKNOWN;
         clock.read(Moment(0), Moment(0), 100_000_000);
         assert_eq!(clock.earliest(Moment(0), Moment(0)), 10_000);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reading_makes_it_panic() {
+    fn extreme_readings_do_not_panic() {
         let mut clock = EngineClock::UNKNOWN;
         assert_eq!(clock.earliest(Moment(0), Moment(0)), 0);
         clock.read(Moment(i64::MIN), Moment(i64::MAX), u64::MAX);

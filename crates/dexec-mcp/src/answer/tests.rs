@@ -27,7 +27,7 @@ fn text_of(end: End, stdout: &str, stderr: &str) -> String {
 }
 
 #[test]
-fn the_verdict_tells_all_that_is_not_usual() {
+fn text_ends_with_a_status_line() {
     let stopped = End::Stopped {
         cause: StopCause::Timeout,
         signal: Some(Signal::Kill),
@@ -50,13 +50,13 @@ fn the_verdict_tells_all_that_is_not_usual() {
 }
 
 #[test]
-fn dexec_s_own_words_are_told_once() {
+fn error_message_appears_once() {
     let error = Error::new(ErrorKind::RefusedByPolicy, "no");
     assert_eq!(text_of(End::NotRun(error), "", ""), "[exit 1, refusedByPolicy: no]");
 }
 
 #[test]
-fn no_answer_is_larger_than_a_message_may_be() {
+fn result_fits_in_one_message() {
     for byte in [b'a', 0, 0xff] {
         let output = vec![byte; 6_000_000];
         let end = End::Exited { code: 0 };
@@ -80,7 +80,7 @@ fn no_answer_is_larger_than_a_message_may_be() {
 }
 
 #[test]
-fn a_structured_part_is_whole_though_the_text_is_short() {
+fn structured_content_is_complete_when_the_text_is_truncated() {
     let outcome = Outcome::new(End::Exited { code: 0 }, vec![b'x'; 4_000_000].into(), Vec::new().into());
     let full = AnswerOptions {
         compact: false,

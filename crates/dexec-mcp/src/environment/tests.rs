@@ -20,7 +20,7 @@ fn policy(root: Option<PathBuf>) -> Policy {
 
 /// While the path is read, it keeps changing between a file below the root and a symbolic link to a file outside.
 #[test]
-fn a_path_that_changes_leads_nowhere_else() {
+fn changing_path_never_leads_outside_the_root() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().canonicalize().unwrap().join("root");
     std::fs::create_dir(&root).unwrap();
@@ -55,7 +55,7 @@ fn a_path_that_changes_leads_nowhere_else() {
 
 /// A writer that waits for a reader of its pipe keeps waiting, inside and outside the root.
 #[test]
-fn what_is_no_file_is_not_opened() {
+fn special_files_are_not_opened() {
     use std::os::unix::fs::{OpenOptionsExt as _, symlink};
     use std::os::unix::net::UnixListener;
 
@@ -113,7 +113,7 @@ fn what_is_no_file_is_not_opened() {
 
 /// The answer is the same whether or not a file exists outside the root.
 #[test]
-fn nothing_outside_the_root_is_told() {
+fn errors_reveal_nothing_outside_the_root() {
     use std::os::unix::fs::symlink;
 
     let directory = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn nothing_outside_the_root_is_told() {
 
 /// Clients may use the shell's name for the root.
 #[test]
-fn the_root_has_a_second_name() {
+fn root_can_be_named_through_a_symbolic_link() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().canonicalize().unwrap();
     std::fs::create_dir(path.join("root")).unwrap();

@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_body_makes_room() {
+    fn oldest_body_is_dropped_when_full() {
         let bodies = Arc::default();
         let cx = Context::from_waker(Waker::noop());
         let [first, second] = [Bodies::begin(&bodies), Bodies::begin(&bodies)];

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_least_makes_room() {
+    fn least_needed_connection_is_closed_when_full() {
         let connections = Connections::new(3);
         let [call, listener, idle] = std::array::from_fn(|_| connections.open().unwrap());
         let _call = call.used(Use::Call);

@@ -11,7 +11,7 @@ fn scan(text: &str) -> Scan {
 }
 
 #[test]
-fn the_id_is_found_wherever_it_stands() {
+fn id_is_found_at_any_position() {
     let id = |text: &str| scan(text).id().map(|id| serde_json::to_value(id).unwrap());
     for (text, expected) in [
         (r#"{"id":1}"#, Some(json!(1))),
@@ -34,7 +34,7 @@ fn the_id_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn what_is_too_much_is_told_and_its_id_found() {
+fn oversized_message_is_refused_and_its_id_is_found() {
     for (values, is_too_much) in [(MAX_VALUES / 2 - 10, false), (MAX_VALUES + 1, true)] {
         for value in ["0,", r#""","#, "[],", "{},", r#""[,{\",","#] {
             let text = format!(r#"{{"a":[{}0],"id":9}}"#, value.repeat(values));
@@ -77,7 +77,7 @@ fn count(value: &Value) -> usize {
 
 proptest! {
     #[test]
-    fn it_knows_what_the_parser_knows(value in value(), at in any::<prop::sample::Index>(), is_pretty in any::<bool>()) {
+    fn scan_agrees_with_the_json_parser(value in value(), at in any::<prop::sample::Index>(), is_pretty in any::<bool>()) {
         let text = if is_pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
         let mut scan = Scan::default();
         let (one, other) = text.as_bytes().split_at(at.index(text.len() + 1));
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn scan_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut scan = Scan::default();
         let _ = scan.feed(&bytes);
         let _ = (scan.id(), scan.has_id());

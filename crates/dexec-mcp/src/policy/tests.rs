@@ -18,7 +18,7 @@ fn is_allowed(given: &str, name: &str) -> bool {
 }
 
 #[test]
-fn an_id_s_beginning_is_the_id() {
+fn id_prefix_matches_the_container() {
     for length in [12, 13, 20, 63, 64] {
         let given = &ID[..length];
         for given in [given.to_owned(), given.to_uppercase(), format!("{given}*")] {
@@ -47,7 +47,7 @@ fn an_id_s_beginning_is_the_id() {
 
 /// The ability to choose a container's name must not give it the rights of another container.
 #[test]
-fn a_name_like_an_id_is_denied_by_it_and_not_allowed() {
+fn name_that_looks_like_an_id_is_denied_but_never_allowed() {
     let name = "aaaabbbbcccc";
     assert!(is_denied(name, name) && !is_allowed(name, name));
     assert!(is_denied("aaaabbbbcccc*", name) && !is_allowed("aaaabbbbcccc*", name));
@@ -56,7 +56,7 @@ fn a_name_like_an_id_is_denied_by_it_and_not_allowed() {
 }
 
 #[test]
-fn a_rule_that_matches_nothing_is_refused() {
+fn rule_that_matches_nothing_is_refused() {
     for given in [
         "",
         "/",
@@ -79,7 +79,7 @@ fn a_rule_that_matches_nothing_is_refused() {
 
 proptest! {
     #[test]
-    fn every_beginning_denies(length in 12usize..=64, case in any::<u64>()) {
+    fn every_id_prefix_matches_the_container(length in 12usize..=64, case in any::<u64>()) {
         let given: String = ID[..length]
             .chars()
             .enumerate()
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_allowed_is_what_the_same_rule_denies(given in "/?[a-f0-9*?._-]{1,20}", name in "[a-f0-9_.-]{1,16}") {
+    fn rule_denies_everything_that_it_allows(given in "/?[a-f0-9*?._-]{1,20}", name in "[a-f0-9_.-]{1,16}") {
         if let Ok(rule) = given.parse::<ContainerRule>() {
             prop_assert!(!rule.allows(&name, ID) || rule.denies(&name, ID));
         }

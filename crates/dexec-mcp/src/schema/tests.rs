@@ -20,7 +20,7 @@ struct Sample {
 }
 
 #[test]
-fn a_schema_is_portable() {
+fn input_schema_is_portable() {
     let schema = Value::Object(of_input::<Sample>());
     assert_eq!(
         schema["properties"]["number"],
@@ -48,7 +48,7 @@ fn values() -> impl Strategy<Value = Value> {
 proptest! {
     /// The check agrees with a real validator.
     #[test]
-    fn arguments_are_checked_as_a_validator_checks_them(
+    fn check_agrees_with_a_schema_validator(
         arguments in prop::collection::btree_map(
             prop::sample::select(vec!["word", "list", "number", "switch", "other"]),
             values(),
@@ -63,7 +63,7 @@ proptest! {
 }
 
 #[test]
-fn a_fault_names_the_parameter_and_never_its_value() {
+fn error_names_the_parameter_but_not_its_value() {
     let schema = of_input::<Sample>();
     for (arguments, fault) in [
         (json!({ "list": ["a"] }), "`word` is missing"),
@@ -106,7 +106,7 @@ fn a_fault_names_the_parameter_and_never_its_value() {
 }
 
 #[test]
-fn the_schema_of_a_response_has_its_fields() {
+fn response_schema_has_every_field() {
     let shown = format!("{:?}", dexec::Response::default());
     let fields = shown
         .trim_start_matches("Response { ")

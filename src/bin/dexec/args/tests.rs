@@ -59,7 +59,7 @@ fn taken(line: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn docker_s_grammar_is_taken() {
+fn command_lines_are_parsed_as_docker_parses_them() {
     for (line, options, words) in [
         ("web true", "", "web true"),
         ("-i web cat", "i", "web cat"),
@@ -104,7 +104,7 @@ fn docker_s_grammar_is_taken() {
 }
 
 #[test]
-fn wrong_options_are_told_in_docker_s_words() {
+fn invalid_options_are_reported_in_the_words_of_docker() {
     for (line, message) in [
         ("--nope web sh", "unknown flag: --nope"),
         ("--nope=1 web sh", "unknown flag: --nope"),
@@ -171,7 +171,7 @@ fn wrong_options_are_told_in_docker_s_words() {
 }
 
 #[test]
-fn too_few_arguments_end_with_1() {
+fn too_few_arguments_exit_with_1() {
     for line in ["", "web", "-i web", "-- web", "web --", "-e A=1"] {
         let stop = parse(line).map(|_| ()).unwrap_err();
         assert_eq!(stop.code, 1, "{line}");
@@ -213,7 +213,7 @@ fn endpoint(line: &str) -> String {
 }
 
 #[test]
-fn docker_s_options_for_the_endpoint_are_taken() {
+fn docker_options_for_the_endpoint_are_accepted() {
     for (line, options) in [
         ("-H tcp://a", r#"Some("tcp://a") - - - - - - - -"#),
         ("--host= -i", r#"Some("") - - - - - - - -"#),
@@ -233,14 +233,14 @@ fn docker_s_options_for_the_endpoint_are_taken() {
 }
 
 #[test]
-fn help_is_no_error() {
+fn help_exits_with_0() {
     for line in ["--help", "-h", "--version", "-i --help web sh"] {
         assert_eq!(parse(line).map(|_| ()).unwrap_err().code, 0, "{line}");
     }
 }
 
 #[test]
-fn a_bare_name_takes_its_value_from_here() {
+fn bare_env_name_takes_the_local_value() {
     let path = std::env::var("PATH").unwrap();
     let args = parse("-e PATH -e DEXEC_NOT_SET web env").unwrap();
     let (request, _) = args.into_request().unwrap();
@@ -249,12 +249,12 @@ fn a_bare_name_takes_its_value_from_here() {
 }
 
 #[test]
-fn the_manual_can_be_made() {
+fn manual_page_is_generated() {
     test_support::manual::write(Cli::command());
 }
 
 #[test]
-fn the_page_of_the_options_is_what_they_say() {
+fn options_page_matches_the_options() {
     let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/options.md");
     test_support::manual::compare_options_page(Cli::command(), &page);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_context_has_an_address_and_tls() {
+fn context_sets_the_address_and_tls() {
     for (endpoint, address, uses_tls) in [
         ("{\"Host\":\"ssh://me@box\"}", "ssh://me@box", false),
         (
@@ -26,7 +26,7 @@ fn a_context_has_an_address_and_tls() {
 }
 
 #[test]
-fn a_context_brings_its_own_files_and_no_others() {
+fn context_uses_only_its_own_tls_files() {
     let files = format!(".docker/contexts/tls/{}/docker", directory("one"));
     let world = || World::new().stored("one", "{\"Host\":\"tcp://box:1\"}").context("one");
     let tls = |world: &World| world.find().unwrap().tls().cloned();
@@ -56,7 +56,7 @@ fn a_context_brings_its_own_files_and_no_others() {
 }
 
 #[test]
-fn a_context_that_cannot_be_used_is_told_with_the_others() {
+fn unusable_context_is_reported_with_the_other_contexts() {
     let error = World::new()
         .stored("two", "{}")
         .context("one")
@@ -101,7 +101,7 @@ fn a_context_that_cannot_be_used_is_told_with_the_others() {
 }
 
 #[test]
-fn many_contexts_are_listed_in_part() {
+fn long_context_list_is_truncated() {
     let mut world = World::new().context("one");
     for number in 0..30 {
         let path = format!(".docker/contexts/meta/{number:064}/meta.json");
@@ -113,7 +113,7 @@ fn many_contexts_are_listed_in_part() {
 
 #[cfg(unix)]
 #[test]
-fn files_that_cannot_be_looked_at_do_not_mean_plain_tcp() {
+fn unreadable_tls_files_do_not_disable_tls() {
     let world = World::new()
         .stored("one", "{\"Host\":\"tcp://box:1\"}")
         .context("one")

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn tls_is_used_as_docker_decides() {
+fn tls_settings_match_docker() {
     type Say = fn(&mut EndpointOptions);
     let say_nothing: Say = |_| ();
     let cases: [(&[&'static str], Say, Option<bool>); 12] = [
@@ -42,7 +42,7 @@ fn tls_is_used_as_docker_decides() {
 }
 
 #[test]
-fn tls_files_are_found_where_docker_finds_them() {
+fn tls_files_are_found_as_docker_finds_them() {
     let world = || World::new().set("DOCKER_TLS_VERIFY", "1").host("tcp://box");
     let authority = |world: &World| {
         let tls = world.find().unwrap().tls.unwrap();
@@ -86,7 +86,7 @@ fn tls_files_are_found_where_docker_finds_them() {
 }
 
 #[test]
-fn tls_without_a_host_goes_to_docker_s_port_for_it() {
+fn tls_without_a_host_uses_the_docker_tls_port() {
     let world = World::new()
         .set("DOCKER_TLS", "1")
         .file(".docker/ca.pem", "CA")
@@ -97,7 +97,7 @@ fn tls_without_a_host_goes_to_docker_s_port_for_it() {
 }
 
 #[test]
-fn keys_are_not_shown() {
+fn debug_output_does_not_show_secrets() {
     let endpoint = World::new()
         .host("tcp://box")
         .set("DOCKER_TLS", "1")

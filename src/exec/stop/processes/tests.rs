@@ -53,7 +53,7 @@ fn suspects(more: &[Process]) -> Vec<u32> {
 }
 
 #[test]
-fn a_line_is_read_whatever_the_name_is() {
+fn line_is_parsed_for_any_process_name() {
     let line = "marked 1000 in 42 (a) (b) S 7) R 1 40 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 777 1 1";
     let read = Process::parse(line).expect("it is a line");
     assert_eq!(read.name, "a) (b) S 7");
@@ -79,14 +79,14 @@ fn a_line_is_read_whatever_the_name_is() {
 }
 
 #[test]
-fn a_zombie_has_ended_unless_a_thread_runs_on() {
+fn zombie_has_ended_unless_a_thread_still_runs() {
     let line = |threads: u32| format!("- - - 42 (a) Z 1 40 40 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 777 1 1");
     assert!(Process::parse(&line(1)).expect("it is a line").has_ended);
     assert!(!Process::parse(&line(2)).expect("it is a line").has_ended);
 }
 
 #[test]
-fn marker_session_and_parent_find_the_whole_family() {
+fn process_tree_is_found_by_marker_session_and_parent() {
     let found = found(&[
         marked(process(10, 0, 10, 9000)),
         // No marker, in the command's session, adopted.
@@ -105,7 +105,7 @@ fn marker_session_and_parent_find_the_whole_family() {
 }
 
 #[test]
-fn the_process_that_the_engine_started_needs_no_marker() {
+fn first_process_needs_no_marker() {
     let mut family = ProcessTree::new(BEGUN);
     let rows = [
         process(10, 0, 10, 9000),
@@ -119,7 +119,7 @@ fn the_process_that_the_engine_started_needs_no_marker() {
 
 /// A daemon that is older than the command runs a job with the command's environment.
 #[test]
-fn a_process_that_began_before_the_command_is_left_alone() {
+fn process_older_than_the_command_is_not_found() {
     let rows = [
         marked(process(10, 0, 10, 9000)),
         process(20, 1, 20, 500),
@@ -134,7 +134,7 @@ fn a_process_that_began_before_the_command_is_left_alone() {
 }
 
 #[test]
-fn nor_does_a_session_that_is_older_make_its_members_the_command_s() {
+fn members_of_an_older_session_are_not_found() {
     // The session's leader has ended, and one of its members is as old as the session.
     let rows = [
         marked(process(10, 0, 10, 9000)),
@@ -153,7 +153,7 @@ fn nor_does_a_session_that_is_older_make_its_members_the_command_s() {
 }
 
 #[test]
-fn the_container_s_own_and_others_commands_are_left_alone() {
+fn container_processes_and_other_execs_are_not_found() {
     let found = found(&[
         marked(process(10, 0, 10, 9000)),
         process(20, 1, 1, 9001),
@@ -165,14 +165,14 @@ fn the_container_s_own_and_others_commands_are_left_alone() {
 }
 
 #[test]
-fn even_a_marked_first_process_is_left_alone() {
+fn init_process_is_not_found_even_if_marked() {
     let mut rows = table(&[process(2, 1, 1, 9000)]);
     rows.processes[0] = marked(process(1, 0, 1, 9000));
     assert!(ProcessTree::new(BEGUN).living(&rows).is_empty());
 }
 
 #[test]
-fn what_was_found_once_stays_found_when_its_parent_has_gone() {
+fn found_process_stays_found_after_its_parent_ends() {
     let mut family = ProcessTree::new(BEGUN);
     let first = marked(process(10, 0, 10, 9000));
     living(&mut family, &[first, process(14, 10, 14, 9004)]);
@@ -182,7 +182,7 @@ fn what_was_found_once_stays_found_when_its_parent_has_gone() {
 }
 
 #[test]
-fn a_process_id_that_is_used_again_is_not_the_same_process() {
+fn reused_pid_is_a_different_process() {
     let mut family = ProcessTree::new(BEGUN);
     living(&mut family, &[marked(process(10, 0, 10, 9000))]);
     assert!(living(&mut family, &[process(10, 30, 30, 9999)]).is_empty());
@@ -192,13 +192,13 @@ fn a_process_id_that_is_used_again_is_not_the_same_process() {
 }
 
 #[test]
-fn a_child_is_no_older_than_its_parent() {
+fn process_older_than_its_parent_is_not_found() {
     let rows = [marked(process(10, 0, 10, 9000)), process(11, 10, 40, 8500)];
     assert_eq!(found(&rows), [10]);
 }
 
 #[test]
-fn only_a_young_adopted_process_without_a_sign_is_suspect() {
+fn only_a_recent_adopted_unmarked_process_is_suspect() {
     let foreign = Process {
         sign: Sign::Foreign,
         ..process(25, 1, 25, 9000)
@@ -236,7 +236,7 @@ fn only_a_young_adopted_process_without_a_sign_is_suspect() {
 
 /// With `--pid=host`, a process of the engine starts execs, and adopts processes that have lost their parent.
 #[test]
-fn in_a_shared_namespace_what_the_engine_adopted_is_suspect() {
+fn process_adopted_by_the_engine_is_suspect() {
     let shared = |more: &[Process]| {
         let mut processes = table(more).processes;
         processes[1] = process(AGENT, 700, AGENT, 10_000);
@@ -269,7 +269,7 @@ proptest! {
     /// For any table: no process is found that is older than the command, that is an agent, or that has no connection
     /// to the command by marker, parent or session.
     #[test]
-    fn strangers_are_never_found(
+    fn unrelated_processes_are_never_found(
         rows in prop::collection::hash_map(2_u32..60, row(), 0..50),
         later in prop::collection::hash_map(2_u32..60, row(), 0..50),
         first in prop::option::of(2_u32..60),
@@ -329,7 +329,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_makes_it_panic(line in ".*") {
+    fn parsing_a_line_never_panics(line in ".*") {
         let _ = Process::parse(&line);
     }
 }

@@ -12,7 +12,7 @@ const OF_DOCKER: &[&str] = &["conflicting options: cannot specify both --host an
 const PROGRAMS: &[&str] = &["sh", "sed"];
 
 #[test]
-fn no_message_of_the_library_names_an_option() {
+fn library_messages_name_no_option() {
     let command = command();
     let options: Vec<String> = command
         .get_arguments()
@@ -35,7 +35,7 @@ fn no_message_of_the_library_names_an_option() {
 }
 
 #[test]
-fn an_option_is_found_in_a_literal() {
+fn options_are_found_in_string_literals() {
     let options = ["--host", "-w"].map(str::to_owned);
     for (source, is_found) in [
         (r#"f("use --host")"#, true),
