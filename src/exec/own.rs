@@ -9,7 +9,8 @@ use crate::request::ExecSpec;
 use super::end::resolve_exit;
 use super::pump::{OutputPrefix, pump};
 
-/// Runs a command until it ends. Returns an error if it could not be created or started.
+/// Runs a command until it ends. Returns an error if it could not be created, or if the engine did not confirm its
+/// start; after a lost connection it may have started.
 pub(super) async fn run(api: &Api, spec: &ExecSpec, output: &mut Capture) -> Result<End, Error> {
     let id = api.create_exec(spec, false).await?;
     let attached = api.start_attached(&id, spec).await?;
