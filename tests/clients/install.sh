@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced: the npm packages of this directory in target/clients, and their Node.js before any other on PATH.
-# Node.js comes from there too: the machine's may be too old for the inspector.
+# Sourced. Installs the npm packages of this directory in target/clients, and puts their programs first on PATH. Node.js is
+# one of the packages, because the machine's may be too old for the inspector.
 
 CLIENTS=$ROOT/target/clients
 mkdir -p "$CLIENTS"
@@ -11,6 +11,6 @@ if ! cmp -s "$ROOT/tests/clients/package-lock.json" "$CLIENTS/node_modules/.lock
   npm ci --prefix "$CLIENTS" --loglevel error >&2 || die "npm could not install tests/clients: see above"
   cp "$CLIENTS/package-lock.json" "$CLIENTS/node_modules/.lock"
 fi
-# Modules are looked for beside the file that names them.
+# Node.js looks for modules next to the file that imports them.
 cp "$ROOT"/tests/clients/*.mjs "$CLIENTS/"
 export PATH=$CLIENTS/node_modules/.bin:$PATH
