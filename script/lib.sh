@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by the scripts in this directory; sourced, never run.
+# Functions that the scripts in this directory share. It is sourced, not executed.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -10,8 +10,8 @@ die() {
   exit 1
 }
 
-# apt_get ARGUMENT...: apt-get that waits for another one, for 5 minutes. Its own option covers dpkg's lock; for those of the
-# lists and of the archives it does not wait.
+# apt_get ARGUMENT...: runs apt-get, and waits up to 5 minutes for another apt-get. apt-get's option waits for dpkg's lock
+# only, not for the locks of the lists and the archives.
 apt_get() {
   local output until=$((SECONDS + 300))
   until output=$(LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@" 2>&1); do
@@ -23,16 +23,16 @@ apt_get() {
   done
 }
 
-# need_packages PACKAGE...: install those Debian packages that are missing.
-# Services that they bring are not started: the scripts start private engines of their own.
+# need_packages PACKAGE...: installs the Debian packages that are missing.
+# Their services are not started, because the scripts start private engines.
 need_packages() {
   local missing=() package policy=/usr/sbin/policy-rc.d
   for package in "$@"; do
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  [ "$(id -u)" = 0 ] || die "these packages are missing and only root can install them: ${missing[*]}"
-  command -v apt-get >/dev/null || die "these packages are missing and there is no apt-get: ${missing[*]}"
+  [ "$(id -u)" = 0 ] || die "these packages are missing, and only root can install them: ${missing[*]}"
+  command -v apt-get >/dev/null || die "these packages are missing, and this machine has no apt-get: ${missing[*]}"
   say "installing ${missing[*]}"
   (
     log=$(mktemp)
@@ -55,8 +55,8 @@ answers() {
   [ -S "$1" ] && [ "$(curl -s --max-time 5 --unix-socket "$1" http://engine/_ping 2>/dev/null)" = OK ]
 }
 
-# build_static TARGET OPTION...: cargo build for a static target, as it is released. No path of this machine gets into the
-# programs, in Rust or in C.
+# build_static TARGET OPTION...: runs cargo build for a static target, as for a release. Rust and C code in the programs
+# contains no path of this machine.
 build_static() {
   local target=$1 compiler=${1%%-*}-linux-gnu-gcc name=${1//-/_} path
   shift
@@ -73,7 +73,7 @@ build_static() {
     cargo build --quiet --locked --target "$target" "$@"
 }
 
-# build_programs TARGET: both programs as they are released, each with what it needs alone.
+# build_programs TARGET: builds both programs as for a release, each with only the features that it needs.
 build_programs() {
   build_static "$1" --profile small --package dexec
   build_static "$1" --release --package dexec-mcp

@@ -41,8 +41,9 @@ pub struct ResponseOptions {
 #[non_exhaustive]
 pub struct Response {
     /// The command's own exit code; 125 to 128 from the engine if the command could not be started; 1 if the engine or
-    /// dexec refused the request; 124 if the timeout expired; 255 if the connection was lost before the code was
-    /// known; 128+n if dexec was stopped by signal n.
+    /// dexec refused the request, the output could not be written, or the detach keys were typed; 124 if the timeout
+    /// expired; 141 if the reader of the output is gone; 255 if the connection was lost before the code was known;
+    /// 128+n if dexec was stopped by signal n, and 130 if the caller cancelled the command.
     pub exit_code: i64,
     /// What the command wrote to standard output; `None` in a compact response.
     #[serde(skip_serializing_if = "Option::is_none")]

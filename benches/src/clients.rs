@@ -34,7 +34,7 @@ impl Client {
             Self::Docker => "docker exec",
             Self::Podman => "podman exec",
             Self::Bare => "bare",
-            Self::BareKept => "bare that keeps",
+            Self::BareKept => "bare, buffered",
         }
     }
 
@@ -252,7 +252,7 @@ impl Rows {
     }
 }
 
-/// One `true` before an engine that has its answers ready.
+/// One `true` with the prepared engine.
 pub(crate) fn compare_alone(ready: &Engine) -> String {
     let clients = vec![Client::Dexec, Client::Docker, Client::Bare];
     let runs = Case::new(&["true"], None, 1, 300).runs(&clients, ready);
@@ -332,7 +332,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
         "dexec",
         "dexec --raw",
         "ratio",
-        "bare that keeps",
+        "bare, buffered",
         "bare",
         "ratio",
     ];

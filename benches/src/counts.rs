@@ -6,8 +6,8 @@ use crate::figures::{number, table};
 use crate::{CONTAINER, Engine, address, built};
 
 const PARTS: [(&str, &str); 6] = [
-    ("frames-large", "take 1 MiB of frames of 32 KiB apart"),
-    ("frames-small", "take 1 MiB of frames of 64 bytes apart"),
+    ("frames-large", "decode 1 MiB in frames of 32 KiB"),
+    ("frames-small", "decode 1 MiB in frames of 64 bytes"),
     ("response-plain", "1 MiB of plain text to a response in JSON"),
     (
         "response-escapes",

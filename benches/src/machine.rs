@@ -6,14 +6,14 @@ use crate::built;
 use crate::figures::megabytes;
 
 const LEGEND: &str = "
-Every client is a process of its own. The clients take turns in a random order, with a pause of 30 ms behind each, in which the
-engine cleans up. A figure is the median, behind it the quartiles; a ratio
-is one of medians, behind it the interval in which 90 of 100 ratios lie when the runs are drawn again from those that were made
-(a bootstrap). CPU is the user and system time of the client alone, without the engine; what `podman exec` leaves behind
-in other processes (conmon) is not in it. Peak memory is the client's resident set, and no less than what started it has
-itself, some 3 MB. Every client writes to a pipe that is read as fast as it fills. `bare` makes the three requests by hand,
-blocking: the floor. The engine that has its answers ready is a part of this program, which runs nothing: before it a client
-takes its own time alone.
+Every client is a separate process. The clients take turns in a random order, with a pause of 30 ms after each, in which the
+engine cleans up. A figure is the median, followed by the quartiles. A ratio is the ratio of two medians, followed by the
+interval that contains 90 of 100 ratios if the runs are resampled (a bootstrap). CPU is the user and system time of the client
+alone, without the engine; it does not include the processes that `podman exec` leaves running (conmon). Peak memory is the
+client's resident set; it is at least that of the process that started the client, about 3 MB. Every client writes to a pipe
+that is read as fast as it fills. `bare` makes the three requests directly, with blocking calls: it is the lower bound. The
+prepared engine is a part of the benchmark that has its responses ready and runs nothing, so with it only the client's time
+counts.
 ";
 
 pub(crate) fn heading() -> String {
@@ -29,7 +29,7 @@ pub(crate) fn heading() -> String {
     let commit = output_of("git", &["describe", "--always", "--dirty"]);
     format!(
         "# Results\n\nWritten by `script/bench` on {date}: {processor}, {processors} processors, {memory} GiB, {}, Linux \
-         {}, load {load} before it began.\n\n{} (commit {commit}), {}, {}. Programs: {}.\n{LEGEND}",
+         {}, load {load} before the run.\n\n{} (commit {commit}), {}, {}. Programs: {}.\n{LEGEND}",
         system.trim_matches('"'),
         kernel.trim(),
         output_of(&built("dexec").to_string_lossy(), &["--version"]),

@@ -46,13 +46,13 @@ fn main() {
         add(clients::compare(engine));
     }
     let ready = ready::engine();
-    add("\n## `true` before an engine that has its answers ready\n".to_owned());
+    add("\n## `true` with the prepared engine\n".to_owned());
     add(clients::compare_alone(&ready));
     for engine in &engines {
         add(format!("\n## dexec-mcp on {}\n", engine.title()));
         add(mcp::compare(engine));
     }
-    add("\n## dexec-mcp before an engine that has its answers ready\n".to_owned());
+    add("\n## dexec-mcp with the prepared engine\n".to_owned());
     add(mcp::compare_alone(&ready));
     add(counts::compare(engines.first()));
     std::fs::write(&results, report).expect("the results can be written");

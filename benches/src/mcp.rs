@@ -46,7 +46,7 @@ pub(crate) fn compare(engine: &Engine) -> String {
     table(&HEAD, &rows)
 }
 
-/// The same before an engine that has its answers ready.
+/// The same with the prepared engine.
 pub(crate) fn compare_alone(ready: &Engine) -> String {
     let mut server = Server::start(&ready.socket);
     table(&HEAD, &compared(&mut server, ready, 10 * CALLS, 20))
@@ -85,7 +85,7 @@ fn compared(server: &mut Server, engine: &Engine, calls: usize, times: usize) ->
         let label = format!("`exec` of `true`: p{percent}, ms");
         rows.push(vec![label, number(ours), number(floor), ratio]);
     }
-    rows.push(row("CPU of the server a call, ms", number(cpu)));
+    rows.push(row("CPU of the server per call, ms", number(cpu)));
     for (in_flight, calls) in LOADS {
         let calls = calls * times;
         let rounds = rounds_in_time(ROUNDS, ROUNDS_TIMEOUT * 2 / 3).map(|round| {
@@ -99,7 +99,7 @@ fn compared(server: &mut Server, engine: &Engine, calls: usize, times: usize) ->
         });
         let (ours, floor): (Vec<f64>, Vec<f64>) = rounds.unzip();
         let (ours, floor): (Samples, Samples) = (ours.into_iter().collect(), floor.into_iter().collect());
-        let label = format!("calls a second, {in_flight} in flight");
+        let label = format!("calls per second, {in_flight} in flight");
         rows.push(vec![label, ours.shown(), floor.shown(), ours.over(&floor)]);
     }
     rows
