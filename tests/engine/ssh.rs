@@ -188,7 +188,7 @@ fn a_login_that_fails_is_told_in_ssh_s_words() {
     refused(
         run(&sshd.url()).env("PATH", sshd.at("bin")),
         "ssh",
-        "install OpenSSH's client",
+        "install the OpenSSH client",
     );
 
     fs::copy(sshd.at("stranger"), sshd.at("user")).expect("it can be copied");
@@ -279,12 +279,12 @@ fn a_far_end_without_an_engine_is_told() {
         (
             FarEnd::Nothing,
             "",
-            "there is no docker and no engine's socket at the far end",
+            "there is no docker and no engine socket on the remote host",
         ),
         (
             FarEnd::Nothing,
             "/nowhere/socket",
-            "no connection to /nowhere/socket at the far end",
+            "can't connect to /nowhere/socket on the remote host",
         ),
     ] {
         let (run, sshd) = run(&far_end, path);
@@ -299,7 +299,7 @@ fn a_link_that_leads_nowhere_is_not_passed_over() {
     let sshd = Sshd::start(&FarEnd::Socket);
     let dangling = sshd.at("own/docker.sock");
     std::os::unix::fs::symlink("/nowhere/socket", &dangling).expect("it can be linked");
-    let words = format!("no connection to {} at the far end", sshd::path(&dangling));
+    let words = format!("can't connect to {} on the remote host", sshd::path(&dangling));
     refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
     sshd.assert_nothing_stays();
 }

@@ -421,7 +421,7 @@ fn the_terminal_is_given_back_after_every_end() {
             &["--timeout", "1"],
             "printf begun; sleep 600",
             &[124],
-            "begun\r\ndexec: the time of --timeout was over. The command was stopped\r\n",
+            "begun\r\ndexec: the --timeout expired. The command was stopped\r\n",
         ),
         (&["--group-add", "video"], "id; exit 8", &[8], "3000(video)"),
         // Some engines refuse the user when the exec is created.

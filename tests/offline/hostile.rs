@@ -512,7 +512,7 @@ mod absent {
                         containers: never(),
                         ..good()
                     },
-                    |ran| ran.is_refused("containerNotFound", "no container is called `web`"),
+                    |ran| ran.is_refused("containerNotFound", "container `web` not found"),
                 ),
             ),
             (
@@ -537,7 +537,7 @@ mod absent {
             Answer::Talk(stream(&[frame(1, b"ready 900 0 any unlinked\n")]), reply)
         };
         let unstarted = |ran: &Ran| ran.is_left("it took too long to start dexec's helper in the container");
-        let no_reply = |ran: &Ran| ran.is_left("it took too long to look at the container's processes");
+        let no_reply = |ran: &Ran| ran.is_left("it took too long to inspect the container's processes");
         let unput = |ran: &Ran| ran.is_left("it took too long to put dexec's helper into the container");
         vec![
             (
@@ -805,7 +805,7 @@ mod calls {
                 ..Script::default()
             });
             assert_eq!((ran.code(), ran.kind()), (255, "connectionLost"), "{}", ran.response);
-            ran.says("does not tell the exit code");
+            ran.says("does not report the exit code");
         }
     }
 
@@ -835,7 +835,7 @@ mod calls {
                 containers: answer,
                 ..Script::default()
             });
-            ran.is_refused("containerNotFound", "no container is called `web`");
+            ran.is_refused("containerNotFound", "container `web` not found");
             ran.is_small();
             ran
         });
@@ -879,7 +879,7 @@ mod calls {
                 containers: answer,
                 ..Script::default()
             });
-            ran.is_refused("containerNotFound", "no container is called `web`");
+            ran.is_refused("containerNotFound", "container `web` not found");
             assert!(!ran.message().contains(['\x1b', '\0']), "{}", ran.response);
             assert!(ran.message().len() < 4096, "{} bytes", ran.message().len());
             // Five million names in 15 MB become five million strings.
@@ -910,7 +910,7 @@ mod calls {
                 container: answer,
                 ..Script::default()
             });
-            ran.is_lost("the engine does not know the command any more");
+            ran.is_lost("the engine no longer knows the command");
             ran.is_small();
             ran
         });
@@ -1242,7 +1242,7 @@ mod agents {
                 version: answer,
                 ..Script::default()
             });
-            is_left_soon(&ran, "tell its version");
+            is_left_soon(&ran, "report its version");
             ran
         });
         let long = format!("{{\"Arch\":\"{}\"}}", "a".repeat(1_000_000));
@@ -1290,7 +1290,7 @@ mod agents {
                 stat: answer,
                 ..Script::default()
             });
-            is_left_soon(&ran, "describe a file of the container");
+            is_left_soon(&ran, "describe a file in the container");
             ran
         });
     }
@@ -1321,7 +1321,7 @@ mod agents {
                 archive: answer,
                 ..Script::default()
             });
-            is_left_soon(&ran, "put a file into the container");
+            is_left_soon(&ran, "copy a file into the container");
             ran
         });
     }
@@ -1361,7 +1361,11 @@ mod agents {
     #[test]
     fn what_is_no_table_is_told() {
         let cases = vec![
-            ("gone", agent(|_| Answer::Bytes(Vec::new())), "it ended too early"),
+            (
+                "gone",
+                agent(|_| Answer::Bytes(Vec::new())),
+                "the response is incomplete",
+            ),
             (
                 "an unknown type",
                 agent(|_| Answer::Bytes(b"\x07\0\0\0\0\0\0\0".to_vec())),
@@ -1370,12 +1374,12 @@ mod agents {
             (
                 "without end",
                 agent(|_| Answer::Endless(Vec::new(), said(&BASE.repeat(100)))),
-                "its answer has no end",
+                "the response exceeds 32 MiB",
             ),
             (
                 "a line without end",
                 agent(|_| Answer::Endless(said("1 ("), said(&"(".repeat(4096)))),
-                "its answer has no end",
+                "the response exceeds 32 MiB",
             ),
             // The engine reports that the command is running.
             (
@@ -1384,12 +1388,12 @@ mod agents {
                     "marked 0 in 10 (a\nb) S 0 10 10 0 0 0\n\nmarked\nmarked 0 in 1\n((((\n)) ((\n- - - 12 (\n- - - 12 (a) S\n\
                      - - - 99999999999 (a) S 1 1 1\n\u{fffd}\nmarked x in\n",
                 ),
-                "no process of it can be found",
+                "none of its processes can be found",
             ),
             (
                 "empty lines",
                 agent(|_| Answer::Bytes(said(&format!("{}.\n", "\n".repeat(3_000_000))))),
-                "no process of it can be found",
+                "none of its processes can be found",
             ),
         ];
         let cases = cases.into_iter().map(|(name, answer, why)| (name, (answer, why)));

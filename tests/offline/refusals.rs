@@ -51,7 +51,7 @@ fn names_that_are_other_requests_are_refused() {
         "a%2fb",
         "ä",
     ] {
-        refused(&words(&[name, "true"]), "is no container's name or id");
+        refused(&words(&[name, "true"]), "invalid container name or id");
     }
     let response = refused(&words(&["", "true"]), "the container's name is empty");
     assert_eq!(response["stderr"], "invalid container name or ID: value is empty");
@@ -178,17 +178,14 @@ fn an_engine_that_is_not_there_is_told() {
     for (host, words) in [
         (
             missing.as_str(),
-            "there is no such socket. Start the engine, or name its address with -H",
+            "the socket does not exist. Start the engine, or set its address with -H",
         ),
         (
             &stale,
-            "nothing listens there. Start the engine, or name its address with -H",
+            "nothing listens at this address. Start the engine, or set its address with -H",
         ),
-        ("tcp://127.0.0.1:1", "nothing listens there"),
-        (
-            "tcp://nowhere.invalid:1",
-            "no address is known for the host `nowhere.invalid`",
-        ),
+        ("tcp://127.0.0.1:1", "nothing listens at this address"),
+        ("tcp://nowhere.invalid:1", "can't resolve the host `nowhere.invalid`"),
     ] {
         let run = dexec(["-H", host, "web", "true"]).env("DEXEC_ALLOW_PLAIN_TCP", "1");
         let response = run.response();

@@ -30,7 +30,7 @@ async fn what_is_wrong_with_an_endpoint_is_told_on_standard_error() {
         (
             &["-H", "tcp://a", "-c", "b"],
             1,
-            "Start dexec-mcp with one of -H and -c",
+            "Start dexec-mcp with either -H or -c, not both",
         ),
         (&["-H", "tcp://10.255.255.1"], 0, "is unencrypted"),
     ] {

@@ -8,28 +8,29 @@ use dexec::Remedy;
 pub(crate) fn words(remedy: &Remedy) -> String {
     let words = match remedy {
         Remedy::CheckAddress => "Check the address (-H, DOCKER_HOST)",
-        Remedy::StartEngine => "Start the engine, or name its address with -H or DOCKER_HOST",
+        Remedy::StartEngine => "Start the engine, or set its address with -H or DOCKER_HOST",
         Remedy::OtherEngines(addresses) => {
             let options: Vec<String> = addresses.iter().map(|address| format!("-H {address}")).collect();
-            return format!("Another engine may answer: {}", options.join(", "));
+            return format!("Another engine may be available: {}", options.join(", "));
         }
-        Remedy::AddressOrContext => "Give one of -H and -c",
+        Remedy::AddressOrContext => "Use either -H or -c, not both",
         Remedy::ChooseContext => {
-            "Choose another context with -c or DOCKER_CONTEXT, or name the engine's address with -H"
+            "Choose another context with -c or DOCKER_CONTEXT, or set the engine's address with -H"
         }
         Remedy::NameConfigDirectory => "Set HOME or DOCKER_CONFIG, or use --config",
-        Remedy::UseTls => "For TLS use --tlsverify or --tls",
+        Remedy::UseTls => "For TLS, use --tlsverify or --tls",
         Remedy::NameCa => {
-            "Name the certificate of the engine's CA with --tlscacert, or set DOCKER_CERT_PATH to the directory of ca.pem"
+            "Specify the certificate of the engine's CA with --tlscacert, or set DOCKER_CERT_PATH to the directory of \
+             ca.pem"
         }
         Remedy::NameClientCertificate => {
-            "Name certificate and key with --tlscert and --tlskey, or put cert.pem and key.pem into the directory \
-             DOCKER_CERT_PATH"
+            "Specify a client certificate and its key with --tlscert and --tlskey, or put cert.pem and key.pem into \
+             the directory DOCKER_CERT_PATH"
         }
         Remedy::ChooseUser => {
-            "Give a user that the container's /etc/passwd has, or numbers (-u uid:gid, each below 2147483648)"
+            "Give a user from the container's /etc/passwd, or numbers (-u uid:gid, each below 2147483648)"
         }
-        Remedy::ChooseWorkdir => "Give a directory that exists in the container and that the user may enter (-w)",
+        Remedy::ChooseWorkdir => "Give a directory that exists in the container and that the user can access (-w)",
         Remedy::SetVariable => "Give variables with -e NAME=value before the container, or use a shell: sh -c '…'",
         Remedy::SetWorkdir => "Give the directory with -w before the container, or use a shell: sh -c 'cd … && …'",
         Remedy::NameProgram => "Options go before the container's name",

@@ -340,7 +340,7 @@ fn a_version_of_the_api_is_checked() {
         "99999.1",
     ] {
         let message = version(text).unwrap_err().to_string();
-        assert!(message.contains("is no version"), "{message}");
+        assert!(message.contains("is not a version"), "{message}");
     }
 }
 

@@ -15,12 +15,12 @@ async fn a_remedy_names_parameters_or_what_the_server_is_started_with() {
     options.context = Some("b".to_owned());
     assert_eq!(
         told(Endpoint::from_options(&options).unwrap_err()),
-        "both the engine's address and a context are given. Start dexec-mcp with one of -H and -c"
+        "both the engine's address and a context are given. Start dexec-mcp with either -H or -c, not both"
     );
     let engine = Engine::connect(&Endpoint::parse("unix:///nonexistent/socket").unwrap());
     assert_eq!(
         told(engine.info().await.unwrap_err()),
-        "can't connect to the engine at unix:///nonexistent/socket (as given): there is no such socket. Start the engine, \
+        "can't connect to the engine at unix:///nonexistent/socket (as given): the socket does not exist. Start the engine, \
          or start dexec-mcp with its address (-H, DOCKER_HOST)"
     );
     let request = Request::new("web", ["-it", "sh"]).build();
@@ -31,7 +31,7 @@ async fn a_remedy_names_parameters_or_what_the_server_is_started_with() {
     let request = Request::new("web", ["echo".to_owned(), "x".repeat(131_072)]).build();
     assert_eq!(
         told(request.unwrap_err()),
-        "argument 1 of the command is 131072 bytes, and Linux takes fewer than 131072. Send large data in `stdin` or in a \
+        "argument 1 of the command is 131072 bytes, and Linux accepts fewer than 131072. Send large data in `stdin` or in a \
          file"
     );
 }

@@ -137,7 +137,7 @@ fn wrong_options_are_told_in_docker_s_words() {
         ("--tlscacert", "flag needs an argument: --tlscacert"),
         (
             "--connect-timeout 0 web sh",
-            "invalid argument \"0\" for \"--connect-timeout\" flag: no connection is made in no time: write 90, 1.5, 90s or \
+            "invalid argument \"0\" for \"--connect-timeout\" flag: the time limit must be greater than zero: write 90, 1.5, 90s or \
              2m 30s",
         ),
         ("--info web", "--info takes no CONTAINER and no COMMAND"),
@@ -151,7 +151,7 @@ fn wrong_options_are_told_in_docker_s_words() {
         ),
         (
             "--output xml web sh",
-            "invalid argument \"xml\" for \"--output\" flag: it is one of json, raw, events",
+            "invalid argument \"xml\" for \"--output\" flag: must be one of json, raw, events",
         ),
         ("--raw --output json web sh", "conflicting options: --raw and --output"),
         ("--raw --limit 5 web sh", "--limit goes with --output json only"),

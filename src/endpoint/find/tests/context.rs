@@ -72,8 +72,8 @@ fn a_context_that_cannot_be_used_is_told_with_the_others() {
 
     let meta = format!(".docker/contexts/meta/{}/meta.json", directory("one"));
     for (contents, words) in [
-        ("", "it ends too early"),
-        ("[]", "it is no object"),
+        ("", "the JSON is incomplete"),
+        ("[]", "it is not a JSON object"),
         ("{\"Endpoints\":5}", "`Endpoints` is of another type"),
         ("{\"Endpoints\":{}}", "no endpoint for the Docker API"),
         ("{\"Endpoints\":{\"Docker\":{}}}", "no endpoint for the Docker API"),
@@ -84,7 +84,7 @@ fn a_context_that_cannot_be_used_is_told_with_the_others() {
             "`SkipTLSVerify` is of another type",
         ),
         ("{\"Endpoints\":{\"docker\":{\"Host\":\"foo://x\"}}}", "`foo://x`"),
-        ("{\"Endpoints\":{\"docker\":{}}} x", "it is no JSON"),
+        ("{\"Endpoints\":{\"docker\":{}}} x", "it is not valid JSON"),
     ] {
         let error = World::new()
             .file(&meta, contents)
