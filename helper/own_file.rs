@@ -21,7 +21,7 @@ pub fn remove() -> u8 {
         Err(errno) => {
             let mut complaint = Output::stderr();
             complaint
-                .bytes(b"dexec: the helper's own file can't be removed: errno ")
+                .bytes(b"dexec: the helper can't remove its file: errno ")
                 .number(errno.0)
                 .end_line();
             1

@@ -116,7 +116,7 @@ fn entry(line: &[u8], lookup: impl Fn(&str) -> Option<String>) -> Result<Option<
         if value.is_none() {
             // A line without `=` may be part of a multi-line value, so it is not shown.
             return Err((
-                "a line without `=` contains white space: a value can't go over several lines".to_owned(),
+                "a line without `=` contains white space: a value can't span several lines".to_owned(),
                 "a variable contains whitespaces on line {line}".to_owned(),
             ));
         }

@@ -265,19 +265,19 @@ mod tests {
         let engine = Engine::connect(&Endpoint::parse("unix:///nonexistent/socket").unwrap());
         assert_eq!(
             engine.info().await.unwrap_err().to_string(),
-            "can't connect to the engine at unix:///nonexistent/socket (as given): there is no such socket. Start the engine, \
-             or name its address with `EndpointOptions::host` or DOCKER_HOST"
+            "can't connect to the engine at unix:///nonexistent/socket (as given): the socket does not exist. Start the engine, \
+            or set its address with `EndpointOptions::host` or DOCKER_HOST"
         );
         let request = Request::new("web", ["-it", "sh"]).build();
         assert_eq!(
             request.unwrap_err().to_string(),
-            "the command `-it` begins with `-`. Give a program first; one whose name begins with `-` needs its directory, as \
-             in ./-x"
+            "the command `-it` begins with `-`. Begin the command with a program; if its name begins with `-`, \
+            give its path, as in ./-x"
         );
         let request = Request::new("web", ["echo".to_owned(), "x".repeat(131_072)]).build();
         assert_eq!(
             request.unwrap_err().to_string(),
-            "argument 1 of the command is 131072 bytes, and Linux takes fewer than 131072. Send large data on standard input \
+            "argument 1 of the command is 131072 bytes, and Linux accepts fewer than 131072. Send large data on standard input \
              (`RequestBuilder::stdin`) or in a file"
         );
     }

@@ -241,7 +241,7 @@ impl RequestBuilder {
             .sum();
         if total > TOTAL_LIMIT {
             return Err(Error::invalid(format!(
-                "the command and its environment are {total} bytes, and the engine takes {TOTAL_LIMIT} at most"
+                "the command and its environment are {total} bytes, and the engine accepts at most {TOTAL_LIMIT}"
             ))
             .with_remedies([Remedy::UseStdin]));
         }
@@ -261,7 +261,7 @@ impl RequestBuilder {
         }
         if spec.is_detached && timeout.is_some() {
             return Err(Error::invalid(
-                "a detached command is left to itself, so it has no timeout: leave one of the two out",
+                "a detached command can't have a timeout: omit one of the two",
             ));
         }
         Ok(Request {
@@ -292,13 +292,13 @@ fn check_program(program: Option<&String>) -> Result<(), Error> {
 fn check_string(string: &str, name: impl Fn() -> String) -> Result<(), Error> {
     if string.contains('\0') {
         return Err(Error::invalid(format!(
-            "{} holds a NUL byte, which no program can be given",
+            "{} contains a NUL byte, which can't be passed to a program",
             name()
         )));
     }
     if string.len() >= STRING_LIMIT {
         return Err(Error::invalid(format!(
-            "{} is {} bytes, and Linux takes fewer than {STRING_LIMIT}",
+            "{} is {} bytes, and Linux accepts fewer than {STRING_LIMIT}",
             name(),
             string.len()
         ))
@@ -338,8 +338,8 @@ impl ContainerName {
         if !is_name {
             let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
             return Err(Error::invalid(format!(
-                "`{shown}` is no container's name or id: these begin with a letter or digit, and more of those, \
-                 `_`, `.` and `-` follow"
+                "invalid container name or id `{shown}`: use letters, digits, `_`, `.` and `-`, starting with a \
+                 letter or digit"
             )));
         }
         Ok(Self(bare.to_owned()))
@@ -389,7 +389,7 @@ mod tests {
             "/",
             &"a".repeat(256),
         ] {
-            refused(Request::new(name, ["true"]), "is no container's name or id");
+            refused(Request::new(name, ["true"]), "invalid container name or id");
         }
         refused(Request::new("", ["true"]), "the container's name is empty");
     }
@@ -408,9 +408,9 @@ mod tests {
     fn invalid_commands_are_refused() {
         refused(run(&[]), "there is no command");
         refused(run(&[""]), "the command is empty");
-        refused(run(&["-it", "sh"]), "Give a program first");
-        refused(run(&["echo", "a\0b"]), "argument 1 of the command holds a NUL byte");
-        refused(run(&["a\0b"]), "the command's name holds a NUL byte");
+        refused(run(&["-it", "sh"]), "Begin the command with a program");
+        refused(run(&["echo", "a\0b"]), "argument 1 of the command contains a NUL byte");
+        refused(run(&["a\0b"]), "the command's name contains a NUL byte");
     }
 
     #[test]
@@ -427,7 +427,7 @@ mod tests {
         );
         refused(
             run(&["true"]).envs((0..33).map(|n| format!("N{n}={}", "x".repeat(STRING_LIMIT - 9)))),
-            "the engine takes 4194304 at most",
+            "the engine accepts at most 4194304",
         );
     }
 
@@ -437,11 +437,14 @@ mod tests {
         refused(run(&["true"]).env(""), "has no name");
         refused(
             run(&["true"]).env("A=\0"),
-            "the environment variable `A` holds a NUL byte",
+            "the environment variable `A` contains a NUL byte",
         );
         refused(run(&["true"]).workdir("srv"), "is relative");
-        refused(run(&["true"]).workdir("/a\0"), "the working directory holds a NUL byte");
-        refused(run(&["true"]).user("a\0"), "the user holds a NUL byte");
+        refused(
+            run(&["true"]).workdir("/a\0"),
+            "the working directory contains a NUL byte",
+        );
+        refused(run(&["true"]).user("a\0"), "the user contains a NUL byte");
         refused(run(&["true"]).groups(["a,b".to_owned()]), "can't be added");
         let request = run(&["true"]).workdir("").user("").build().unwrap();
         assert_eq!((request.spec.workdir, request.spec.user), (None, None));

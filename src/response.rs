@@ -151,7 +151,7 @@ impl Response {
             return (limit, limit);
         }
         if self.json.take().is_some() {
-            self.parse_json_error = Some("stdout is too large to be given as JSON too".to_owned());
+            self.parse_json_error = Some("stdout is too large to also return it as JSON".to_owned());
         }
         let room = largest.saturating_sub(self.bytes_around_streams());
         if streams.0 + streams.1 <= room {
@@ -287,7 +287,7 @@ impl Rendered {
     fn parse_json(&self) -> Result<Box<RawValue>, String> {
         if self.gap.is_some() || self.head.len() > MAX_JSON_SIZE {
             return Err(format!(
-                "stdout is larger than {MAX_JSON_SIZE} bytes, too much to parse"
+                "stdout is larger than {MAX_JSON_SIZE} bytes, which is too large to parse"
             ));
         }
         json::parse(&self.head)

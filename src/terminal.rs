@@ -87,8 +87,8 @@ impl DetachKeys {
         parsed.map(Self).map_err(|key| {
             let (keys, key) = (sanitize_line(keys, MAX_KEY_LEN), sanitize_line(key, MAX_KEY_LEN));
             Error::invalid(format!(
-                "invalid detach keys ({keys}): Unknown character: '{key}'. Give characters, `DEL` or `ctrl-` and a small \
-                 letter or one of @ [ \\ ] ^ _, separated by commas, such as ctrl-p,ctrl-q"
+                "invalid detach keys ({keys}): Unknown character: '{key}'. Give characters, `DEL`, or `ctrl-` with a \
+                 lowercase letter or one of @ [ \\ ] ^ _, separated by commas, such as ctrl-p,ctrl-q"
             ))
         })
     }

@@ -50,17 +50,17 @@ impl ApiError {
                 ErrorKind::ConnectionLost,
                 format!(
                     "the connection to {address} was not upgraded to a stream: a proxy between dexec and the engine \
-                     seems to take the `Upgrade` header away; let it pass, or use the engine's own socket"
+                     may remove the `Upgrade` header; configure the proxy to pass it, or use the engine's socket"
                 ),
             ),
             // The request may have started the command.
             Self::NotAnEngine(reason) if operation.may_have_started() => Error::new(
                 ErrorKind::ConnectionLost,
-                format!("failed to start the command at the engine at {address}: {reason}"),
+                format!("failed to start the command on the engine at {address}: {reason}"),
             ),
             Self::NotAnEngine(reason) => Error::new(
                 ErrorKind::NotAnEngine,
-                format!("{address} answered, and not as a container engine does, when asked to {operation}: {reason}"),
+                format!("{address} does not respond like a container engine when asked to {operation}: {reason}"),
             )
             .with_remedies([Remedy::CheckAddress]),
             Self::Transport(error) => unreachable_error(operation, endpoint, error),
@@ -86,9 +86,9 @@ fn refused(
     let name = container.map_or("", ContainerName::as_str);
     let kind = refusal_kind(status, message);
     let text = match kind {
-        ErrorKind::ContainerNotFound => format!("no container is called `{name}` at {address}"),
+        ErrorKind::ContainerNotFound => format!("container `{name}` not found at {address}"),
         ErrorKind::AmbiguousContainer => {
-            format!("more than one container's id begins with `{name}`: give more of it, or the name")
+            format!("more than one container id begins with `{name}`: use more digits of the id, or the name")
         }
         ErrorKind::ContainerNotRunning => not_running(name),
         ErrorKind::ContainerPaused => format!("the container `{name}` is paused: unpause it first"),
@@ -97,7 +97,7 @@ fn refused(
         ErrorKind::NotAnEngine if operation.may_have_started() && status >= 500 => {
             return Error::new(
                 ErrorKind::ConnectionLost,
-                format!("failed to start the command at the engine at {address}: HTTP status {status} from a proxy"),
+                format!("failed to start the command on the engine at {address}: HTTP status {status} from a proxy"),
             );
         }
         // The text of a response that is not an engine's is left out.
@@ -110,8 +110,8 @@ fn refused(
             return Error::new(
                 kind,
                 format!(
-                    "{address} answered with HTTP status {status}{redirects}, and not as a container engine does, when \
-                     asked to {operation}"
+                    "{address} does not respond like a container engine when asked to {operation}: HTTP status \
+                     {status}{redirects}"
                 ),
             )
             .with_remedies([Remedy::CheckAddress]);
@@ -119,18 +119,19 @@ fn refused(
         ErrorKind::Tls => return Error::new(kind, format!("{address} {WANTS_TLS}")),
         _ => {
             let said = if message.is_empty() || message.starts_with('<') {
-                format!("HTTP status {status} without a reason")
+                format!("HTTP status {status} without a message")
             } else {
                 sanitize_line(message, MAX_WORDS_LEN)
             };
             let error = Error::new(kind, format!("the engine at {address} refused to {operation}: {said}"))
                 .with_docker_text(format!("Error response from daemon: {said}"));
             return match kind {
-                ErrorKind::RefusedByPolicy => {
-                    error.with_hint("A proxy or a plugin of the engine allows only some calls: exec needs POST")
-                }
+                ErrorKind::RefusedByPolicy => error.with_hint(
+                    "A proxy or a plugin of the engine denied the call: allow the calls of exec, \
+                        which use POST",
+                ),
                 _ if message.starts_with("client version ") => {
-                    error.with_hint("DOCKER_API_VERSION asks for that: unset it, and the engine chooses")
+                    error.with_hint("DOCKER_API_VERSION requests this version: unset it to let the engine choose")
                 }
                 _ => with_advice(error, message),
             };
@@ -147,7 +148,7 @@ pub(super) fn not_running(name: &str) -> String {
 }
 
 pub(super) fn restarting(name: &str) -> String {
-    format!("the container `{name}` is restarting: wait until it runs; its logs say why it ends")
+    format!("the container `{name}` is restarting: wait until it is running; its logs show why it stops")
 }
 
 /// Returns the kind of an error response, based on the messages of Docker 20.10 to 28 and Podman 4.3 to 5.8.

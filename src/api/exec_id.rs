@@ -13,7 +13,9 @@ impl ExecId {
         if is_id {
             Ok(Self(id))
         } else {
-            Err(ApiError::NotAnEngine("it gave an id that is none".to_owned()))
+            Err(ApiError::NotAnEngine(
+                "the exec id in the response is invalid".to_owned(),
+            ))
         }
     }
 

@@ -107,7 +107,7 @@ pub(super) async fn read_body(response: Response<Incoming>, limit: usize) -> Res
         cost += data.len() + COST_OF_PIECE;
         if cost > limit.saturating_mul(2) || bytes.len() + data.len() > limit {
             return Err(ApiError::NotAnEngine(format!(
-                "its answer is larger than {limit} bytes"
+                "the response is larger than {limit} bytes"
             )));
         }
         bytes.extend_from_slice(&data);

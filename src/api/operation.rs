@@ -45,11 +45,11 @@ impl fmt::Display for Operation {
             Self::CreateExec => "create the command",
             Self::StartExec => "start the command",
             Self::InspectExec => "inspect the command",
-            Self::StatFile => "describe a file of the container",
-            Self::UploadFile => "put a file into the container",
-            Self::Version => "tell its version",
-            Self::Info => "tell its state",
-            Self::Ping => "answer a ping",
+            Self::StatFile => "describe a file in the container",
+            Self::UploadFile => "copy a file into the container",
+            Self::Version => "report its version",
+            Self::Info => "report its state",
+            Self::Ping => "respond to a ping",
         })
     }
 }

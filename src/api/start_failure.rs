@@ -66,11 +66,12 @@ pub(super) fn with_advice(error: Error, text: &str) -> Error {
     match error.kind() {
         ErrorKind::UserNotFound => error.with_remedies([Remedy::ChooseUser]),
         ErrorKind::WorkdirNotFound => error.with_remedies([Remedy::ChooseWorkdir]),
-        ErrorKind::CommandNotExecutable => error.with_hint("Give a program: a file with an executable bit"),
-        ErrorKind::ContainerNotRunning => error.with_hint("The container ended meanwhile"),
-        ErrorKind::InvalidRequest if text.contains("environment variable") => {
-            error.with_hint("Podman can't take a variable away from a command: give it as NAME=value, or not at all")
-        }
+        ErrorKind::CommandNotExecutable => error.with_hint("Give a program: a file whose executable bit is set"),
+        ErrorKind::ContainerNotRunning => error.with_hint("The container stopped in the meantime"),
+        ErrorKind::InvalidRequest if text.contains("environment variable") => error.with_hint(
+            "Podman can't remove a variable from the environment of a command: give it as NAME=value, \
+                or omit it",
+        ),
         _ => error,
     }
 }
@@ -85,7 +86,7 @@ pub(crate) fn start_failure(command: &str, text: &str) -> Error {
     };
     let cause = match kind {
         ErrorKind::CommandNotFound => format!("the command `{shown_command}` is not in the container"),
-        ErrorKind::CommandNotExecutable => format!("`{shown_command}` is in the container and can't be executed"),
+        ErrorKind::CommandNotExecutable => format!("`{shown_command}` exists in the container, but can't be executed"),
         ErrorKind::WorkdirNotFound => format!("the working directory {}", workdir_fault(text)),
         ErrorKind::UserNotFound => "the user or group is not known in the container".to_owned(),
         _ => format!(
@@ -103,11 +104,11 @@ pub(crate) fn start_failure(command: &str, text: &str) -> Error {
 fn workdir_fault(text: &str) -> &'static str {
     let lower = text.to_lowercase();
     if lower.contains("not a directory") {
-        "is no directory: it, or a part of its path, is a file in the container"
+        "is not a directory: it, or a part of its path, is a file in the container"
     } else if lower.contains("permission denied") {
-        "may not be entered by the command's user"
+        "is not accessible to the command's user"
     } else if lower.contains("too many levels of symbolic links") {
-        "is a symbolic link that leads back to itself"
+        "has too many levels of symbolic links"
     } else {
         "does not exist in the container"
     }
@@ -133,19 +134,22 @@ fn with_shell_advice(error: Error, command: &str) -> Error {
         '$', '*', '?', ';', '|', '&', '<', '>', '`', '(', ')', '{', '}', '\'', '"', '\\', '#', '!', '[', ']',
     ];
     if assigned_name(command).is_some() {
-        let error = error.with_hint("It is no variable for the command, as no shell reads it");
+        let error = error.with_hint(
+            "NAME=value before a command sets a variable only in a shell, and the command \
+            runs without a shell",
+        );
         return error.with_remedies([Remedy::SetVariable]);
     }
     if command == "cd" {
-        let error = error.with_hint("It is a word of the shell, and no shell reads it");
+        let error = error.with_hint("It is a keyword or builtin of the shell, and the command runs without a shell");
         return error.with_remedies([Remedy::SetWorkdir]);
     }
     error.with_hint(if command.contains(char::is_whitespace) {
-        "Give the program and each argument as words of their own, or use a shell: sh -c '…'"
+        "Give the program and each argument as separate words, or use a shell: sh -c '…'"
     } else if SHELL_WORDS.contains(&command) {
-        "It is a word of the shell, and no shell reads it: use one: sh -c '…'"
+        "It is a keyword or builtin of the shell, and the command runs without a shell: use sh -c '…'"
     } else if command.starts_with('~') || command.contains(SHELL_CHARACTERS) {
-        "No shell reads the command, so that nothing in it is replaced: give it as it is in the container, or use a \
+        "The command runs without a shell, so nothing in it is expanded: give the program's exact name, or use a \
          shell: sh -c '…'"
     } else {
         ""
@@ -167,25 +171,25 @@ pub(crate) fn execute_failure(command: &str, stderr: &str) -> Option<Error> {
     }
     let cause = match reason.to_lowercase().as_str() {
         "no such file or directory" => {
-            "what its first line (`#!`) names as its interpreter, or the loader that it is linked to, is not there. In \
-             a script, line ends of Windows (CRLF) do that too: take them away (sed -i 's/\\r$//')"
+            "the interpreter that its first line (`#!`) names, or the loader that it is linked to, does not exist. In \
+             a script, Windows line endings (CRLF) also cause this: remove them (sed -i 's/\\r$//')"
         }
         "exec format error" => {
             "it is neither a program for this machine's architecture nor a script whose first line names its \
              interpreter (`#!/bin/sh`)"
         }
         "permission denied" => {
-            "it, or the interpreter that its first line (`#!`) names, is no executable file for this user, or its file \
-             system is mounted noexec"
+            "this user can't execute it or the interpreter that its first line (`#!`) names, or its file system is \
+             mounted noexec"
         }
         "text file busy" => "it is open for writing: close it first",
-        "argument list too long" => "its arguments and environment are longer than the kernel takes",
+        "argument list too long" => "its arguments and environment are longer than the kernel allows",
         _ => reason,
     };
     Some(Error::new(
         ErrorKind::CommandNotExecutable,
         format!(
-            "`{}` is in the container and can't be executed: {}",
+            "`{}` exists in the container, but can't be executed: {}",
             command.escape_debug(),
             sanitize_line(cause, 2000)
         ),

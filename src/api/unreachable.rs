@@ -20,15 +20,15 @@ pub(super) fn unreachable_error(operation: Operation, endpoint: &Endpoint, error
         (TransportError::ConnectTimeout(_), _) => Error::new(
             ErrorKind::EngineUnreachable,
             match endpoint.tls() {
-                None => format!("{error}: the host is down, or a firewall drops what is sent to it"),
+                None => format!("{error}: the host is down, or a firewall drops the packets"),
                 Some(_) => {
-                    format!("{error}: the host is down, a firewall drops what is sent to it, or it speaks no TLS")
+                    format!("{error}: the host is down, a firewall drops the packets, or the port does not use TLS")
                 }
             },
         ),
         (TransportError::Http(reason), _) if reason.is_parse() && !operation.may_have_started() => Error::new(
             ErrorKind::NotAnEngine,
-            format!("what answers is no container engine ({reason})"),
+            format!("the server is not a container engine ({reason})"),
         )
         .with_remedies([Remedy::CheckAddress]),
         _ => Error::new(operation.unanswered_kind(), error.to_string()),
@@ -72,13 +72,15 @@ fn connect_fault(reason: &io::Error, address: &Address) -> Error {
     match (reason.kind(), address) {
         (io::ErrorKind::PermissionDenied, _) => Error::new(ErrorKind::PermissionDenied, permission_remedy(address)),
         (io::ErrorKind::NotFound, Address::Unix(_)) => {
-            unreachable("there is no such socket".to_owned()).with_remedies([Remedy::StartEngine])
+            unreachable("the socket does not exist".to_owned()).with_remedies([Remedy::StartEngine])
         }
-        (io::ErrorKind::NotADirectory, Address::Unix(_)) => {
-            unreachable("a part of the path before the last is no directory: name the engine's socket".to_owned())
-        }
+        (io::ErrorKind::NotADirectory, Address::Unix(_)) => unreachable(
+            "a part of the path before the last one is not a directory: specify the path of the engine's \
+                socket"
+                .to_owned(),
+        ),
         (io::ErrorKind::ConnectionRefused, _) => {
-            unreachable("nothing listens there".to_owned()).with_remedies([Remedy::StartEngine])
+            unreachable("nothing listens at this address".to_owned()).with_remedies([Remedy::StartEngine])
         }
         _ => unreachable(reason.to_string()),
     }
@@ -92,11 +94,12 @@ fn no_abstract_socket(name: &str, reason: &io::Error) -> Option<String> {
     match reason.kind() {
         io::ErrorKind::ConnectionRefused => Some(
             "no abstract socket has this name in dexec's network namespace: start the engine, or run dexec in the \
-             engine's; for a file of this name write unix://./@name"
+             engine's network namespace; for a file with this name, write unix://./@name"
                 .to_owned(),
         ),
         _ if name.len() > MAX_NAME_LEN => Some(format!(
-            "the name has {} bytes, and that of an abstract socket at most {MAX_NAME_LEN}: name the engine's socket",
+            "the name has {} bytes, and the name of an abstract socket has at most {MAX_NAME_LEN}: specify the \
+             engine's socket",
             name.len()
         )),
         _ => None,
@@ -109,7 +112,10 @@ fn no_zone(host: &str, reason: &io::Error) -> Option<String> {
         .parse()
         .is_ok_and(|address: Ipv6Addr| address.is_unicast_link_local());
     (is_link_local && reason.kind() == io::ErrorKind::InvalidInput).then(|| {
-        format!("a link-local address needs its network interface: write it as [{host}%25eth0] (`ip link` shows them)")
+        format!(
+            "a link-local address needs its network interface: write it as [{host}%25eth0] (`ip link` lists the \
+            interfaces)"
+        )
     })
 }
 
@@ -121,20 +127,20 @@ fn no_socket(path: &Path, reason: &io::Error) -> Option<String> {
     let length = path.as_os_str().len();
     if reason.kind() == io::ErrorKind::InvalidInput && length > MAX_PATH_LEN {
         return Some(format!(
-            "the path has {length} bytes, which is too long for a socket: make a link with a shorter path to its \
-             directory (ln -s), and name the socket below that"
+            "the path has {length} bytes, which is too long for a socket: create a symbolic link to its directory (ln \
+             -s), and use the shorter path"
         ));
     }
     let metadata = path.metadata().ok()?;
     if metadata.is_dir() {
         // docker creates a directory where a container mounts a socket that does not exist.
         Some(
-            "it is a directory and no socket: name the engine's socket; or, where docker made it for a mount before the \
-             engine ran, remove it (`rmdir`) and start the engine anew"
+            "it is a directory, not a socket: specify the engine's socket; if docker created the directory for a \
+             mount before the engine ran, remove it (`rmdir`) and restart the engine"
                 .to_owned(),
         )
     } else if metadata.is_file() {
-        Some("it is a file and no socket: name the engine's socket".to_owned())
+        Some("it is a file, not a socket: specify the engine's socket".to_owned())
     } else {
         None
     }
@@ -148,11 +154,11 @@ fn permission_remedy(address: &Address) -> String {
         return "this user may not connect".to_owned();
     };
     let Ok(metadata) = path.metadata() else {
-        return "this user may not enter the directory of the socket".to_owned();
+        return "this user can't access the directory of the socket".to_owned();
     };
     let mode = metadata.mode() & 0o777;
     if mode & 0o020 == 0 {
-        return format!("only its owner may use the socket (mode {mode:03o}): run dexec as that user");
+        return format!("only its owner can use the socket (mode {mode:03o}): run dexec as that user");
     }
     let gid = metadata.gid();
     let group = group_name(gid).unwrap_or_else(|| gid.to_string());

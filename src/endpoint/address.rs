@@ -57,21 +57,21 @@ impl Address {
         let text = text.trim();
         let address = match text.split_once("://") {
             None if text.is_empty() => Ok(Self::default_place()),
-            None if text.starts_with('/') => Err(refused(text, "for a socket write unix:// before its path")),
+            None if text.starts_with('/') => Err(refused(text, "for a socket, write unix:// before its path")),
             None => return parse_tcp(text, text),
             Some(("unix" | "npipe", path)) if path.contains("://") => Err(refused(text, FORMS)),
             Some(("unix", "")) => Ok(Self::Unix(PathBuf::from(DOCKER_SOCKET))),
-            Some(("unix", "@")) => Err(refused(text, "an abstract socket has a name behind the @")),
+            Some(("unix", "@")) => Err(refused(text, "an abstract socket needs a name after the @")),
             Some(("unix", path)) if path.ends_with('/') && !path.starts_with('@') => {
-                Err(refused(text, "a socket's path does not end with a slash: leave it out"))
+                Err(refused(text, "a socket's path does not end with a slash: remove it"))
             }
             Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
             Some(("tcp", rest)) => return parse_tcp(rest, text),
             Some(("ssh", rest)) => parse_ssh(rest, text),
             Some(("npipe", "")) => Ok(Self::NamedPipe(DOCKER_PIPE.to_owned())),
             Some(("npipe", path)) => Ok(Self::NamedPipe(path.to_owned())),
-            Some(("http", _)) => Err(refused(text, "write tcp:// for it")),
-            Some(("https", _)) => Err(refused(text, "write tcp:// for it").with_remedies([Remedy::UseTls])),
+            Some(("http", _)) => Err(refused(text, "use tcp:// instead")),
+            Some(("https", _)) => Err(refused(text, "use tcp:// instead").with_remedies([Remedy::UseTls])),
             Some(_) => Err(refused(text, FORMS)),
         };
         address.map(|address| (address, String::new()))
@@ -118,7 +118,7 @@ impl Address {
             )),
             Self::Unix(_) if !cfg!(target_os = "linux") && self.abstract_name().is_some() => Err(refused(
                 &self.to_string(),
-                "abstract sockets (@name) exist on Linux only; for a file of that name write unix://./@name",
+                "abstract sockets (@name) exist on Linux only; for a file with that name, write unix://./@name",
             )),
             address => Ok(address),
         }
@@ -129,10 +129,10 @@ fn parse_tcp(rest: &str, text: &str) -> Result<(Address, String), Error> {
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = path.trim_end_matches('/');
     if authority.contains(['?', '#', '@']) || path.contains(['?', '#']) {
-        return Err(refused(text, "after tcp:// only host:port/base/path may stand"));
+        return Err(refused(text, "the form is tcp://host:port/base/path"));
     }
     if !path.is_empty() && path.parse::<Uri>().is_err() {
-        return Err(refused(text, "its path can't stand in a request"));
+        return Err(refused(text, "its path is not valid in a URL"));
     }
     let (host, port) = host_and_port(authority, text)?;
     let address = Address::Tcp {
@@ -148,22 +148,19 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
     if user.contains(':') {
         return Err(refused(
             text,
-            "a password can't be given there: let ssh use a key or an agent",
+            "passwords are not supported: use a key or an agent for ssh",
         ));
     }
     let is_strange = |word: &str| word.contains(['?', '#', '%']) || word.chars().any(is_blank);
     if is_strange(user) || authority.contains(['?', '#']) || is_strange(path) {
-        return Err(refused(
-            text,
-            "after ssh:// only user@host:port/path/of/socket may stand",
-        ));
+        return Err(refused(text, "the form is ssh://user@host:port/path/of/socket"));
     }
     let (host, port) = host_and_port(authority, text)?;
     if host.is_empty() {
-        return Err(refused(text, "it names no host"));
+        return Err(refused(text, "the host is missing"));
     }
     if host.starts_with('-') || user.starts_with('-') {
-        return Err(refused(text, "ssh would take it for an option"));
+        return Err(refused(text, "the host and the user can't begin with `-`"));
     }
     // ssh's configuration may pass the host and the user to a shell.
     let is_plain = |word: &str, more: &[u8]| {
@@ -173,11 +170,11 @@ fn parse_ssh(rest: &str, text: &str) -> Result<Address, Error> {
     if !is_plain(&host, if authority.starts_with('[') { b":%" } else { b"" }) {
         return Err(refused(
             text,
-            "a host has letters, digits and `.-_`, an IPv6 address brackets",
+            "a host can contain letters, digits and `.-_`; an IPv6 address must be in brackets",
         ));
     }
     if !is_plain(user, b"+@") {
-        return Err(refused(text, "the user has letters, digits and `.-_`"));
+        return Err(refused(text, "the user can contain letters, digits and `.-_+@`"));
     }
     Ok(Address::Ssh {
         user: (!user.is_empty()).then(|| user.to_owned()),
@@ -194,7 +191,7 @@ fn is_blank(character: char) -> bool {
 /// Returns the host, empty if there is none, and the port.
 fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), Error> {
     if authority.chars().any(is_blank) {
-        return Err(refused(text, "a host has no white space"));
+        return Err(refused(text, "a host can't contain white space"));
     }
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest
@@ -203,14 +200,14 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
         let port = match port.strip_prefix(':') {
             Some(port) => port,
             None if port.is_empty() => "",
-            None => return Err(refused(text, "after the IPv6 address only a port may stand")),
+            None => return Err(refused(text, "only a port can follow an IPv6 address")),
         };
         // In a URL, the `%` before the zone of an address is written as `%25`.
         let host = host.replacen("%25", "%", 1);
         if host.ends_with('%') {
             return Err(refused(
                 text,
-                "after the % of an IPv6 address stands a network interface, as in [fe80::1%25eth0]",
+                "the % in an IPv6 address must be followed by a network interface, as in [fe80::1%25eth0]",
             ));
         }
         (host, port)
@@ -219,7 +216,10 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
         (host.to_owned(), port)
     };
     if host.contains(':') != authority.starts_with('[') {
-        return Err(refused(text, "an IPv6 address stands in brackets"));
+        return Err(refused(
+            text,
+            "an IPv6 address must be in brackets, and other hosts must not",
+        ));
     }
     let port = match port {
         "" => None,
@@ -227,7 +227,7 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
             port.parse()
                 .ok()
                 .filter(|port| *port != 0)
-                .ok_or_else(|| refused(text, "the port is a number from 1 to 65535"))?,
+                .ok_or_else(|| refused(text, "the port must be a number from 1 to 65535"))?,
         ),
     };
     Ok((host, port))
@@ -235,7 +235,7 @@ fn host_and_port(authority: &str, text: &str) -> Result<(String, Option<u16>), E
 
 fn refused(text: &str, remedy: &str) -> Error {
     let text = sanitize_line(&without_password(text), MAX_TEXT_LEN);
-    Error::invalid(format!("the engine's address `{text}` can't be used: {remedy}"))
+    Error::invalid(format!("invalid engine address `{text}`: {remedy}"))
 }
 
 /// Returns the text with the password between `user:` and `@` removed.

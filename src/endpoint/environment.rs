@@ -58,7 +58,7 @@ impl Environment<'_> {
         let value = self.value(name).map(OsString::into_string).transpose();
         value.map_err(|_| {
             Error::invalid(format!(
-                "the environment variable {name} is not UTF-8: mend it or unset it"
+                "the environment variable {name} is not UTF-8: correct it or unset it"
             ))
         })
     }

@@ -121,7 +121,8 @@ fn api_version(text: &str) -> Result<String, Error> {
     match version.split_once('.') {
         Some((major, minor)) if is_number(major) && is_number(minor) => Ok(version.to_owned()),
         _ => Err(Error::invalid(format!(
-            "DOCKER_API_VERSION is `{}`, which is no version: write it as 1.41, or unset it to let the engine choose",
+            "DOCKER_API_VERSION is `{}`, which is not a version: write it as 1.41, or unset it to let the engine \
+             choose",
             sanitize_line(text, 100)
         ))),
     }

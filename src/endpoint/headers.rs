@@ -27,13 +27,13 @@ pub(super) fn checked(headers: Vec<(String, String)>, source: &str) -> Result<Ve
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
             return Err(refused(
                 source,
-                &format!("`{}` is no name of a header", sanitize_line(&name, MAX_NAME_LEN)),
+                &format!("`{}` is not a valid header name", sanitize_line(&name, MAX_NAME_LEN)),
             ));
         };
         if HeaderValue::from_str(&value).is_err() {
             return Err(refused(
                 source,
-                &format!("the value of `{header}` can't stand in a header"),
+                &format!("the value of `{header}` is not a valid header value"),
             ));
         }
         if !OURS.contains(&header) {
@@ -47,10 +47,10 @@ pub(super) fn checked(headers: Vec<(String, String)>, source: &str) -> Result<Ve
 /// (docker/cli, `cli/command/cli_options.go`).
 pub(super) fn from_variable(text: &str) -> Result<Vec<(String, String)>, Error> {
     let refused = |reason: &str| refused("DOCKER_CUSTOM_HEADERS", reason);
-    let fields = fields(text).ok_or_else(|| refused("its quotes are not in order"))?;
+    let fields = fields(text).ok_or_else(|| refused("its quotes are invalid"))?;
     let pairs = fields.iter().map(|field| {
         let Some((name, value)) = field.split_once('=') else {
-            return Err(refused("a pair has no `=`; write name=value, with commas between"));
+            return Err(refused("a pair has no `=`: write name=value, separated by commas"));
         };
         if name.trim().is_empty() {
             return Err(refused("a pair has no name before its `=`"));
@@ -149,9 +149,9 @@ mod tests {
         }
         let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
         for (headers, words) in [
-            (pair("a b", "hunter2"), "`a b` is no name"),
-            (pair("", "hunter2"), "is no name"),
-            (pair("X-A", "hunter2\r\nX-B: c"), "`x-a` can't stand"),
+            (pair("a b", "hunter2"), "`a b` is not a valid header name"),
+            (pair("", "hunter2"), "is not a valid header name"),
+            (pair("X-A", "hunter2\r\nX-B: c"), "`x-a` is not a valid header value"),
         ] {
             let message = checked(headers, "config.json").unwrap_err().to_string();
             assert!(message.contains(words) && !message.contains("hunter2"), "{message}");

@@ -21,9 +21,9 @@ impl fmt::Display for Fault {
 impl From<serde_json::Error> for Fault {
     fn from(error: serde_json::Error) -> Self {
         let what = match error.classify() {
-            Category::Eof => "it ends too early",
-            Category::Data => "it is no object",
-            Category::Syntax | Category::Io => "it is no JSON",
+            Category::Eof => "the JSON is incomplete",
+            Category::Data => "it is not a JSON object",
+            Category::Syntax | Category::Io => "it is not valid JSON",
         };
         Self(format!("{what} (line {}, column {})", error.line(), error.column()))
     }
@@ -50,7 +50,7 @@ impl Object {
             Some((_, value)) => {
                 let read = serde_json::from_str(value.get());
                 read.map(Some)
-                    .map_err(|_| Fault(format!("`{name}` is of another type than it should be")))
+                    .map_err(|_| Fault(format!("`{name}` has the wrong type")))
             }
             None => Ok(None),
         }
@@ -60,7 +60,7 @@ impl Object {
     pub(super) fn texts(&self) -> Result<Vec<(String, String)>, Fault> {
         let texts = self.0.iter().map(|(key, value)| {
             let text: Result<Option<String>, _> = serde_json::from_str(value.get());
-            let text = text.map_err(|_| Fault(format!("`{key}` is no text")))?;
+            let text = text.map_err(|_| Fault(format!("`{key}` is not a string")))?;
             Ok((key.clone(), text.unwrap_or_default()))
         });
         texts.collect()

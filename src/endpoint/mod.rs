@@ -164,7 +164,7 @@ impl Endpoint {
         }
         match DetachKeys::parse(&self.detach_keys) {
             Ok(keys) => Ok(Some(keys)),
-            Err(error) => Err(error.with_hint("They are `detachKeys` of docker's config.json")),
+            Err(error) => Err(error.with_hint("They are set by `detachKeys` in docker's config.json")),
         }
     }
 

@@ -41,7 +41,7 @@ impl fmt::Display for Origin {
             Self::DockerHost => f.write_str("from DOCKER_HOST"),
             Self::Context { name, chosen } => write!(f, "docker's context `{name}`, {chosen}"),
             Self::Default => f.write_str("Docker's default"),
-            Self::ContainerHost => write!(f, "from CONTAINER_HOST, as {DOCKER_SOCKET} does not exist"),
+            Self::ContainerHost => write!(f, "from CONTAINER_HOST, because {DOCKER_SOCKET} does not exist"),
             Self::WellKnown(engine) => {
                 write!(f, "{engine}, chosen because {DOCKER_SOCKET} does not exist")
             }

@@ -49,7 +49,7 @@ pub(super) fn places(environment: &Environment<'_>) -> Result<Vec<Place>, Error>
                 ..place(address, Origin::ContainerHost)
             }),
             Err(_) if places.iter().any(|place| place.exists) => {}
-            Err(error) => return Err(error.with_hint("It is the value of CONTAINER_HOST")),
+            Err(error) => return Err(error.with_hint("The address is the value of CONTAINER_HOST")),
         }
     }
     if cfg!(unix) {

@@ -139,7 +139,7 @@ fn no_ca(path: &Path) -> Error {
     let path = path.display();
     Error::new(
         ErrorKind::Tls,
-        format!("TLS is asked for (by option, DOCKER_TLS or DOCKER_TLS_VERIFY), and {path} does not exist"),
+        format!("TLS is requested (by option, DOCKER_TLS or DOCKER_TLS_VERIFY), but {path} does not exist"),
     )
     .with_remedies([Remedy::NameCa])
     .with_docker_text(format!(

@@ -45,38 +45,42 @@ impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CheckAddress => "Check the address (`EndpointOptions::host`, DOCKER_HOST)",
-            Self::StartEngine => "Start the engine, or name its address with `EndpointOptions::host` or DOCKER_HOST",
+            Self::StartEngine => "Start the engine, or set its address with `EndpointOptions::host` or DOCKER_HOST",
             Self::OtherEngines(addresses) => {
                 let addresses = addresses.join(", ");
-                return write!(f, "Another engine may answer (`EndpointOptions::host`): {addresses}");
+                return write!(
+                    f,
+                    "Another engine may be available (`EndpointOptions::host`): {addresses}"
+                );
             }
             Self::AddressOrContext => "Set `EndpointOptions::host` or `EndpointOptions::context`, not both",
             Self::ChooseContext => {
-                "Choose another context with `EndpointOptions::context` or DOCKER_CONTEXT, or name the engine's address \
-                 with `EndpointOptions::host`"
+                "Choose another context with `EndpointOptions::context` or DOCKER_CONTEXT, or set the engine's \
+                 address with `EndpointOptions::host`"
             }
             Self::NameConfigDirectory => "Set HOME, DOCKER_CONFIG or `EndpointOptions::config_dir`",
-            Self::UseTls => "For TLS set `EndpointOptions::tls_verify` or `EndpointOptions::tls`",
+            Self::UseTls => "For TLS, set `EndpointOptions::tls_verify` or `EndpointOptions::tls`",
             Self::NameCa => {
-                "Name the certificate of the engine's CA with `EndpointOptions::tls_ca_cert`, or set DOCKER_CERT_PATH to \
-                 the directory of ca.pem"
+                "Specify the certificate of the engine's CA with `EndpointOptions::tls_ca_cert`, or set \
+                 DOCKER_CERT_PATH to the directory of ca.pem"
             }
             Self::NameClientCertificate => {
-                "Name certificate and key with `EndpointOptions::tls_cert` and `EndpointOptions::tls_key`, or put cert.pem \
-                 and key.pem into the directory DOCKER_CERT_PATH"
+                "Specify a client certificate and its key with `EndpointOptions::tls_cert` and \
+                 `EndpointOptions::tls_key`, or put cert.pem and key.pem into the directory DOCKER_CERT_PATH"
             }
             Self::ChooseUser => {
-                "Give a user that the container's /etc/passwd has, or numbers as uid:gid, each below 2147483648 \
+                "Give a user from the container's /etc/passwd, or numbers as uid:gid, each below 2147483648 \
                  (`RequestBuilder::user`)"
             }
             Self::ChooseWorkdir => {
-                "Give a directory that exists in the container and that the user may enter (`RequestBuilder::workdir`)"
+                "Give a directory that exists in the container and that the user can access (`RequestBuilder::workdir`)"
             }
             Self::SetVariable => "Give variables with `RequestBuilder::env`, or use a shell: sh -c '…'",
-            Self::SetWorkdir => {
-                "Give the directory with `RequestBuilder::workdir`, or use a shell: sh -c 'cd … && …'"
+            Self::SetWorkdir => "Give the directory with `RequestBuilder::workdir`, or use a shell: sh -c 'cd … && …'",
+            Self::NameProgram => {
+                "Begin the command with a program; if its name begins with `-`, give its path, as in \
+                ./-x"
             }
-            Self::NameProgram => "Give a program first; one whose name begins with `-` needs its directory, as in ./-x",
             Self::UseStdin => "Send large data on standard input (`RequestBuilder::stdin`) or in a file",
         })
     }

@@ -161,7 +161,7 @@ impl<'a> Command<'a> {
             (Some((cause, stopped)), None) if stopped.orphaned.is_some() => ended_by(cause, stopped, None),
             (Some((cause, stopped)), None) if !stopped.is_needless() => {
                 let is_stuck = is_writing.load(Ordering::Relaxed);
-                let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not take the rest");
+                let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not read the rest");
                 ended_by(cause, stopped, is_stuck.then(stuck))
             }
             (None, Some(Ok(StreamEnd::Left))) => End::LeftRunning {
@@ -281,7 +281,7 @@ async fn passed(deadline: Option<Instant>) {
 fn ended_by(cause: StopCause, stopped: Stopped, output_failure: Option<io::Error>) -> End {
     let failure = output_failure.map(|failure| {
         let reason = match cause {
-            StopCause::ReaderGone => "the reader of the output has gone".to_owned(),
+            StopCause::ReaderGone => "the reader closed the output".to_owned(),
             _ => format!("the output can't be written: {failure}"),
         };
         Error::new(ErrorKind::OutputFailed, reason).with_source(failure)

@@ -37,7 +37,7 @@ pub(super) async fn resolve_exit(
     };
     if state.is_running {
         return lost(
-            "the output ended while the command runs on: the engine was restarted or cut the connection",
+            "the output ended while the command was still running: the engine was restarted or closed the connection",
             true,
         );
     }
@@ -57,7 +57,7 @@ pub(super) async fn resolve_exit(
         (_, Err(fault)) => lost(&format!("{fault}: part of the output may be missing"), false),
         (None, Ok(())) => match api.container_end(container).await {
             Some(ContainerEnd::Ended(event)) => container_stopped(&spec.container, event, exit_code::UNKNOWN),
-            _ => lost("the engine does not tell the exit code", false),
+            _ => lost("the engine does not report the exit code", false),
         },
     }
 }
@@ -70,7 +70,7 @@ async fn exec_gone(api: &Api, container: &ContainerName, target: Option<(&Stoppe
             container_stopped(container, "was restarted", exit_code::UNKNOWN)
         }
         _ => lost(
-            "the engine does not know the command any more, as after a restart",
+            "the engine no longer knows the command, for example after a restart",
             true,
         ),
     }

@@ -28,7 +28,7 @@ enum Target {
 /// The stream is invalid, or contains an error message from the engine.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum FrameError {
-    #[error("a frame of the unknown type {0} came")]
+    #[error("received a frame of unknown type {0}")]
     UnknownType(u8),
     #[error("the engine reported: {0}")]
     Message(String),

@@ -52,8 +52,12 @@ fn is_of_the_place(kind: ErrorKind) -> bool {
 
 async fn by_helper(api: &Api, spec: ExecSpec, helper: &str) -> Result<ExecSpec, Error> {
     let asked = ask(api, &spec, &[helper, "identity"]).await?;
-    let identity = Identity::parse(&asked)
-        .ok_or_else(|| unsupported(&spec, &format!("the helper answered `{}`", first_line(&asked))))?;
+    let identity = Identity::parse(&asked).ok_or_else(|| {
+        unsupported(
+            &spec,
+            &format!("unexpected output from the helper: `{}`", first_line(&asked)),
+        )
+    })?;
     let groups = identity.and(&spec.groups);
     let prefix = [helper, "groups", &identity.uid, &identity.gid, &groups];
     let mut spec = ExecSpec {
@@ -100,7 +104,7 @@ async fn ask(api: &Api, spec: &ExecSpec, command: &[&str]) -> Result<String, Err
         | End::NotRun(error)
         | End::Cancelled(error) => Err(error),
         End::Stopped { .. } | End::Detached { .. } | End::LeftRunning { .. } => {
-            Err(unsupported(spec, "the question was not answered"))
+            Err(unsupported(spec, "the helper did not finish"))
         }
     }
 }
@@ -113,8 +117,9 @@ fn unsupported(spec: &ExecSpec, reason: &str) -> Error {
     Error::new(
         ErrorKind::UnsupportedInContainer,
         format!(
-            "groups can't be added in the container `{}`: {reason}. It takes a root directory that only root can write \
-             to, groups that the container knows (or numbers), and root's capability to set groups; nothing was run",
+            "groups can't be added in the container `{}`: {reason}. This requires a root directory that only root can \
+             write to, groups that the container knows (or numbers), and root's capability to set groups; nothing was \
+             run",
             spec.container
         ),
     )

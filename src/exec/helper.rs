@@ -69,7 +69,7 @@ impl Helper {
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Err(refused.unwrap_or_else(|| unsupported("there is no place for it")))
+        Err(refused.unwrap_or_else(|| unsupported("no directory is available for the helper")))
     }
 
     async fn put_to(

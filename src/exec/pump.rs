@@ -66,7 +66,7 @@ pub(crate) enum StreamError {
     Read(#[source] io::Error),
     /// The TLS connection was closed improperly after a whole frame: the engine's end of the output can't be
     /// distinguished from a connection cut on the way.
-    #[error("the connection was closed without TLS's own end (close_notify)")]
+    #[error("the connection was closed without a TLS close_notify alert")]
     Unsealed(#[source] io::Error),
     #[error("the stream ended in the middle of a frame")]
     CutFrame,

@@ -189,7 +189,7 @@ async fn omitted_output_is_counted_without_escapes() {
     // The head is "ab" and the start of an escape; the tail is the end of another escape and "mn".
     assert_eq!(response.stdout.as_deref(), Some("ab\n[… 10 characters left out …]\nmn"));
     assert!(response.is_truncated);
-    assert!(response.parse_json_error.unwrap().contains("too much to parse"));
+    assert!(response.parse_json_error.unwrap().contains("too large to parse"));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn invalid_json_is_reported() {
     );
     let large = format!("[{}0]", "0,".repeat(MAX_JSON_SIZE / 2));
     let response = Response::new(exited(0, &large, ""), &parse_json());
-    assert!(response.parse_json_error.unwrap().contains("too much to parse"));
+    assert!(response.parse_json_error.unwrap().contains("too large to parse"));
     // The text of a failure is not the command's output, so it is not parsed as JSON.
     let refused = ended(End::NotRun(Error::new(ErrorKind::EngineError, "no")), "", "");
     assert!(Response::new(refused, &parse_json()).parse_json_error.is_none());
@@ -250,11 +250,11 @@ fn failed_start_message_is_in_stderr() {
 
 #[test]
 fn refusal_has_the_docker_message_and_the_dexec_message() {
-    let error = Error::new(ErrorKind::ContainerNotFound, "no container is called `x`")
+    let error = Error::new(ErrorKind::ContainerNotFound, "container `x` not found")
         .with_docker_text("Error response from daemon: No such container: x");
     assert_eq!(
         plain(ended(End::NotRun(error), "", "")),
-        r#"{"exitCode":1,"stdout":"","stderr":"Error response from daemon: No such container: x","success":false,"message":"no container is called `x`","errorKind":"containerNotFound"}"#
+        r#"{"exitCode":1,"stdout":"","stderr":"Error response from daemon: No such container: x","success":false,"message":"container `x` not found","errorKind":"containerNotFound"}"#
     );
 }
 

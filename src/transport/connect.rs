@@ -150,7 +150,8 @@ fn boxed(stream: impl ByteStream + 'static) -> Connection {
 }
 
 fn no_such_transport() -> Error {
-    let reason = "this system has no such connections: use tcp:// with TLS, or the system's own (unix://, npipe://)";
+    let reason = "this system does not support this type of address: use tcp:// with TLS, or the system's local type \
+        (unix://, npipe://)";
     Error::new(ErrorKind::EngineUnreachable, reason)
 }
 
@@ -235,12 +236,12 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 fn unknown_host(host: &str, error: io::Error) -> Error {
     let remedy = match zone_of(host) {
         Some((address, zone)) if address.is_unicast_link_local() => {
-            format!("this machine has no network interface `{zone}` (`ip link` shows them)")
+            format!("this machine has no network interface `{zone}` (`ip link` lists the interfaces)")
         }
-        Some(_) => "only a link-local address (fe80::…) has a zone: leave out what follows the %".to_owned(),
-        None => "check its name, and this machine's DNS".to_owned(),
+        Some(_) => "only a link-local address (fe80::…) has a zone: remove the % and what follows it".to_owned(),
+        None => "check the name, and this machine's DNS".to_owned(),
     };
-    let reason = format!("no address is known for the host `{host}` ({error}): {remedy}");
+    let reason = format!("can't resolve the host `{host}` ({error}): {remedy}");
     Error::new(ErrorKind::EngineUnreachable, reason).with_source(error)
 }
 

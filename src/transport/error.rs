@@ -12,8 +12,8 @@ use crate::error::Error as Diagnosed;
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The message for a port that expects TLS, if the request was sent without TLS.
-pub(crate) const WANTS_TLS: &str = "speaks TLS, and was asked without: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to \
-                                    the directory of ca.pem, cert.pem and key.pem";
+pub(crate) const WANTS_TLS: &str = "requires TLS, and the request was sent without TLS: set DOCKER_TLS_VERIFY=1, and \
+                                    DOCKER_CERT_PATH to the directory of ca.pem, cert.pem and key.pem";
 
 /// Why there was no response.
 #[derive(Debug, Error)]
@@ -28,7 +28,7 @@ pub(crate) enum TransportError {
     NoResponse(#[source] Diagnosed),
     #[error("no connection was made within {} s", .0.as_secs_f64())]
     ConnectTimeout(Duration),
-    #[error("no answer came within {} s: it hangs, or it is none", ANSWER_TIMEOUT.as_secs())]
+    #[error("no response within {} s: the engine hangs, or the server is not an engine", ANSWER_TIMEOUT.as_secs())]
     AnswerTimeout,
     #[error("{0}")]
     Http(#[source] hyper::Error),

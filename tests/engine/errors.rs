@@ -56,7 +56,7 @@ fn ambiguous_id_is_reported() {
         .find(|pair| pair[0] == pair[1])
         .expect("two ids start with the same digit");
     let response = assert_refused(&twice[0], "ambiguousContainer");
-    assert!(message(&response).contains("give more of it"), "{response}");
+    assert!(message(&response).contains("use more digits"), "{response}");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn missing_program_is_reported() {
         );
     }
     let response = dexec(["dexec-shell", "ls -la"]).response();
-    assert!(message(&response).contains("words of their own"), "{response}");
+    assert!(message(&response).contains("separate words"), "{response}");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn program_that_the_kernel_refuses_is_reported() {
             "\\177ELF\\002\\001\\001\\0\\0\\0\\0\\0\\0\\0\\0\\0\\002\\0\\267\\0",
             "architecture",
         ),
-        ("data", "#!/etc/not-executable\\n", "no executable file"),
+        ("data", "#!/etc/not-executable\\n", "can't execute it"),
     ] {
         let make = format!("printf '{contents}' >/srv/{name}; chmod 755 /srv/{name}");
         assert_eq!(dexec([&container.name, "sh", "-c", &make]).run().code, 0);

@@ -188,7 +188,7 @@ fn failed_login_is_reported_in_the_words_of_ssh() {
     assert_refused(
         run(&sshd.url()).env("PATH", sshd.at("bin")),
         "ssh",
-        "install OpenSSH's client",
+        "install the OpenSSH client",
     );
 
     fs::copy(sshd.at("stranger"), sshd.at("user")).expect("it can be copied");
@@ -279,12 +279,12 @@ fn far_end_without_an_engine_is_reported() {
         (
             FarEnd::Nothing,
             "",
-            "there is no docker and no engine's socket at the far end",
+            "there is no docker and no engine socket on the remote host",
         ),
         (
             FarEnd::Nothing,
             "/nowhere/socket",
-            "no connection to /nowhere/socket at the far end",
+            "can't connect to /nowhere/socket on the remote host",
         ),
     ] {
         let (run, sshd) = run(&far_end, path);
@@ -299,7 +299,7 @@ fn dangling_socket_link_is_reported() {
     let sshd = Sshd::start(&FarEnd::Socket);
     let dangling = sshd.at("own/docker.sock");
     std::os::unix::fs::symlink("/nowhere/socket", &dangling).expect("it can be linked");
-    let words = format!("no connection to {} at the far end", sshd::path(&dangling));
+    let words = format!("can't connect to {} on the remote host", sshd::path(&dangling));
     assert_refused(sshd.dexec(&["dexec-shell", "true"]), "engineUnreachable", &words);
     sshd.assert_nothing_is_left();
 }

@@ -421,7 +421,7 @@ fn terminal_is_restored_after_every_kind_of_end() {
             &["--timeout", "1"],
             "printf begun; sleep 600",
             &[124],
-            "begun\r\ndexec: the time of --timeout was over. The command was stopped\r\n",
+            "begun\r\ndexec: the --timeout expired. The command was stopped\r\n",
         ),
         (&["--group-add", "video"], "id; exit 8", &[8], "3000(video)"),
         // Some engines refuse the user when the exec is created.

@@ -106,7 +106,7 @@ fn file_as_working_directory_is_reported() {
         assert_eq!(response["errorKind"], "workdirNotFound", "{response}");
         let message = response["message"].as_str().expect("there is a message");
         assert!(
-            message.contains("is no directory") && !message.contains("does not exist"),
+            message.contains("is not a directory") && !message.contains("does not exist"),
             "{message}"
         );
     }

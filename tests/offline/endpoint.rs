@@ -120,7 +120,7 @@ fn conflicting_options_are_refused_as_docker_refuses_them() {
     for (line, words, of_docker) in [
         (
             &["-H", "tcp://a", "-c", "b", "web", "true"][..],
-            "both the engine's address and a context are given. Give one of -H and -c",
+            "both the engine's address and a context are given. Use either -H or -c, not both",
             "conflicting options: cannot specify both --host and --context",
         ),
         (
@@ -314,7 +314,7 @@ fn missing_sockets_are_skipped() {
         .env("CONTAINER_HOST", &failing.host)
         .response();
     assert_eq!(response["errorKind"], "containerNotFound");
-    let words = "(The engine is from CONTAINER_HOST, as /var/run/docker.sock does not exist)";
+    let words = "(The engine is from CONTAINER_HOST, because /var/run/docker.sock does not exist)";
     assert!(message(&response).ends_with(words), "{response}");
 }
 
@@ -451,11 +451,11 @@ fn path_that_is_not_a_socket_is_reported() {
     fs::create_dir(at("docker.sock")).expect("it can be made");
     fs::write(at("file"), "").expect("it can be written");
     for (path, words) in [
-        (at("docker.sock"), "it is a directory and no socket"),
-        (at("file"), "it is a file and no socket"),
+        (at("docker.sock"), "it is a directory, not a socket"),
+        (at("file"), "it is a file, not a socket"),
         (at(&"x".repeat(120)), "which is too long for a socket"),
         (at("file/"), "does not end with a slash"),
-        (at("file/socket"), "is no directory"),
+        (at("file/socket"), "is not a directory"),
     ] {
         let response = dexec(["-H", &format!("unix://{}", path.display()), "web", "true"]).response();
         assert!(message(&response).contains(words), "{response}");

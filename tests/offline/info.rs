@@ -61,7 +61,7 @@ fn info_shows_the_engine() {
     });
     let told = dexec(["-H", &guarded.host, "--info"]).run();
     assert!(
-        told.stdout_text().contains("rootless    it may not tell"),
+        told.stdout_text().contains("rootless    unknown (denied by policy)"),
         "{}",
         told.stdout_text()
     );
@@ -76,7 +76,7 @@ fn info_reports_why_the_engine_is_unreachable() {
     for words in [
         missing,
         "from DOCKER_HOST",
-        "there is no such socket",
+        "the socket does not exist",
         "systemctl --user enable --now podman.socket",
     ] {
         assert!(text.contains(words), "{words}: {text}");
@@ -130,12 +130,15 @@ fn info_tries_every_socket_if_none_answers() {
             .expect("it said something")
             .to_owned()
     };
-    assert!(said("/.rd/docker.sock").contains("nothing listens there"), "{told}");
+    assert!(
+        said("/.rd/docker.sock").contains("nothing listens at this address"),
+        "{told}"
+    );
     for path in [
         "/.orbstack/run/docker.sock",
         "/var/run/docker.sock",
         "/nonexistent/runtime/podman/podman.sock",
     ] {
-        assert_eq!(said(path), "there is no such socket", "{told}");
+        assert_eq!(said(path), "the socket does not exist", "{told}");
     }
 }

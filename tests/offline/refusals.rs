@@ -51,7 +51,7 @@ fn invalid_container_names_are_refused() {
         "a%2fb",
         "ä",
     ] {
-        assert_refused(&words(&[name, "true"]), "is no container's name or id");
+        assert_refused(&words(&[name, "true"]), "invalid container name or id");
     }
     let response = assert_refused(&words(&["", "true"]), "the container's name is empty");
     assert_eq!(response["stderr"], "invalid container name or ID: value is empty");
@@ -106,7 +106,7 @@ fn oversized_environment_is_refused() {
     std::fs::write(&file, lines).expect("it can be written");
     assert_refused(
         &["--env-file".into(), file.into(), "web".into(), "true".into()],
-        "the engine takes 4194304 at most",
+        "the engine accepts at most 4194304",
     );
 }
 
@@ -130,7 +130,7 @@ fn env_file_errors_name_the_file_and_the_line() {
     assert_eq!(response["stderr"], "open /nope: no such file or directory");
     // An env file may contain a NUL byte, but an environment variable can't.
     std::fs::write(&file, "A=\0\n").expect("it can be written");
-    assert_refused(&words(&["--env-file", &name, "web", "true"]), "`A` holds a NUL byte");
+    assert_refused(&words(&["--env-file", &name, "web", "true"]), "`A` contains a NUL byte");
 }
 
 #[test]
@@ -178,17 +178,14 @@ fn unreachable_engine_is_reported() {
     for (host, words) in [
         (
             missing.as_str(),
-            "there is no such socket. Start the engine, or name its address with -H",
+            "the socket does not exist. Start the engine, or set its address with -H",
         ),
         (
             &stale,
-            "nothing listens there. Start the engine, or name its address with -H",
+            "nothing listens at this address. Start the engine, or set its address with -H",
         ),
-        ("tcp://127.0.0.1:1", "nothing listens there"),
-        (
-            "tcp://nowhere.invalid:1",
-            "no address is known for the host `nowhere.invalid`",
-        ),
+        ("tcp://127.0.0.1:1", "nothing listens at this address"),
+        ("tcp://nowhere.invalid:1", "can't resolve the host `nowhere.invalid`"),
     ] {
         let run = dexec(["-H", host, "web", "true"]).env("DEXEC_ALLOW_PLAIN_TCP", "1");
         let response = run.response();

@@ -36,7 +36,7 @@ fn too_few_threads_are_reported_before_anything_runs() {
             match code {
                 Some(1) => {
                     let told = format!("{stdout}{stderr}");
-                    let is_told = told.contains("no thread can be made: ") && told.contains("ulimit -u");
+                    let is_told = told.contains("failed to create a thread: ") && told.contains("ulimit -u");
                     assert!(is_told && !told.contains("panicked"), "{mode:?}: {told}");
                     assert_eq!(fake.connections(), 0, "{mode:?}");
                 }

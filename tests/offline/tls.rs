@@ -86,7 +86,7 @@ fn invalid_server_certificate_is_refused() {
         (ca.issue(future), "is not valid yet"),
         (
             ca.issue(only_for(ExtendedKeyUsagePurpose::ClientAuth)),
-            "is not meant for servers",
+            "is not for servers",
         ),
         (ca.issue(|params| params.subject_alt_names.clear()), "has no names"),
     ] {
@@ -113,7 +113,7 @@ fn self_signed_certificate_is_trusted_if_it_is_the_given_ca() {
     let namesake = Identity::authority("own", &["localhost"]);
     assert_refused(
         server.run(VERIFY, &files(&namesake, None)),
-        "ca.pem holds the very same",
+        "ca.pem contains the same certificate",
     );
 
     // It does not need to be a CA certificate.
@@ -124,7 +124,7 @@ fn self_signed_certificate_is_trusted_if_it_is_the_given_ca() {
         (Box::new(expired) as Box<dyn FnOnce(&mut _)>, "has expired"),
         (
             Box::new(only_for(ExtendedKeyUsagePurpose::ClientAuth)),
-            "is not meant for servers",
+            "is not for servers",
         ),
     ] {
         let own = Identity::self_signed("own", &["localhost"], change);
@@ -234,16 +234,12 @@ fn errors_name_unusable_files_but_do_not_show_them() {
     let begun = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0IHNlY3JldA==\n";
     let broken = format!("{begun}-----END PRIVATE KEY-----\n");
     for (name, text, words) in [
-        ("ca.pem", "", "ca.pem holds no certificate in PEM"),
-        ("cert.pem", "nothing", "cert.pem holds no certificate in PEM"),
-        ("key.pem", "nothing", "key.pem holds no private key in PEM"),
-        ("key.pem", begun, "key.pem holds no private key in PEM"),
+        ("ca.pem", "", "ca.pem contains no certificate in PEM"),
+        ("cert.pem", "nothing", "cert.pem contains no certificate in PEM"),
+        ("key.pem", "nothing", "key.pem contains no private key in PEM"),
+        ("key.pem", begun, "key.pem contains no private key in PEM"),
         ("key.pem", &broken, "key.pem can't be used"),
-        (
-            "key.pem",
-            &ca.key.serialize_pem(),
-            "is not the one of the certificate in",
-        ),
+        ("key.pem", &ca.key.serialize_pem(), "does not match the certificate in"),
     ] {
         let response = assert_refused(server.run(VERIFY, &with(name, text)), words);
         let shown = response.to_string();
@@ -260,7 +256,7 @@ fn missing_or_refused_client_certificate_is_reported() {
         let server = Server::start_with(&of_server, Some(&ca), versions);
         assert_refused(
             server.run(VERIFY, &files(&ca, None)),
-            "it wants a client certificate, and none is given. Name certificate and key with --tlscert and --tlskey",
+            "it requires a client certificate, and none is configured. Specify a client certificate and its key with --tlscert and --tlskey",
         );
         let stranger = other.issue(plain);
         assert_refused(
@@ -277,8 +273,8 @@ fn missing_or_refused_client_certificate_is_reported() {
 fn port_without_tls_is_reported() {
     let ca = Identity::authority("ca", &[]);
     for (answer, words) in [
-        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it does not speak TLS there"),
-        (b"", "it closed the connection in the TLS handshake"),
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "the port does not use TLS"),
+        (b"", "it closed the connection during the TLS handshake"),
     ] {
         let listener = TcpListener::bind("localhost:0").expect("it can be listened to");
         let host = format!("tcp://{}", listener.local_addr().expect("it has an address"));

@@ -120,8 +120,8 @@ pub fn warnings(found: &[String], exposed: Option<&dyn Display>) -> Vec<String> 
         && !is_allowed
     {
         warnings.push(format!(
-            "WARNING: the connection to {address} is unencrypted, and whoever can reach that port is root there: use TLS \
-             or ssh://, or set DEXEC_ALLOW_PLAIN_TCP=1 to be told no more"
+            "WARNING: the connection to {address} is unencrypted, and anyone who can reach that port has root access \
+             to that machine: use TLS or ssh://, or set DEXEC_ALLOW_PLAIN_TCP=1 to disable this warning"
         ));
     }
     warnings
@@ -142,7 +142,7 @@ pub fn boolean(text: &str) -> Result<bool, String> {
 
 fn some_time(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("no connection is made in no time: write 90, 1.5, 90s or 2m 30s".to_owned()),
+        Duration::ZERO => Err("the time limit must be greater than zero: write 90, 1.5, 90s or 2m 30s".to_owned()),
         time => Ok(time),
     }
 }

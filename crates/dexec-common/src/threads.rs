@@ -25,7 +25,7 @@ pub fn ask_for(count: usize) -> io::Result<()> {
 #[must_use]
 pub fn missing(error: &io::Error) -> String {
     format!(
-        "no thread can be made: {error}. Raise the limit of processes: `ulimit -u`, or the pids limit of the container \
-         or the service that this runs in"
+        "failed to create a thread: {error}. Raise the limit on processes: `ulimit -u`, or the pids limit of the \
+         container or the service in which this program runs"
     )
 }

@@ -87,7 +87,7 @@ fn structure(response: &mut Response, room: usize) -> Value {
             Some(Ok(value)) if fits(&value) => return value,
             _ => {
                 response.json = None;
-                let reason = "stdout is JSON that is too deep or too large to be given as such";
+                let reason = "stdout is JSON that is too deeply nested or too large for `json`";
                 response.parse_json_error = Some(reason.to_owned());
             }
         }

@@ -26,74 +26,76 @@ use crate::server::Settings;
     version,
     max_term_width = 100,
     after_help = "\
-The server speaks over standard input and output, or over HTTP with --http. It offers the tools `exec` and `containers`.
-A command is stopped with all its processes when its time is over, when the client cancels the call, and when the client
-goes. The engine is the one that the docker command would find with these options from this environment, else another one
-of this machine; `dexec --info` tells. Whoever can call `exec` can do in the containers what their users can: use it on trusted containers only."
+The server communicates over standard input and output, or over HTTP with --http. It offers the tools `exec` and
+`containers`. A command is stopped with all its processes when its timeout expires, when the client cancels the call,
+and when the client disconnects. The engine is the one that the docker command would use with the same options and
+environment. If no engine is configured and Docker's default socket does not exist, another engine of this machine is
+used; `dexec --info` shows which. Anyone who can call `exec` can do in the containers what their users can: use it on
+trusted containers only."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: EndpointArgs,
 
-    /// Serve streamable HTTP at this address, as http://ADDR/mcp, instead of standard input and output
+    /// Serve streamable HTTP at http://ADDR/mcp, instead of standard input and output
     ///
-    /// An address that other machines reach needs a bearer token.
+    /// An address that other machines can reach requires a bearer token.
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
 
-    /// The bearer token that HTTP clients have to send stands in this file [default: DEXEC_MCP_TOKEN]
+    /// File with the bearer token that HTTP clients must send [default: the token in DEXEC_MCP_TOKEN]
     #[arg(long, value_name = "FILE", requires = "http")]
     http_token_file: Option<PathBuf>,
 
-    /// A name by which HTTP clients may call the server, beside its address and the names of this machine's loopback
+    /// Host name that HTTP clients may use for the server, besides its address and this machine's loopback names
     #[arg(long, value_name = "HOST", requires = "http")]
     http_allow_host: Vec<String>,
 
-    /// An origin, such as app://client, that requests may name, beside the server's own; answers carry no CORS headers
+    /// Origin, such as app://client, that requests may have, besides the server's; responses have no CORS headers
     #[arg(long, value_name = "ORIGIN", requires = "http")]
     http_allow_origin: Vec<String>,
 
-    /// The most HTTP sessions at the same time
+    /// Maximum number of HTTP sessions at the same time
     #[arg(long, value_name = "N", default_value_t = 64, requires = "http", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     http_max_sessions: usize,
 
-    /// Whether answers are compact unless a call says otherwise: false for a client that shows the structured part only
+    /// Whether answers are compact unless a call sets `compact`; use false for clients that show only structured content
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     default_compact: bool,
 
-    /// The time of a command unless a call says otherwise; 0 means no end
+    /// Timeout of a command unless a call sets `timeout`; 0 means no timeout
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     default_timeout: Duration,
 
-    /// The most characters of each stream in an answer's text unless a call says otherwise
+    /// Maximum number of characters of each stream in an answer's text unless a call sets `limit`
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     default_limit: usize,
 
-    /// The most commands at the same time; more wait for a place, and detached ones take none
+    /// Maximum number of commands at the same time; others wait, and a detached command counts only until it is started
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     max_concurrent: usize,
 
-    /// Allow only containers whose name matches, or whose id begins so (12 digits or more); may be repeated, as all rules
+    /// Allow only containers whose name matches, or whose id begins with it (12 digits or more); all rules can be repeated
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     allow_container: Vec<ContainerRule>,
 
-    /// Refuse containers whose name matches, or whose id begins so
+    /// Refuse containers whose name matches, or whose id begins with it
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     deny_container: Vec<ContainerRule>,
 
-    /// Allow only this user, as calls write it; a call without one has the container's
+    /// Allow only this user, as written in calls; a call without `user` has the container's user
     #[arg(long, value_name = "USER", help_heading = "Policy")]
     allow_user: Vec<String>,
 
-    /// Allow only programs that match, as calls write them: a guard and no boundary, as programs run programs
+    /// Allow only programs that match, as written in calls; not a security boundary, as programs can run others
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     allow_command: Vec<Pattern>,
 
-    /// Refuse programs that match, as calls write them or without their directory
+    /// Refuse programs that match, as written in calls or without their directory
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     deny_command: Vec<Pattern>,
 
-    /// Allow calls to ask for all privileges
+    /// Allow calls to request all privileges
     #[arg(long, help_heading = "Policy")]
     allow_privileged: bool,
 
@@ -101,15 +103,15 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Policy")]
     allow_group_add: bool,
 
-    /// Env files lie below this directory [default: the working directory, unless that is /]
+    /// Directory that contains all env files that calls can use [default: the working directory, unless that is /]
     #[arg(long, value_name = "DIR", help_heading = "Policy")]
     env_file_root: Option<PathBuf>,
 
-    /// A variable of the server's environment that calls may pass on by its name alone
+    /// Variable of the server's environment that calls may pass on by giving only its name
     #[arg(long, value_name = "NAME", help_heading = "Policy")]
     pass_env: Vec<String>,
 
-    /// Append a JSON line to this file when a command has ended: who, when, where, what, and how it ended
+    /// Append a JSON line to this file when a command has ended: caller, time, container, command and result
     #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
 }

@@ -61,7 +61,7 @@ impl Audit {
         match *self.lock() {
             Some(_) => Ok(()),
             None => Err(refused(
-                "the server's audit log can't be written, and nothing more is run without it: tell the operator",
+                "the server's audit log can't be written, so no more commands are run: contact the operator",
             )),
         }
     }

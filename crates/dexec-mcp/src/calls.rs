@@ -55,7 +55,7 @@ impl Room {
         let room = if length <= SMALL { &self.small } else { &self.large };
         let units = u32::try_from((length + CALL) / UNIT).unwrap_or(u32::MAX);
         Arc::clone(room).try_acquire_many_owned(units).map_err(|_| {
-            let message = "the server has all the calls that it can hold: try again when some are answered";
+            let message = "the server can't hold more calls: try again when some of them are answered";
             ErrorData::new(ErrorCode::INTERNAL_ERROR, message, None)
         })
     }
@@ -102,7 +102,7 @@ impl Ids {
         let mut known = self.lock();
         if known.requests.contains_key(id) {
             let message = format!(
-                "a request with the id {} is not answered yet: give each request an id of its own",
+                "a request with the id {} is not answered yet: use a unique id for each request",
                 serde_json::to_string(id).unwrap_or_default()
             );
             return Err(ErrorData::new(ErrorCode::INVALID_REQUEST, message, None));

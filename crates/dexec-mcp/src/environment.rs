@@ -26,7 +26,7 @@ impl EnvFileRoot {
     pub(crate) fn find(given: Option<&Path>) -> Result<Option<Self>, Error> {
         let failed = |error| {
             let shown = given.unwrap_or(Path::new(".")).display();
-            let message = format!("the directory {shown} of env files can't be used: {error}");
+            let message = format!("can't use {shown} as the directory of env files: {error}");
             Error::new(ErrorKind::InvalidRequest, message)
         };
         let working = working_directory().map_err(failed)?;
@@ -103,7 +103,7 @@ fn read(base: &str, given: &str, policy: &Policy) -> Result<Vec<String>, Error> 
     // The same error for files that do not exist and for files that must not be visible.
     let outside = || {
         refused(format!(
-            "`envFile` `{shown}` is not below {} (--env-file-root), or is not there",
+            "`envFile` `{shown}` is not in {} (--env-file-root), or does not exist",
             root.real.display()
         ))
     };
@@ -175,7 +175,7 @@ fn open_below(root: &Path, rest: &Path) -> Result<File, NotOpen> {
         }
     })();
     let found = found.map_err(|error| match error {
-        Errno::NOSYS => NotOpen::Failed(io::Error::other("that takes Linux 5.6 or newer")),
+        Errno::NOSYS => NotOpen::Failed(io::Error::other("env files require Linux 5.6 or newer")),
         Errno::MFILE | Errno::NFILE => NotOpen::Failed(error.into()),
         _ => NotOpen::Outside,
     })?;
@@ -211,7 +211,8 @@ fn passed_on(name: &str, from: &str, policy: &Policy) -> Result<Option<String>, 
             "a variable".to_owned()
         };
         return Err(refused(format!(
-            "{from} has {shown} without a value, and the server passes on only what --pass-env names: write NAME=value"
+            "{from} has {shown} without a value, and the server passes on only the variables that --pass-env names: \
+             write NAME=value"
         )));
     }
     match std::env::var(name) {

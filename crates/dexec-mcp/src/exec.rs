@@ -159,7 +159,7 @@ impl Run<'_> {
         }?;
         let timeout = input.timeout().or(settings.default_timeout);
         if input.detach && stdin.is_some() {
-            let message = "a detached command has no standard input: leave `stdin` or `detach` out";
+            let message = "a detached command has no standard input: omit `stdin` or `detach`";
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
         Ok(move |container: &str| {
@@ -209,7 +209,7 @@ impl Run<'_> {
         let name = input.container.escape_debug();
         Error::new(
             error.kind(),
-            format!("no container is called `{name}`: the tool `containers` lists those that can be used"),
+            format!("container `{name}` not found: the tool `containers` lists the available containers"),
         )
     }
 }

@@ -75,7 +75,8 @@ impl Handler {
             tokio::select! {
                 answer = &mut answer => {
                     // The panic's message is on standard error.
-                    return answer.map_err(|_| ErrorData::internal_error("dexec-mcp has failed", None));
+                    return answer.map_err(|_| ErrorData::internal_error("internal error in dexec-mcp: see its \
+                        standard error", None));
                 }
                 () = cx.ct.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
                 () = &mut gone, if !cancel.is_cancelled() => cancel.cancel(),
@@ -130,7 +131,7 @@ impl ServerHandler for Handler {
                 () = cx.ct.cancelled() => return Err(ErrorData::internal_error("the call was cancelled", None)),
             },
             name => {
-                let message = format!("there is no tool `{name}`: there are exec and containers");
+                let message = format!("unknown tool `{name}`: the tools are exec and containers");
                 return Err(ErrorData::invalid_params(message, None));
             }
         };
@@ -140,7 +141,7 @@ impl ServerHandler for Handler {
 
 fn exec_tool(settings: &Settings) -> Tool {
     let time = match settings.default_timeout {
-        Some(time) => format!("after `timeout` ({} unless given)", humantime::format_duration(time)),
+        Some(time) => format!("after `timeout` ({} by default)", humantime::format_duration(time)),
         None => "after `timeout`, if given".to_owned(),
     };
     let description = format!(
@@ -213,7 +214,7 @@ impl Progress {
             let written = self.seen.written.load(Ordering::Relaxed);
             format!("running, {written} bytes of output so far")
         } else {
-            "waiting for its turn: other commands are running".to_owned()
+            "waiting in the queue: other commands are running".to_owned()
         };
         #[expect(clippy::cast_precision_loss, reason = "no command runs for so long")]
         let progress = ProgressNotificationParam::new(token.clone(), seconds as f64).with_message(message);

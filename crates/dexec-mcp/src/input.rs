@@ -54,11 +54,11 @@ pub(crate) struct ExecInput {
     #[schemars(range(min = SHORTEST_TIMEOUT, max = MAX_TIMEOUT))]
     timeout: Option<u64>,
 
-    /// Parse stdout as JSON and return it in `json` when valid; compact answers leave it out
+    /// Parse stdout as JSON and return it in `json` when valid; compact answers omit it
     #[serde(default)]
     parse_json: bool,
 
-    /// Maximum number of characters of stdout and of stderr to return; of longer output the beginning and the end are kept
+    /// Maximum number of characters of stdout and of stderr to return; the beginning and the end of longer output are kept
     #[serde(default, deserialize_with = "whole_number")]
     #[schemars(range(min = 0))]
     limit: Option<u64>,
@@ -67,7 +67,7 @@ pub(crate) struct ExecInput {
     #[schemars(length(max = 4096))]
     path: Option<String>,
 
-    /// Leave the output out of structuredContent when that would cost more than the output itself
+    /// Omit the output from structuredContent when that would cost more than the output itself
     compact: Option<bool>,
 
     /// Standard input of the command

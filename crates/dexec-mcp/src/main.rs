@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let runtime = match runtime(workers) {
         Ok(runtime) => runtime,
         Err(error) => {
-            log!("the system gives no means to wait for input and output: {error}");
+            log!("failed to start the async runtime: {error}");
             return ExitCode::FAILURE;
         }
     };

@@ -48,7 +48,10 @@ impl Scan {
             return Err(too_large());
         }
         if self.values > MAX_VALUES {
-            let message = format!("the message has more than {MAX_VALUES} values: no call needs so many");
+            let message = format!(
+                "the message has more than {MAX_VALUES} values, more than any call needs: send a \
+                smaller message"
+            );
             return Err(ErrorData::new(ErrorCode::INVALID_REQUEST, message, None));
         }
         Ok(())
@@ -141,7 +144,7 @@ impl Scan {
 
 pub(crate) fn too_large() -> ErrorData {
     let most = LARGEST / 1024 / 1024;
-    let message = format!("the message is larger than {most} MiB: copy large data into the container by another way");
+    let message = format!("the message is larger than {most} MiB: copy large data into the container in another way");
     ErrorData::new(ErrorCode::INVALID_REQUEST, message, None)
 }
 

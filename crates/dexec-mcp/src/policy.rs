@@ -79,7 +79,7 @@ impl Policy {
                 "" => "root",
                 user => user,
             };
-            self.check_user(user, "the container's own user")?;
+            self.check_user(user, "the container's user")?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Policy {
             return Ok(());
         }
         Err(refused(format!(
-            "{whose} `{}` is not allowed: --allow-user has {}",
+            "{whose} `{}` is not allowed: --allow-user allows {}",
             user.escape_debug(),
             self.users.join(", ")
         )))
@@ -150,7 +150,7 @@ impl<P: fmt::Display> Rules<P> {
         }
         let allowed: Vec<String> = self.allow.iter().map(P::to_string).collect();
         Err(refused(format!(
-            "the {word} `{given}` is not allowed: --allow-{word} has {}",
+            "the {word} `{given}` is not allowed: --allow-{word} allows {}",
             allowed.join(", ")
         )))
     }
@@ -180,8 +180,8 @@ impl FromStr for ContainerRule {
         let is_possible = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-*?[]!".contains(&byte);
         if rule.is_empty() || !rule.bytes().all(is_possible) {
             return Err(
-                "no container's name or id can match it: it has letters, digits, `_`, `.`, `-`, and the \
-                        wildcards `*`, `?`, `[ab]`, `[a-z]`, `[!ab]`; repeat the option for several"
+                "no container name or id can match this pattern: use letters, digits, `_`, `.`, `-`, and the \
+                        wildcards `*`, `?`, `[ab]`, `[a-z]`, `[!ab]`; repeat the option for several patterns"
                     .to_owned(),
             );
         }

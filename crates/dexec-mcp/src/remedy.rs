@@ -12,28 +12,28 @@ pub(crate) fn words(remedy: &Remedy) -> String {
         Remedy::OtherEngines(addresses) => {
             let options: Vec<String> = addresses.iter().map(|address| format!("-H {address}")).collect();
             return format!(
-                "Another engine may answer: start dexec-mcp with {}",
+                "Another engine may be available: start dexec-mcp with {}",
                 options.join(" or ")
             );
         }
-        Remedy::AddressOrContext => "Start dexec-mcp with one of -H and -c",
+        Remedy::AddressOrContext => "Start dexec-mcp with either -H or -c, not both",
         Remedy::ChooseContext => {
             "Start dexec-mcp with another context (-c, DOCKER_CONTEXT), or with the engine's address (-H)"
         }
-        Remedy::NameConfigDirectory => "Start dexec-mcp with HOME, DOCKER_CONFIG or --config",
-        Remedy::UseTls => "For TLS start dexec-mcp with --tlsverify or --tls",
+        Remedy::NameConfigDirectory => "Set HOME or DOCKER_CONFIG for dexec-mcp, or start it with --config",
+        Remedy::UseTls => "For TLS, start dexec-mcp with --tlsverify or --tls",
         Remedy::NameCa => {
             "Start dexec-mcp with the certificate of the engine's CA (--tlscacert, or ca.pem in the directory \
              DOCKER_CERT_PATH)"
         }
         Remedy::NameClientCertificate => {
-            "Start dexec-mcp with certificate and key (--tlscert and --tlskey, or cert.pem and key.pem in the directory \
-             DOCKER_CERT_PATH)"
+            "Start dexec-mcp with a client certificate and its key (--tlscert and --tlskey, or cert.pem and key.pem \
+             in the directory DOCKER_CERT_PATH)"
         }
         Remedy::ChooseUser => {
-            "Give a `user` that the container's /etc/passwd has, or numbers as uid:gid, each below 2147483648"
+            "Give a `user` from the container's /etc/passwd, or numbers as uid:gid, each below 2147483648"
         }
-        Remedy::ChooseWorkdir => "Give a `workdir` that exists in the container and that the user may enter",
+        Remedy::ChooseWorkdir => "Give a `workdir` that exists in the container and that the user can access",
         Remedy::SetVariable => r#"Give variables in `env`, or use a shell: `command` ["sh", "-c", "…"]"#,
         Remedy::SetWorkdir => r#"Give the directory in `workdir`, or use a shell: `command` ["sh", "-c", "cd … && …"]"#,
         Remedy::NameProgram => "Give a program as the first item of `command`",
@@ -61,12 +61,12 @@ mod tests {
         options.context = Some("b".to_owned());
         assert_eq!(
             message(Endpoint::from_options(&options).unwrap_err()),
-            "both the engine's address and a context are given. Start dexec-mcp with one of -H and -c"
+            "both the engine's address and a context are given. Start dexec-mcp with either -H or -c, not both"
         );
         let engine = Engine::connect(&Endpoint::parse("unix:///nonexistent/socket").unwrap());
         assert_eq!(
             message(engine.info().await.unwrap_err()),
-            "can't connect to the engine at unix:///nonexistent/socket (as given): there is no such socket. Start the engine, \
+            "can't connect to the engine at unix:///nonexistent/socket (as given): the socket does not exist. Start the engine, \
              or start dexec-mcp with its address (-H, DOCKER_HOST)"
         );
         let request = Request::new("web", ["-it", "sh"]).build();
@@ -77,7 +77,7 @@ mod tests {
         let request = Request::new("web", ["echo".to_owned(), "x".repeat(131_072)]).build();
         assert_eq!(
             message(request.unwrap_err()),
-            "argument 1 of the command is 131072 bytes, and Linux takes fewer than 131072. Send large data in `stdin` or in a \
+            "argument 1 of the command is 131072 bytes, and Linux accepts fewer than 131072. Send large data in `stdin` or in a \
              file"
         );
     }

@@ -114,7 +114,7 @@ pub(crate) fn check(arguments: &JsonObject, schema: &JsonObject) -> Result<(), S
                 .collect();
             let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
             return Err(format!(
-                "there is no parameter `{shown}`: there are {}",
+                "unknown parameter `{shown}`: the parameters are {}",
                 known.join(", ")
             ));
         };

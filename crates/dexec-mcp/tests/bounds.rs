@@ -474,7 +474,7 @@ fn too_few_threads_are_reported_at_startup() {
         let output = limited.command(*processes).stdin(Stdio::null()).output();
         let output = output.expect("it can be run");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let is_told = stderr.contains("no thread can be made") && stderr.lines().count() == 1;
+        let is_told = stderr.contains("failed to create a thread") && stderr.lines().count() == 1;
         match output.status.code() {
             Some(0) => true,
             code => {

@@ -30,7 +30,7 @@ async fn endpoint_problems_are_reported_on_stderr() {
         (
             &["-H", "tcp://a", "-c", "b"],
             1,
-            "Start dexec-mcp with one of -H and -c",
+            "Start dexec-mcp with either -H or -c, not both",
         ),
         (&["-H", "tcp://10.255.255.1"], 0, "is unencrypted"),
     ] {

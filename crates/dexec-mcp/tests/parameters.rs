@@ -209,7 +209,7 @@ async fn invalid_argument_error_names_the_parameter() {
             json!({ "container": "a".repeat(256) }),
             "`container` is longer than 255 characters",
         ),
-        (json!({ "container": "a/../b" }), "is no container's name or id"),
+        (json!({ "container": "a/../b" }), "invalid container name or id"),
         (json!({ "env": "A=1" }), "`env` must be an array of strings"),
         (json!({ "env": ["=1"] }), "has no name"),
         (json!({ "workdir": "tmp" }), "the working directory `tmp` is relative"),
@@ -218,7 +218,7 @@ async fn invalid_argument_error_names_the_parameter() {
             "`workdir` is longer than 4096 characters",
         ),
         (json!({ "detach": "yes" }), "`detach` must be a boolean"),
-        (json!({ "colour": true }), "there is no parameter `colour`"),
+        (json!({ "colour": true }), "unknown parameter `colour`"),
         (json!({ "container": "-it" }), "`container` must not begin with `-`"),
         (
             json!({ "command": ["-it", "sh"] }),

@@ -190,7 +190,7 @@ async fn only_allowed_users_are_accepted() {
     // Without a user, the container's own user is used.
     for user in [Value::Null, json!("")] {
         let message = refusal(&client.shell("echo ran", json!({ "user": user })).await);
-        assert!(message.contains("the container's own user `root`"), "{message}");
+        assert!(message.contains("the container's user `root`"), "{message}");
         let own = json!({ "container": "dexec-nonroot", "command": ["id", "-un"], "user": user });
         assert_eq!(client.exec(own).await.text, "app");
     }

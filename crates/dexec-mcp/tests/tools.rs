@@ -162,5 +162,5 @@ async fn unknown_tool_is_a_protocol_error() {
         .call_tool(params)
         .await
         .expect_err("there is no such tool");
-    assert!(error.to_string().contains("there is no tool `exek`"), "{error}");
+    assert!(error.to_string().contains("unknown tool `exek`"), "{error}");
 }

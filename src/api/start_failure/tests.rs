@@ -164,11 +164,11 @@ fn shell_syntax_in_the_command_is_reported() {
         ("cd", "`RequestBuilder::workdir`"),
         ("~/x", "sh -c"),
         ("$HOME/x", "sh -c"),
-        ("export", "word of the shell"),
-        ("source", "word of the shell"),
-        ("alias", "word of the shell"),
+        ("export", "keyword or builtin"),
+        ("source", "keyword or builtin"),
+        ("alias", "keyword or builtin"),
         ("ls;pwd", "sh -c"),
-        ("ls -la", "words of their own"),
+        ("ls -la", "separate words"),
     ] {
         let error = start_failure(command, text).to_string();
         assert!(error.contains(words), "{error}");
@@ -185,8 +185,8 @@ fn shell_syntax_in_the_command_is_reported() {
 fn workdir_error_gives_the_reason() {
     for (reason, words) in [
         ("no such file or directory", "does not exist"),
-        ("not a directory", "is no directory"),
-        ("Permission denied", "may not be entered"),
+        ("not a directory", "is not a directory"),
+        ("Permission denied", "is not accessible"),
     ] {
         let error = start_failure(
             "true",

@@ -133,7 +133,7 @@ fn flag_names(argument: &str, command: &clap::Command) -> String {
 
 fn valid_values(error: &clap::Error) -> String {
     match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(values)) => format!("it is one of {}", values.join(", ")),
-        _ => "it can't be read".to_owned(),
+        Some(ContextValue::Strings(values)) => format!("must be one of {}", values.join(", ")),
+        _ => "can't be parsed".to_owned(),
     }
 }

@@ -144,14 +144,14 @@ impl Report {
         }
         if let Some(told) = &self.engine {
             if let Some(far_end) = &told.far_end {
-                line("far end", far_end);
+                line("reached via", far_end);
             }
             let rootless = told
                 .rootless
-                .map_or("it may not tell", |is| if is { "yes" } else { "no" });
+                .map_or("unknown (denied by policy)", |is| if is { "yes" } else { "no" });
             line("rootless", rootless);
             let running = told.running_containers.map(|running| running.to_string());
-            line("running", running.as_deref().unwrap_or("it may not tell"));
+            line("running", running.as_deref().unwrap_or("unknown (denied by policy)"));
             line("round trip", &format!("{} ms", told.round_trip_ms));
         }
         for other in &self.others {
@@ -215,7 +215,7 @@ async fn query(endpoint: &Endpoint) -> Result<EngineInfo, Error> {
         Err(_) => Err(Error::new(
             ErrorKind::EngineUnreachable,
             format!(
-                "what listens at {} ({}) gave no answer within {} s: the engine hangs, or it is none",
+                "no response from {} ({}) within {} s: the engine hangs, or the server is not an engine",
                 endpoint.address(),
                 endpoint.origin(),
                 ENGINE_TIMEOUT.as_secs()
@@ -248,10 +248,10 @@ async fn query_other_candidates(endpoint: &Endpoint) -> Vec<CandidateReport> {
 
 async fn ask(place: dexec::Place) -> String {
     if !place.exists {
-        return "there is no such socket".to_owned();
+        return "the socket does not exist".to_owned();
     }
     if matches!(place.address, Address::Ssh { .. }) {
-        return "not asked: that takes a login".to_owned();
+        return "not queried, because that requires a login".to_owned();
     }
     let endpoint = match Endpoint::parse(&place.address.to_string()) {
         Ok(endpoint) => endpoint,
@@ -259,9 +259,9 @@ async fn ask(place: dexec::Place) -> String {
     };
     let engine = Engine::connect(&endpoint);
     match tokio::time::timeout(OTHERS_TIMEOUT, engine.info()).await {
-        Ok(Ok(info)) => format!("{} {} answers; use it with -H", info.name, info.version),
+        Ok(Ok(info)) => format!("{} {} responds; use it with -H", info.name, info.version),
         Ok(Err(error)) => told(error),
-        Err(_) => format!("no answer within {} s", OTHERS_TIMEOUT.as_secs()),
+        Err(_) => format!("no response within {} s", OTHERS_TIMEOUT.as_secs()),
     }
 }
 
@@ -302,11 +302,11 @@ fn fix(endpoint: &Endpoint, error: &Error) -> Option<String> {
                 Err(_) => format!("the name (`getent hosts {host}`)"),
             };
             Some(format!(
-                "check {name}, that the engine listens on TCP (`dockerd -H tcp://…`), and that no firewall keeps port \
-                 {port} shut"
+                "check {name}, that the engine listens on TCP (`dockerd -H tcp://…`), and that no firewall blocks \
+                 port {port}"
             ))
         }
-        (ErrorKind::Ssh, _) => Some("see that plain `ssh` gets there, by the same user".to_owned()),
+        (ErrorKind::Ssh, _) => Some("check that plain `ssh` can log in, as the same user".to_owned()),
         _ => None,
     }
 }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("dexec: the system gives no means to wait for input and output: {error}");
+            eprintln!("dexec: failed to start the async runtime: {error}");
             return ExitCode::FAILURE;
         }
     };

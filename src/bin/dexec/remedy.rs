@@ -8,28 +8,29 @@ use dexec::Remedy;
 pub(crate) fn words(remedy: &Remedy) -> String {
     let words = match remedy {
         Remedy::CheckAddress => "Check the address (-H, DOCKER_HOST)",
-        Remedy::StartEngine => "Start the engine, or name its address with -H or DOCKER_HOST",
+        Remedy::StartEngine => "Start the engine, or set its address with -H or DOCKER_HOST",
         Remedy::OtherEngines(addresses) => {
             let options: Vec<String> = addresses.iter().map(|address| format!("-H {address}")).collect();
-            return format!("Another engine may answer: {}", options.join(", "));
+            return format!("Another engine may be available: {}", options.join(", "));
         }
-        Remedy::AddressOrContext => "Give one of -H and -c",
+        Remedy::AddressOrContext => "Use either -H or -c, not both",
         Remedy::ChooseContext => {
-            "Choose another context with -c or DOCKER_CONTEXT, or name the engine's address with -H"
+            "Choose another context with -c or DOCKER_CONTEXT, or set the engine's address with -H"
         }
         Remedy::NameConfigDirectory => "Set HOME or DOCKER_CONFIG, or use --config",
-        Remedy::UseTls => "For TLS use --tlsverify or --tls",
+        Remedy::UseTls => "For TLS, use --tlsverify or --tls",
         Remedy::NameCa => {
-            "Name the certificate of the engine's CA with --tlscacert, or set DOCKER_CERT_PATH to the directory of ca.pem"
+            "Specify the certificate of the engine's CA with --tlscacert, or set DOCKER_CERT_PATH to the directory of \
+             ca.pem"
         }
         Remedy::NameClientCertificate => {
-            "Name certificate and key with --tlscert and --tlskey, or put cert.pem and key.pem into the directory \
-             DOCKER_CERT_PATH"
+            "Specify a client certificate and its key with --tlscert and --tlskey, or put cert.pem and key.pem into \
+             the directory DOCKER_CERT_PATH"
         }
         Remedy::ChooseUser => {
-            "Give a user that the container's /etc/passwd has, or numbers (-u uid:gid, each below 2147483648)"
+            "Give a user from the container's /etc/passwd, or numbers (-u uid:gid, each below 2147483648)"
         }
-        Remedy::ChooseWorkdir => "Give a directory that exists in the container and that the user may enter (-w)",
+        Remedy::ChooseWorkdir => "Give a directory that exists in the container and that the user can access (-w)",
         Remedy::SetVariable => "Give variables with -e NAME=value before the container, or use a shell: sh -c '…'",
         Remedy::SetWorkdir => "Give the directory with -w before the container, or use a shell: sh -c 'cd … && …'",
         Remedy::NameProgram => "Options go before the container's name",
@@ -57,13 +58,13 @@ mod tests {
         options.context = Some("b".to_owned());
         assert_eq!(
             message(Endpoint::from_options(&options).unwrap_err()),
-            "both the engine's address and a context are given. Give one of -H and -c"
+            "both the engine's address and a context are given. Use either -H or -c, not both"
         );
         let engine = Engine::connect(&Endpoint::parse("unix:///nonexistent/socket").unwrap());
         assert_eq!(
             message(engine.info().await.unwrap_err()),
-            "can't connect to the engine at unix:///nonexistent/socket (as given): there is no such socket. Start the engine, \
-             or name its address with -H or DOCKER_HOST"
+            "can't connect to the engine at unix:///nonexistent/socket (as given): the socket does not exist. Start the engine, \
+            or set its address with -H or DOCKER_HOST"
         );
         let request = Request::new("web", ["-it", "sh"]).build();
         assert_eq!(
@@ -73,7 +74,7 @@ mod tests {
         let request = Request::new("web", ["echo".to_owned(), "x".repeat(131_072)]).build();
         assert_eq!(
             message(request.unwrap_err()),
-            "argument 1 of the command is 131072 bytes, and Linux takes fewer than 131072. Send large data on standard input \
+            "argument 1 of the command is 131072 bytes, and Linux accepts fewer than 131072. Send large data on standard input \
              (-i) or in a file"
         );
     }
@@ -81,6 +82,9 @@ mod tests {
     #[test]
     fn remedy_lists_other_engines_as_host_options() {
         let others = Remedy::OtherEngines(vec!["unix:///a".to_owned(), "tcp://b:1".to_owned()]);
-        assert_eq!(words(&others), "Another engine may answer: -H unix:///a, -H tcp://b:1");
+        assert_eq!(
+            words(&others),
+            "Another engine may be available: -H unix:///a, -H tcp://b:1"
+        );
     }
 }

@@ -62,7 +62,7 @@ impl FinalWrite {
             biased;
             written = write => written,
             () = patience => {
-                eprint_line("dexec: the rest was not written, as its reader does not take it");
+                eprint_line("dexec: the rest of the output was not written, because its reader does not read it");
                 return signals.exit_code().unwrap_or(self.code);
             }
         };
@@ -143,7 +143,7 @@ fn last_words(end: &End) -> Option<String> {
         End::Stopped {
             cause: StopCause::Timeout,
             ..
-        } => Some("the time of --timeout was over. The command was stopped".to_owned()),
+        } => Some("the --timeout expired. The command was stopped".to_owned()),
         End::Stopped { .. }
         | End::Cancelled(_)
         | End::ContainerStopped { .. }

@@ -16,14 +16,14 @@ pub(crate) fn is_terminal() -> bool {
 
 /// The error for `-it` if standard input is not a terminal.
 pub(crate) fn missing() -> Error {
-    let reason = "a terminal was asked for (-it) and standard input is none: leave -t out to send what is piped in, \
-                  leave -i out for a command that reads nothing";
+    let reason = "-it needs a terminal, and standard input is not a terminal: omit -t to send piped input, or omit -i \
+                  for a command that reads nothing";
     Error::new(ErrorKind::InvalidRequest, reason).with_docker_text(NO_TERMINAL)
 }
 
 /// The error for an operating system on which dexec can't make a terminal raw.
 pub(crate) fn unsupported() -> Error {
-    let reason = "dexec can't make a terminal of this system raw: leave -i or -t out";
+    let reason = "dexec can't set a terminal to raw mode on this system: omit -i or -t";
     Error::new(ErrorKind::InvalidRequest, reason)
 }
 

@@ -340,7 +340,7 @@ fn api_version_is_validated() {
         "99999.1",
     ] {
         let message = version(text).unwrap_err().to_string();
-        assert!(message.contains("is no version"), "{message}");
+        assert!(message.contains("is not a version"), "{message}");
     }
 }
 

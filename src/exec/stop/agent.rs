@@ -167,7 +167,7 @@ impl Agent {
         let program = spec.command.first().map_or("", String::as_str);
         let error = start_failure(program, words);
         match error.kind() {
-            _ if words.is_empty() => Unstarted::Unfit("it ended at once".to_owned()),
+            _ if words.is_empty() => Unstarted::Unfit("it exited immediately".to_owned()),
             ErrorKind::CommandNotFound | ErrorKind::CommandNotExecutable => Unstarted::Unfit(error.cause().to_owned()),
             _ => Unstarted::Failed(error),
         }
@@ -224,7 +224,7 @@ impl Agent {
             clock.read(
                 asked,
                 Moment::now(),
-                reading.map_err(|_| failed("it does not tell the time"))?,
+                reading.map_err(|_| failed("the response to `clock` is not a number"))?,
             );
         }
         Ok(())
@@ -254,7 +254,7 @@ impl Agent {
             .read_until(|text| text == b".\n" || text.ends_with(b"\n.\n"))
             .await?;
         if !text.ends_with(".\n") {
-            return Err(failed("it ended too early"));
+            return Err(failed("the response is incomplete"));
         }
         text.truncate(text.len() - 2);
         Ok(text)
@@ -265,7 +265,10 @@ impl Agent {
         let mut text = Vec::new();
         while !is_whole(&text) && self.read(&mut text).await? {
             if text.len() > MAX_REPLY_SIZE {
-                return Err(failed("its answer has no end"));
+                return Err(failed(&format!(
+                    "the response exceeds {} MiB",
+                    MAX_REPLY_SIZE / 1024 / 1024
+                )));
             }
         }
         Ok(String::from_utf8(text).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
@@ -303,7 +306,7 @@ impl Agent {
 fn failed(reason: &str) -> Error {
     Error::new(
         ErrorKind::ConnectionLost,
-        format!("the look at the container's processes failed: {reason}"),
+        format!("failed to inspect the container's processes: {reason}"),
     )
 }
 

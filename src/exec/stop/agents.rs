@@ -271,15 +271,18 @@ async fn start_main(api: &Api, whose: &Whose, step: &mut Step) -> Result<(Agent,
             // The helper did not remove itself. The error below is more important than a file that may be left.
             let _ = helper.remove(api).await;
             match unstarted {
-                Unstarted::Unfit(words) => format!("dexec's helper does not run there: {words}"),
+                Unstarted::Unfit(words) => format!("dexec's helper does not run in the container: {words}"),
                 Unstarted::Failed(error) if error.kind() == ErrorKind::RefusedByPolicy => {
-                    format!("dexec's helper can't be run there as root: {}", error.cause())
+                    format!(
+                        "dexec's helper can't be run as root in the container: {}",
+                        error.cause()
+                    )
                 }
                 Unstarted::Failed(error) => return Err(error.into()),
             }
         }
         Err(error) => match StopError::from(error) {
-            StopError::Api(error) => format!("dexec's helper can't be put there: {}", error.cause()),
+            StopError::Api(error) => format!("dexec's helper can't be copied into the container: {}", error.cause()),
             ended => return Err(ended),
         },
     };
@@ -289,7 +292,7 @@ async fn start_main(api: &Api, whose: &Whose, step: &mut Step) -> Result<(Agent,
         Ok(agent) => Ok((agent, false)),
         Err(Unstarted::Failed(error)) => Err(error.into()),
         Err(Unstarted::Unfit(_)) => Err(StopError::NoAgent(format!(
-            "the container has no shell to look with, and {why_no_helper}"
+            "the container has no shell that can list its processes, and {why_no_helper}"
         ))),
     }
 }

@@ -18,9 +18,9 @@ pub(super) enum StopError {
     NoAgent(String),
     #[error("{0} could not be ended")]
     Left(String),
-    #[error("{0} may not be signalled by any user that dexec can run as in the container")]
+    #[error("no user that dexec can run as in the container is allowed to signal {0}")]
     NotPermitted(String),
-    #[error("the engine calls the command running, and no process of it can be found in the container")]
+    #[error("the engine reports the command as running, but none of its processes can be found in the container")]
     Unseen,
     #[error("it took too long to {0}")]
     Late(Step),
@@ -57,10 +57,10 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ask => "ask the engine for the command's container",
-            Self::PutHelper => "put dexec's helper into the container",
+            Self::PutHelper => "copy dexec's helper into the container",
             Self::StartHelper => "start dexec's helper in the container",
             Self::StartShell => "start the container's shell",
-            Self::Attribution => "look at the container's processes",
+            Self::Attribution => "inspect the container's processes",
         })
     }
 }

@@ -78,7 +78,7 @@ impl Stopper {
         let searched = searched.unwrap_or_else(|_| Err(killed.map_or(StopError::Late(step), StopError::LateEnd)));
         let orphaned = match searched {
             Ok(_) if !target.is_answered && signal.is_none() => {
-                Some("the engine has not answered its start, and may still carry it out".to_owned())
+                Some("the engine did not respond to its start, and may still start it".to_owned())
             }
             Ok(doubt) => doubt,
             Err(StopError::ContainerEnded) => None,

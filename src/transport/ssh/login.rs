@@ -149,7 +149,7 @@ async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> i
     let mut lines = BufReader::new(stdout.take(MAX_LINE_LEN)).lines();
     let line = lines.next_line().await?.unwrap_or_default();
     let Some((directory, knows)) = line.split_once(' ') else {
-        return Err(io::Error::other("no directory for it can be made in /tmp"));
+        return Err(io::Error::other("can't create a temporary directory"));
     };
     let (directory, knows) = (PathBuf::from(directory), !knows.is_empty());
     let came = async {
@@ -159,7 +159,7 @@ async fn ready(stdout: impl AsyncRead + Unpin, errors: &mut JoinHandle<()>) -> i
     };
     tokio::select! {
         () = came => {}
-        _ = errors => return Err(io::Error::other("it ended without a word")),
+        _ = errors => return Err(io::Error::other("it exited without a message")),
     }
     Ok((directory, knows))
 }

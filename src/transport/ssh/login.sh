@@ -13,7 +13,7 @@ umask 077
 base=${TMPDIR:-/tmp}
 case $base in *[!A-Za-z0-9/._-]*) base=/tmp ;; esac
 [ ${#base} -le 60 ] || base=/tmp
-command -v ssh >/dev/null || { echo "there is no program ssh: install OpenSSH's client" >&2; exit; }
+command -v ssh >/dev/null || { echo "ssh is not installed: install the OpenSSH client" >&2; exit; }
 dir=$(mktemp -d "$base/dexec-XXXXXXXX") || exit
 # Older versions of ssh do not have these options, and then the user's configuration can't set them either.
 knows=

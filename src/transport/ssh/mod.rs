@@ -91,7 +91,7 @@ impl Ssh {
         }
         let (process, said) = tokio::time::timeout(self.connect_time, self.session(&login))
             .await
-            .unwrap_or_else(|_| Err(self.failed("the far end did not answer in time")))?;
+            .unwrap_or_else(|_| Err(self.failed("the remote host did not respond in time")))?;
         let Some(said) = said else {
             self.set_engine(Some(RemoteEngine::OnlyDocker));
             return Ok(Box::new(process) as Connection);
@@ -106,13 +106,14 @@ impl Ssh {
             "denied" => Err(Error::new(
                 ErrorKind::PermissionDenied,
                 format!(
-                    "this user may not use the socket {} there: log in as another, or add the user to its group",
+                    "the remote user may not use the socket {}: log in as another user, or add the user to the \
+                     socket's group",
                     sanitize_line(socket, MAX_WORDS_LEN)
                 ),
             )),
             _ => Err(Error::new(
                 ErrorKind::EngineUnreachable,
-                "there is no docker and no engine's socket at the far end: start the engine, or name its socket \
+                "there is no docker and no engine socket on the remote host: start the engine, or specify its socket \
                  (ssh://host/path/to/socket)",
             )),
         }
@@ -178,7 +179,7 @@ impl Ssh {
         } else {
             None
         };
-        Err(fault.unwrap_or_else(|| self.failed(&format!("the far end ran no command ({said})"))))
+        Err(fault.unwrap_or_else(|| self.failed(&format!("the remote host did not run the command ({said})"))))
     }
 
     /// Starts a session that runs a command.
@@ -214,13 +215,13 @@ impl Ssh {
         if !socket.starts_with('/') || !socket.bytes().all(is_plain) {
             let socket = sanitize_line(socket, MAX_WORDS_LEN);
             return Err(Error::invalid(format!(
-                "ssh can't forward to a socket of this name: {socket}"
+                "ssh can't forward to the socket {socket}: its path may contain only letters, digits and `/._-+@,=`"
             )));
         }
         login
             .forward(socket)
             .await
-            .map_err(|said| self.failed(&format!("ssh did not forward to {socket} ({said})")))?;
+            .map_err(|said| self.failed(&format!("it did not forward to {socket} ({said})")))?;
         self.set_engine(Some(RemoteEngine::Socket(socket.to_owned())));
         self.connect_forward(login).await
     }
@@ -229,7 +230,7 @@ impl Ssh {
         let connected = UnixStream::connect(login.forwarded()).await;
         connected
             .map(|stream| Box::new(stream) as Connection)
-            .map_err(|error| self.failed(&format!("the forwarding has gone: {error}")))
+            .map_err(|error| self.failed(&format!("can't connect to the forwarded socket: {error}")))
     }
 
     /// Returns why there was no response, if ssh reports it.
@@ -248,22 +249,22 @@ impl Ssh {
             Some(Error::new(
                 ErrorKind::EngineUnreachable,
                 format!(
-                    "no connection to {socket} at the far end ({said}): is the engine started, may this user use its \
-                     socket, and does the far end's sshd allow forwarding?"
+                    "can't connect to {socket} on the remote host ({said}): check that the engine is started, that \
+                     the remote user may use its socket, and that the remote sshd allows forwarding"
                 ),
             ))
         } else if lower.contains("permission denied") {
-            let reason = format!("at the far end: {said}. Add the user there to the socket's group");
+            let reason = format!("on the remote host: {said}. Add the remote user to the socket's group");
             Some(Error::new(ErrorKind::PermissionDenied, reason))
         } else {
-            let reason = format!("at the far end: {said}");
+            let reason = format!("on the remote host: {said}");
             Some(Error::new(ErrorKind::EngineUnreachable, reason))
         }
     }
 
     async fn not_logged_in(&self, error: &io::Error) -> Error {
         match self.words.wait().await.as_str() {
-            "" if error.kind() == io::ErrorKind::TimedOut => self.failed("the login did not end in time"),
+            "" if error.kind() == io::ErrorKind::TimedOut => self.failed("the login did not complete in time"),
             "" => self.failed(&error.to_string()),
             said => self.failed(said),
         }
@@ -271,7 +272,7 @@ impl Ssh {
 
     fn failed(&self, reason: &str) -> Error {
         let (reason, command) = (reason.trim_end_matches('.'), self.target.command());
-        let reason = format!("ssh failed: {reason}. Try `{command}`: dexec gets in where that does");
+        let reason = format!("ssh failed: {reason}. Try `{command}`: dexec can log in if that command can");
         Error::new(ErrorKind::Ssh, reason)
     }
 }

@@ -8,8 +8,8 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as Rustls, 
 use crate::endpoint::{Pem, Tls};
 use crate::error::{Error, ErrorKind, Remedy, sanitize_line};
 
-const OTHER_PORT: &str = "it does not speak TLS there: use its port for TLS (2376 as a rule), or ask for no TLS (unset \
-                          DOCKER_TLS_VERIFY and DOCKER_TLS)";
+const OTHER_PORT: &str = "the port does not use TLS: use the engine's port for TLS (usually 2376), or disable TLS \
+                          (unset DOCKER_TLS_VERIFY and DOCKER_TLS)";
 
 /// The maximum length of a certificate's names in a message, in characters.
 const MAX_NAMES_LEN: usize = 300;
@@ -18,7 +18,7 @@ pub(super) fn of_handshake(error: io::Error, tls: &Tls, host: &str) -> Error {
     let fault = match inner(&error) {
         Some(reason) => told(reason, tls, host),
         None => refused(format!(
-            "it closed the connection in the TLS handshake ({error}): is this its port for TLS?"
+            "it closed the connection during the TLS handshake ({error}): check that this is its port for TLS"
         )),
     };
     fault.with_source(error)
@@ -39,8 +39,11 @@ pub(in crate::transport) fn fault_of_answer(error: &hyper::Error, tls: &Tls, hos
             )
         });
     (is_cut && tls.identity.is_none()).then(|| {
-        refused("it ended the connection without an answer: it may want a client certificate, and none is given")
-            .with_remedies([Remedy::NameClientCertificate])
+        refused(
+            "it closed the connection without a response: it may require a client certificate, and none is \
+            configured",
+        )
+        .with_remedies([Remedy::NameClientCertificate])
     })
 }
 
@@ -48,7 +51,7 @@ pub(super) fn of_identity(error: &Rustls, certificate: &Pem, key: &Pem) -> Error
     refused(match error {
         Rustls::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             format!(
-                "the key in {} is not the one of the certificate in {}",
+                "the key in {} does not match the certificate in {}",
                 key.name, certificate.name
             )
         }
@@ -56,7 +59,7 @@ pub(super) fn of_identity(error: &Rustls, certificate: &Pem, key: &Pem) -> Error
             format!("the certificate in {} can't be used: {reason}", certificate.name)
         }
         _ => format!(
-            "the key in {} can't be used: it has to be RSA (2048 to 4096 bits), ECDSA (P-256, P-384 or P-521) or Ed25519",
+            "the key in {} can't be used: it must be RSA (2048 to 4096 bits), ECDSA (P-256, P-384 or P-521) or Ed25519",
             key.name
         ),
     })
@@ -69,7 +72,7 @@ fn told(error: &Rustls, tls: &Tls, host: &str) -> Error {
         // The response of a server without TLS to what it can't parse.
         Rustls::InvalidMessage(InvalidMessage::InvalidContentType) => OTHER_PORT.to_owned(),
         Rustls::PeerIncompatible(_) => {
-            format!("it offers nothing that is safe enough, TLS 1.2 being the least ({error})")
+            format!("it supports no TLS version and cipher that is secure enough; the minimum is TLS 1.2 ({error})")
         }
         _ => format!("TLS failed: {error}"),
     })
@@ -80,7 +83,7 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error 
         // A CA with the same name and another key causes a bad signature.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => match &tls.ca {
             Some(ca) => format!(
-                "its certificate is not signed by the CA in {}: take the ca.pem that was made for this engine",
+                "its certificate is not signed by the CA in {}: use the ca.pem that was made for this engine",
                 ca.name
             ),
             None => {
@@ -89,13 +92,13 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error 
             }
         },
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired: renew it (or set this machine's clock right)".to_owned()
+            "its certificate has expired: renew it, or correct this machine's clock".to_owned()
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet: set the clocks right".to_owned()
+            "its certificate is not valid yet: correct the clocks of both machines".to_owned()
         }
         CertificateError::NotValidForName => {
-            format!("its certificate is not for the name `{host}`: make one whose subjectAltName has it")
+            format!("its certificate is not for the name `{host}`: create one whose subjectAltName contains it")
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names = if presented.is_empty() {
@@ -104,16 +107,17 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error 
                 format!("is for {}", sanitize_line(&plain(presented).join(", "), MAX_NAMES_LEN))
             };
             format!(
-                "its certificate {names}, not for `{host}`: use a name that it has, or make one whose subjectAltName has \
-                 this"
+                "its certificate {names}, not for `{host}`: use a name that it has, or create one whose \
+                 subjectAltName contains `{host}`"
             )
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "its certificate is not meant for servers: make one whose extendedKeyUsage has serverAuth".to_owned()
+            "its certificate is not for servers: create one whose extendedKeyUsage contains serverAuth".to_owned()
         }
         // rustls has no variant for this error and passes on webpki's.
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "it shows a CA's certificate as its own, which is trusted only where ca.pem holds the very same: copy it there"
+            "it uses a CA's certificate as its server certificate, which is trusted only if ca.pem contains the same \
+             certificate: copy it there"
                 .to_owned()
         }
         _ => format!("its certificate can't be trusted: {reason}"),
@@ -123,19 +127,19 @@ fn certificate_fault(reason: &CertificateError, tls: &Tls, host: &str) -> Error 
 fn alert_fault(alert: AlertDescription, tls: &Tls) -> Error {
     refused(match (alert, &tls.identity) {
         (AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity, _) => {
-            format!("it offers nothing that is safe enough, TLS 1.2 being the least ({alert:?})")
+            format!("it supports no TLS version and cipher that is secure enough; the minimum is TLS 1.2 ({alert:?})")
         }
-        (AlertDescription::UnrecognisedName, _) => "it does not know itself by this name: use another".to_owned(),
+        (AlertDescription::UnrecognisedName, _) => "it does not recognize this host name: use another name".to_owned(),
         (_, None) if is_about_clients(alert) => {
-            return refused("it wants a client certificate, and none is given")
+            return refused("it requires a client certificate, and none is configured")
                 .with_remedies([Remedy::NameClientCertificate]);
         }
         (AlertDescription::CertificateExpired, Some((certificate, _))) => {
             format!("the client certificate in {} has expired: renew it", certificate.name)
         }
         (_, Some((certificate, _))) if is_about_clients(alert) => format!(
-            "it refuses the client certificate in {} ({alert:?}): that has to be signed by the CA which the engine was \
-             started with, valid now, and meant for clients (clientAuth)",
+            "it refuses the client certificate in {} ({alert:?}): use one that is signed by the CA with which the \
+             engine was started, that is valid now, and that is for clients (clientAuth)",
             certificate.name
         ),
         _ => format!("it refused the TLS connection ({alert:?})"),

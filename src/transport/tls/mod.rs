@@ -56,7 +56,7 @@ pub(super) async fn speaks_tls(stream: TcpStream) -> bool {
 fn server_name(host: &str) -> Result<ServerName<'static>, Error> {
     let name = host.split_once('%').map_or(host, |(address, _)| address);
     ServerName::try_from(name.to_owned())
-        .map_err(|_| refused(format!("`{host}` is no name that a certificate can be for")))
+        .map_err(|_| refused(format!("`{host}` is not a valid name for a certificate")))
 }
 
 /// Returns what all connections to one endpoint share: later connections resume the session of the first.
@@ -88,7 +88,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
         for certificate in &trusted {
             roots
                 .add(certificate.clone())
-                .map_err(|error| refused(format!("{} holds a certificate that is none: {error}", ca.name)))?;
+                .map_err(|error| refused(format!("{} contains an invalid certificate: {error}", ca.name)))?;
         }
         trusted
     } else {
@@ -98,7 +98,7 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
     };
     let by_chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
     let by_chain = by_chain.map_err(|_| {
-        refused("this system has no list of trusted CAs, and none is given").with_remedies([Remedy::NameCa])
+        refused("this system has no list of trusted CAs, and no CA is configured").with_remedies([Remedy::NameCa])
     })?;
     Ok(Arc::new(PinOrChainVerifier::new(by_chain, trusted)))
 }
@@ -107,7 +107,7 @@ fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.bytes).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(refused(format!("{} holds no certificate in PEM", pem.name))),
+        _ => Err(refused(format!("{} contains no certificate in PEM format", pem.name))),
     }
 }
 
@@ -116,10 +116,11 @@ fn private_key(pem: &Pem) -> Result<PrivateKeyDer<'static>, Error> {
     const ENCRYPTED: &[u8] = b"ENCRYPTED";
     if memchr::memmem::find(&pem.bytes, ENCRYPTED).is_some() {
         return Err(refused(format!(
-            "the key in {} is encrypted, and can't be read without its passphrase, as with docker: decrypt it \
-             (`openssl pkey -in KEY -out NEW`)",
+            "the key in {} is encrypted, and dexec can't ask for its passphrase, like docker: decrypt it (`openssl \
+             pkey -in KEY -out NEW`)",
             pem.name
         )));
     }
-    PrivateKeyDer::from_pem_slice(&pem.bytes).map_err(|_| refused(format!("{} holds no private key in PEM", pem.name)))
+    PrivateKeyDer::from_pem_slice(&pem.bytes)
+        .map_err(|_| refused(format!("{} contains no private key in PEM format", pem.name)))
 }

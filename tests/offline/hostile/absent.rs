@@ -151,7 +151,7 @@ fn later() -> Vec<(&'static str, Case)> {
                     containers: never(),
                     ..good()
                 },
-                |ran| ran.assert_refused("containerNotFound", "no container is called `web`"),
+                |ran| ran.assert_refused("containerNotFound", "container `web` not found"),
             ),
         ),
         (
@@ -176,8 +176,8 @@ fn stops() -> Vec<(&'static str, Case)> {
         Answer::Talk(stream(&[frame(1, b"ready 900 0 any unlinked\n")]), reply)
     };
     let unstarted = |ran: &Ran| ran.assert_orphaned("it took too long to start dexec's helper in the container");
-    let no_reply = |ran: &Ran| ran.assert_orphaned("it took too long to look at the container's processes");
-    let unput = |ran: &Ran| ran.assert_orphaned("it took too long to put dexec's helper into the container");
+    let no_reply = |ran: &Ran| ran.assert_orphaned("it took too long to inspect the container's processes");
+    let unput = |ran: &Ran| ran.assert_orphaned("it took too long to copy dexec's helper into the container");
     vec![
         (
             "an agent's create",

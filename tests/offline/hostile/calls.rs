@@ -135,7 +135,7 @@ fn negative_exit_code_is_not_accepted() {
             ..Script::default()
         });
         assert_eq!((ran.code(), ran.kind()), (255, "connectionLost"), "{}", ran.response);
-        ran.assert_message("does not tell the exit code");
+        ran.assert_message("does not report the exit code");
     }
 }
 
@@ -165,7 +165,7 @@ fn bad_container_list_still_reports_the_missing_container() {
             containers: answer,
             ..Script::default()
         });
-        ran.assert_refused("containerNotFound", "no container is called `web`");
+        ran.assert_refused("containerNotFound", "container `web` not found");
         ran.assert_little_memory();
         ran
     });
@@ -209,7 +209,7 @@ fn large_container_list_uses_bounded_memory() {
             containers: answer,
             ..Script::default()
         });
-        ran.assert_refused("containerNotFound", "no container is called `web`");
+        ran.assert_refused("containerNotFound", "container `web` not found");
         assert!(!ran.message().contains(['\x1b', '\0']), "{}", ran.response);
         assert!(ran.message().len() < 4096, "{} bytes", ran.message().len());
         // Five million names in 15 MB become five million strings.
@@ -240,7 +240,7 @@ fn unknown_exec_with_a_bad_container_response_may_still_run() {
             container: answer,
             ..Script::default()
         });
-        ran.assert_lost("the engine does not know the command any more");
+        ran.assert_lost("the engine no longer knows the command");
         ran.assert_little_memory();
         ran
     });

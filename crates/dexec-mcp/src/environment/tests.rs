@@ -95,10 +95,10 @@ fn special_files_are_not_opened() {
             for (file, base, words) in [
                 ("pipe", root.to_str(), "is not a file"),
                 ("socket", root.to_str(), "is not a file"),
-                ("../pipe", root.to_str(), "or is not there"),
-                ("link", root.to_str(), "or is not there"),
-                ("tty", root.to_str(), "or is not there"),
-                ("pipe", path.to_str(), "or is not there"),
+                ("../pipe", root.to_str(), "or does not exist"),
+                ("link", root.to_str(), "or does not exist"),
+                ("tty", root.to_str(), "or does not exist"),
+                ("pipe", path.to_str(), "or does not exist"),
             ] {
                 let error = environment(&[], Some(file), base, &policy).unwrap_err();
                 assert!(error.to_string().contains(words), "{file}: {error}");
@@ -177,7 +177,7 @@ fn errors_reveal_nothing_outside_the_root() {
         format!("/proc/{pid}/root{}/x.env", root.display()),
         format!("/proc/self/root{}/x.env", root.display()),
     ] {
-        assert!(tell(&way, "/").unwrap_err().contains("or is not there"), "{way}");
+        assert!(tell(&way, "/").unwrap_err().contains("or does not exist"), "{way}");
     }
 }
 

@@ -82,19 +82,22 @@ impl Bounded {
             return Poll::Ready(Some(Err((StatusCode::PAYLOAD_TOO_LARGE, too_large()))));
         }
         if self.late.as_mut().poll(cx).is_ready() {
-            let error = invalid("the request did not come whole in time");
+            let error = invalid("the request was not received completely in time");
             return Poll::Ready(Some(Err((StatusCode::REQUEST_TIMEOUT, error))));
         }
         loop {
             if !self.coming.is_wanted(cx) {
-                let error = invalid("the request came too slowly, and made room for others: send it again");
+                let error = invalid(
+                    "the request arrived too slowly and was dropped to make room for others: send it \
+                    again",
+                );
                 return Poll::Ready(Some(Err((StatusCode::SERVICE_UNAVAILABLE, error))));
             }
             let frame = match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => frame,
                 Poll::Ready(Some(Err(_))) => {
-                    let error = invalid("the request did not come whole");
+                    let error = invalid("the request was not received completely");
                     return Poll::Ready(Some(Err((StatusCode::BAD_REQUEST, error))));
                 }
                 Poll::Ready(None) => return Poll::Ready(self.end().err().map(Err)),
@@ -156,7 +159,7 @@ pub(super) struct TooMuch;
 
 impl fmt::Display for TooMuch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body is refused")
+        f.write_str("the body was rejected")
     }
 }
 

@@ -44,9 +44,9 @@ pub(super) struct InUse {
 
 #[derive(Debug, Error)]
 pub(super) enum SessionsError {
-    #[error("each of the {0} sessions is in use: try again later")]
+    #[error("all {0} sessions are in use: try again later")]
     Full(usize),
-    #[error("what the client says of itself is larger than {} KiB", MAX_BEGINNING_SIZE / 1024)]
+    #[error("the `initialize` request is larger than {} KiB", MAX_BEGINNING_SIZE / 1024)]
     LargeBeginning,
     #[error(transparent)]
     Session(#[from] LocalSessionManagerError),

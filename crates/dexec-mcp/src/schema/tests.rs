@@ -92,7 +92,7 @@ fn error_names_the_parameter_but_not_its_value() {
         (json!({ "word": null, "list": ["a"] }), "`word` must be a string"),
         (
             json!({ "word": "a", "list": ["a"], "new\u{1b}": 1 }),
-            "there is no parameter `new\\u{1b}`: there are ",
+            "unknown parameter `new\\u{1b}`: the parameters are ",
         ),
     ] {
         let Value::Object(arguments) = arguments else {

@@ -133,7 +133,11 @@ fn unknown(
     if has_method && !scan.has_id() {
         return Ok(None);
     }
-    let error = ErrorData::new(ErrorCode::INVALID_REQUEST, "this is no message of the protocol", None);
+    let error = ErrorData::new(
+        ErrorCode::INVALID_REQUEST,
+        "this is not a message of the Model Context Protocol",
+        None,
+    );
     Err(refusal(error, scan.id().filter(|_| has_method)))
 }
 

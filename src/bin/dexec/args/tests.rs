@@ -138,7 +138,7 @@ fn invalid_options_are_reported_in_the_words_of_docker() {
         ("--tlscacert", "flag needs an argument: --tlscacert"),
         (
             "--connect-timeout 0 web sh",
-            "invalid argument \"0\" for \"--connect-timeout\" flag: no connection is made in no time: write 90, 1.5, 90s or \
+            "invalid argument \"0\" for \"--connect-timeout\" flag: the time limit must be greater than zero: write 90, 1.5, 90s or \
              2m 30s",
         ),
         ("--info web", "--info takes no CONTAINER and no COMMAND"),
@@ -152,7 +152,7 @@ fn invalid_options_are_reported_in_the_words_of_docker() {
         ),
         (
             "--output xml web sh",
-            "invalid argument \"xml\" for \"--output\" flag: it is one of json, raw, events",
+            "invalid argument \"xml\" for \"--output\" flag: must be one of json, raw, events",
         ),
         ("--raw --output json web sh", "conflicting options: --raw and --output"),
         ("--raw --limit 5 web sh", "--limit requires --output json"),

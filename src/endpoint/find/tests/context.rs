@@ -72,19 +72,19 @@ fn unusable_context_is_reported_with_the_other_contexts() {
 
     let meta = format!(".docker/contexts/meta/{}/meta.json", directory("one"));
     for (contents, words) in [
-        ("", "it ends too early"),
-        ("[]", "it is no object"),
-        ("{\"Endpoints\":5}", "`Endpoints` is of another type"),
+        ("", "the JSON is incomplete"),
+        ("[]", "it is not a JSON object"),
+        ("{\"Endpoints\":5}", "`Endpoints` has the wrong type"),
         ("{\"Endpoints\":{}}", "no endpoint for the Docker API"),
         ("{\"Endpoints\":{\"Docker\":{}}}", "no endpoint for the Docker API"),
-        ("{\"Endpoints\":{\"docker\":5}}", "`docker` is of another type"),
-        ("{\"Endpoints\":{\"docker\":{\"Host\":5}}}", "`Host` is of another type"),
+        ("{\"Endpoints\":{\"docker\":5}}", "`docker` has the wrong type"),
+        ("{\"Endpoints\":{\"docker\":{\"Host\":5}}}", "`Host` has the wrong type"),
         (
             "{\"Endpoints\":{\"docker\":{\"SkipTLSVerify\":\"no\"}}}",
-            "`SkipTLSVerify` is of another type",
+            "`SkipTLSVerify` has the wrong type",
         ),
         ("{\"Endpoints\":{\"docker\":{\"Host\":\"foo://x\"}}}", "`foo://x`"),
-        ("{\"Endpoints\":{\"docker\":{}}} x", "it is no JSON"),
+        ("{\"Endpoints\":{\"docker\":{}}} x", "it is not valid JSON"),
     ] {
         let error = World::new()
             .file(&meta, contents)

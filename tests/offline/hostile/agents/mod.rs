@@ -149,7 +149,7 @@ fn bad_version_response_is_reported() {
             version: answer,
             ..Script::default()
         });
-        assert_orphaned_soon(&ran, "tell its version");
+        assert_orphaned_soon(&ran, "report its version");
         ran
     });
     let long = format!("{{\"Arch\":\"{}\"}}", "a".repeat(1_000_000));
@@ -197,7 +197,7 @@ fn bad_stat_response_is_reported() {
             stat: answer,
             ..Script::default()
         });
-        assert_orphaned_soon(&ran, "describe a file of the container");
+        assert_orphaned_soon(&ran, "describe a file in the container");
         ran
     });
 }
@@ -228,7 +228,7 @@ fn bad_archive_response_is_reported() {
             archive: answer,
             ..Script::default()
         });
-        assert_orphaned_soon(&ran, "put a file into the container");
+        assert_orphaned_soon(&ran, "copy a file into the container");
         ran
     });
 }

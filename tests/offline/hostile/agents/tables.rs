@@ -5,7 +5,11 @@ use super::*;
 #[test]
 fn invalid_process_table_is_reported() {
     let cases = vec![
-        ("gone", agent(|_| Answer::Bytes(Vec::new())), "it ended too early"),
+        (
+            "gone",
+            agent(|_| Answer::Bytes(Vec::new())),
+            "the response is incomplete",
+        ),
         (
             "an unknown type",
             agent(|_| Answer::Bytes(b"\x07\0\0\0\0\0\0\0".to_vec())),
@@ -14,12 +18,12 @@ fn invalid_process_table_is_reported() {
         (
             "without end",
             agent(|_| Answer::Endless(Vec::new(), stdout_frame(&BASE.repeat(100)))),
-            "its answer has no end",
+            "the response exceeds 32 MiB",
         ),
         (
             "a line without end",
             agent(|_| Answer::Endless(stdout_frame("1 ("), stdout_frame(&"(".repeat(4096)))),
-            "its answer has no end",
+            "the response exceeds 32 MiB",
         ),
         // The engine reports that the command is running.
         (
@@ -28,12 +32,12 @@ fn invalid_process_table_is_reported() {
                 "marked 0 in 10 (a\nb) S 0 10 10 0 0 0\n\nmarked\nmarked 0 in 1\n((((\n)) ((\n- - - 12 (\n- - - 12 (a) S\n\
                  - - - 99999999999 (a) S 1 1 1\n\u{fffd}\nmarked x in\n",
             ),
-            "no process of it can be found",
+            "none of its processes can be found",
         ),
         (
             "empty lines",
             agent(|_| Answer::Bytes(stdout_frame(&format!("{}.\n", "\n".repeat(3_000_000))))),
-            "no process of it can be found",
+            "none of its processes can be found",
         ),
     ];
     let cases = cases.into_iter().map(|(name, answer, why)| (name, (answer, why)));
