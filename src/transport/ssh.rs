@@ -30,7 +30,7 @@ use stderr::{LastStderrLine, MAX_WORDS_LEN};
 const MARK: &str = "dexec-far-end: ";
 
 /// Prints which engine the remote host has. If the host has docker, the script becomes the connection to it.
-const FAR_END: &str = include_str!("far_end.sh");
+const FAR_END: &str = include_str!("ssh/far_end.sh");
 
 /// docker's own command for such a connection, which may be the only one that the remote host allows.
 const DOCKER: &str = "docker system dial-stdio";
