@@ -538,7 +538,7 @@ mod absent {
         };
         let unstarted = |ran: &Ran| ran.is_left("it took too long to start dexec's helper in the container");
         let no_reply = |ran: &Ran| ran.is_left("it took too long to inspect the container's processes");
-        let unput = |ran: &Ran| ran.is_left("it took too long to put dexec's helper into the container");
+        let unput = |ran: &Ran| ran.is_left("it took too long to copy dexec's helper into the container");
         vec![
             (
                 "an agent's create",

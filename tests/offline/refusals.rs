@@ -106,7 +106,7 @@ fn sizes_that_no_engine_takes_are_refused() {
     std::fs::write(&file, lines).expect("it can be written");
     refused(
         &["--env-file".into(), file.into(), "web".into(), "true".into()],
-        "the engine takes 4194304 at most",
+        "the engine accepts at most 4194304",
     );
 }
 
@@ -130,7 +130,7 @@ fn bad_env_files_are_told_with_file_and_line() {
     assert_eq!(response["stderr"], "open /nope: no such file or directory");
     // An env file may contain a NUL byte, but an environment variable can't.
     std::fs::write(&file, "A=\0\n").expect("it can be written");
-    refused(&words(&["--env-file", &name, "web", "true"]), "`A` holds a NUL byte");
+    refused(&words(&["--env-file", &name, "web", "true"]), "`A` contains a NUL byte");
 }
 
 #[test]

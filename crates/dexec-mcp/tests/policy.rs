@@ -185,7 +185,7 @@ async fn only_an_allowed_user_is_allowed() {
     }
     for user in ["root", "0", "1000", "app:root", "APP", " app", "app ", ":0"] {
         let message = refusal(&client.shell("echo ran", json!({ "user": user })).await);
-        assert!(message.contains("--allow-user has app, 1000:1000"), "{message}");
+        assert!(message.contains("--allow-user allows app, 1000:1000"), "{message}");
     }
     // Without a user, the container's own user is used.
     for user in [Value::Null, json!("")] {

@@ -74,14 +74,14 @@ fn a_context_that_cannot_be_used_is_told_with_the_others() {
     for (contents, words) in [
         ("", "the JSON is incomplete"),
         ("[]", "it is not a JSON object"),
-        ("{\"Endpoints\":5}", "`Endpoints` is of another type"),
+        ("{\"Endpoints\":5}", "`Endpoints` has the wrong type"),
         ("{\"Endpoints\":{}}", "no endpoint for the Docker API"),
         ("{\"Endpoints\":{\"Docker\":{}}}", "no endpoint for the Docker API"),
-        ("{\"Endpoints\":{\"docker\":5}}", "`docker` is of another type"),
-        ("{\"Endpoints\":{\"docker\":{\"Host\":5}}}", "`Host` is of another type"),
+        ("{\"Endpoints\":{\"docker\":5}}", "`docker` has the wrong type"),
+        ("{\"Endpoints\":{\"docker\":{\"Host\":5}}}", "`Host` has the wrong type"),
         (
             "{\"Endpoints\":{\"docker\":{\"SkipTLSVerify\":\"no\"}}}",
-            "`SkipTLSVerify` is of another type",
+            "`SkipTLSVerify` has the wrong type",
         ),
         ("{\"Endpoints\":{\"docker\":{\"Host\":\"foo://x\"}}}", "`foo://x`"),
         ("{\"Endpoints\":{\"docker\":{}}} x", "it is not valid JSON"),
