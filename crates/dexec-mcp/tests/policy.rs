@@ -150,7 +150,7 @@ async fn only_an_allowed_container_is_allowed() {
     let message = refusal(&run_in(&client, &id_of("dexec-shell")).await);
     assert!(!message.contains("dexec-shell"), "{message}");
     assert!(
-        message.contains("--allow-container has dexec-static, dexec-non*"),
+        message.contains("--allow-container allows dexec-static, dexec-non*"),
         "{message}"
     );
     // The error for a missing container does not reveal hidden ones.
@@ -227,7 +227,7 @@ async fn programs_are_allowed_and_refused_by_name() {
         "/bin/../bin/cat",
     ] {
         let message = refusal(&run(&allow, program).await);
-        assert!(message.contains("--allow-command has ls, /bin/c*"), "{message}");
+        assert!(message.contains("--allow-command allows ls, /bin/c*"), "{message}");
     }
 }
 

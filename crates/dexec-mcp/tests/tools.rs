@@ -125,7 +125,7 @@ async fn what_the_operator_sets_is_told() {
     assert_eq!(properties["timeout"]["default"], 120_000);
     let description = tools[0]["description"].as_str().expect("it is described");
     assert!(
-        description.contains("2m unless given") && description.contains("77 characters"),
+        description.contains("2m by default") && description.contains("77 characters"),
         "{description}"
     );
 }
