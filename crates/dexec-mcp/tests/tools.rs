@@ -22,7 +22,7 @@ async fn the_tools_say_what_they_are() {
     assert_eq!(tools[0]["annotations"]["destructiveHint"], true);
     assert_eq!(tools[1]["annotations"]["readOnlyHint"], true);
     let description = tools[0]["description"].as_str().expect("it is described");
-    for words in ["30s unless given", "20000 characters", "WARNING"] {
+    for words in ["30s by default", "20000 characters", "WARNING"] {
         assert!(description.contains(words), "{description}");
     }
 }
