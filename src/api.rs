@@ -270,7 +270,7 @@ impl Api {
             sentences.push(format!("(The engine is {})", self.endpoint().origin()));
         }
         if let Some(far_end) = self.transport.far_end() {
-            sentences.push(format!("(The far end's engine was reached through {far_end})"));
+            sentences.push(format!("(The remote engine was reached through {far_end})"));
         }
         sentences.join(" ")
     }

@@ -110,7 +110,7 @@ fn restarting_container_is_reported() {
     };
     // Either the engine refused the command, or the runtime could not start it.
     assert!(matches!(told["exitCode"].as_i64(), Some(1 | 125..=128)), "{told}");
-    let words = format!("`{}` is restarting: wait until it runs", container.name);
+    let words = format!("`{}` is restarting: wait until it is running", container.name);
     assert!(message(&told).contains(&words), "{told}");
 }
 

@@ -212,7 +212,7 @@ fn remote_path_to_the_engine_is_shown() {
         assert_eq!(told["farEnd"], way.as_str(), "{told}");
         let response = sshd.dexec(&["dexec-nosuch", "true"]).response();
         let message = response["message"].as_str().expect("there is a message");
-        let words = format!("(The far end's engine was reached through {way})");
+        let words = format!("(The remote engine was reached through {way})");
         assert!(message.contains(&words), "{message}");
     }
 }

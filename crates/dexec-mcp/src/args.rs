@@ -59,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, requires = "http", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     http_max_sessions: usize,
 
-    /// Whether answers are compact unless a call sets `compact`; use false for clients that show only structured content
+    /// Whether answers are compact unless a call sets `compact`; use false if clients show only structured content
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     default_compact: bool,
 
@@ -75,11 +75,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     max_concurrent: usize,
 
-    /// Allow only containers whose name matches, or whose id begins with it (12 digits or more); all rules can be repeated
+    /// Allow only containers whose name matches, or whose id begins with GLOB (12 digits or more); rules are repeatable
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     allow_container: Vec<ContainerRule>,
 
-    /// Refuse containers whose name matches, or whose id begins with it
+    /// Refuse containers whose name matches, or whose id begins with GLOB
     #[arg(long, value_name = "GLOB", help_heading = "Policy")]
     deny_container: Vec<ContainerRule>,
 

@@ -150,7 +150,7 @@ async fn only_allowed_containers_are_accepted() {
     let message = refusal(&run_in(&client, &id_of("dexec-shell")).await);
     assert!(!message.contains("dexec-shell"), "{message}");
     assert!(
-        message.contains("--allow-container has dexec-static, dexec-non*"),
+        message.contains("--allow-container allows dexec-static, dexec-non*"),
         "{message}"
     );
     // The error for a missing container does not reveal hidden ones.
@@ -185,7 +185,7 @@ async fn only_allowed_users_are_accepted() {
     }
     for user in ["root", "0", "1000", "app:root", "APP", " app", "app ", ":0"] {
         let message = refusal(&client.shell("echo ran", json!({ "user": user })).await);
-        assert!(message.contains("--allow-user has app, 1000:1000"), "{message}");
+        assert!(message.contains("--allow-user allows app, 1000:1000"), "{message}");
     }
     // Without a user, the container's own user is used.
     for user in [Value::Null, json!("")] {
@@ -227,7 +227,7 @@ async fn programs_are_allowed_and_denied_by_name() {
         "/bin/../bin/cat",
     ] {
         let message = refusal(&run(&allow, program).await);
-        assert!(message.contains("--allow-command has ls, /bin/c*"), "{message}");
+        assert!(message.contains("--allow-command allows ls, /bin/c*"), "{message}");
     }
 }
 

@@ -22,7 +22,7 @@ async fn tools_have_names_titles_and_descriptions() {
     assert_eq!(tools[0]["annotations"]["destructiveHint"], true);
     assert_eq!(tools[1]["annotations"]["readOnlyHint"], true);
     let description = tools[0]["description"].as_str().expect("it is described");
-    for words in ["30s unless given", "20000 characters", "WARNING"] {
+    for words in ["30s by default", "20000 characters", "WARNING"] {
         assert!(description.contains(words), "{description}");
     }
 }
@@ -125,7 +125,7 @@ async fn tools_show_the_defaults_set_by_the_operator() {
     assert_eq!(properties["timeout"]["default"], 120_000);
     let description = tools[0]["description"].as_str().expect("it is described");
     assert!(
-        description.contains("2m unless given") && description.contains("77 characters"),
+        description.contains("2m by default") && description.contains("77 characters"),
         "{description}"
     );
 }

@@ -315,7 +315,7 @@ impl<'a> Search<'a> {
             });
             if look >= SUSPECT_LOOKS && !suspects.is_empty() {
                 return Ok(Doubt::Of(format!(
-                    "{} began while the command ran and can't be told from the container's own, so it was left alone",
+                    "{} began while the command ran and can't be distinguished from the container's own processes, so it was not signalled",
                     names(&suspects)
                 )));
             }
