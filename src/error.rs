@@ -39,7 +39,7 @@ pub enum ErrorKind {
     UserNotFound,
     /// The container lacks something that the request requires.
     UnsupportedInContainer,
-    /// The request is invalid on every engine. Most such requests are refused before anything is sent.
+    /// The engine or dexec rejects the request as invalid. dexec refuses most such requests before it sends anything.
     InvalidRequest,
     /// A rule set by the operator forbids the request.
     RefusedByPolicy,

@@ -1,4 +1,4 @@
-//! The structured response: an [`Outcome`] in the format of Pare's docker `exec` tool.
+//! The structured response: an [`Outcome`] with the fields of the docker `exec` tool of Pare, an MCP server.
 
 mod fit;
 mod json;
@@ -43,7 +43,7 @@ pub struct Response {
     /// The command's own exit code; 125 to 128 from the engine if the command could not be started; 1 if the engine or
     /// dexec refused the request, the output could not be written, or the detach keys were typed; 124 if the timeout
     /// expired; 141 if the reader of the output is gone; 255 if the connection was lost before the code was known;
-    /// 128+n if dexec was stopped by signal n, and 130 if the caller cancelled the command.
+    /// 128+n if dexec was stopped by signal n, and 130 if the caller cancelled the command. `docs/output.md` has the complete list.
     pub exit_code: i64,
     /// What the command wrote to standard output; `None` in a compact response.
     #[serde(skip_serializing_if = "Option::is_none")]

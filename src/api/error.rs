@@ -127,8 +127,7 @@ fn refused(
                 .with_docker_text(format!("Error response from daemon: {said}"));
             return match kind {
                 ErrorKind::RefusedByPolicy => error.with_hint(
-                    "A proxy or a plugin of the engine denied the call: allow the calls of exec, \
-                        which use POST",
+                    "A proxy or a plugin of the engine denied the call: allow the calls of exec, including those with POST",
                 ),
                 _ if message.starts_with("client version ") => {
                     error.with_hint("DOCKER_API_VERSION requests this version: unset it to let the engine choose")

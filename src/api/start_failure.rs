@@ -69,8 +69,7 @@ pub(super) fn with_advice(error: Error, text: &str) -> Error {
         ErrorKind::CommandNotExecutable => error.with_hint("Give a program: a file whose executable bit is set"),
         ErrorKind::ContainerNotRunning => error.with_hint("The container stopped in the meantime"),
         ErrorKind::InvalidRequest if text.contains("environment variable") => error.with_hint(
-            "Podman can't remove a variable from the environment of a command: give it as NAME=value, \
-                or omit it",
+            "Podman can't remove a variable from a command's environment: give it as NAME=value, or omit it",
         ),
         _ => error,
     }
@@ -135,8 +134,7 @@ fn with_shell_advice(error: Error, command: &str) -> Error {
     ];
     if assigned_name(command).is_some() {
         let error = error.with_hint(
-            "NAME=value before a command sets a variable only in a shell, and the command \
-            runs without a shell",
+            "NAME=value before a command sets a variable only in a shell, and the command runs without a shell",
         );
         return error.with_remedies([Remedy::SetVariable]);
     }

@@ -75,8 +75,7 @@ fn connect_fault(reason: &io::Error, address: &Address) -> Error {
             unreachable("the socket does not exist".to_owned()).with_remedies([Remedy::StartEngine])
         }
         (io::ErrorKind::NotADirectory, Address::Unix(_)) => unreachable(
-            "a part of the path before the last one is not a directory: specify the path of the engine's \
-                socket"
+            "a part of the path before the last one is not a directory: specify the path of the engine's socket"
                 .to_owned(),
         ),
         (io::ErrorKind::ConnectionRefused, _) => {

@@ -78,8 +78,7 @@ impl fmt::Display for Remedy {
             Self::SetVariable => "Give variables with `RequestBuilder::env`, or use a shell: sh -c '…'",
             Self::SetWorkdir => "Give the directory with `RequestBuilder::workdir`, or use a shell: sh -c 'cd … && …'",
             Self::NameProgram => {
-                "Begin the command with a program; if its name begins with `-`, give its path, as in \
-                ./-x"
+                "Begin the command with a program; if its name begins with `-`, give its path, as in ./-x"
             }
             Self::UseStdin => "Send large data on standard input (`RequestBuilder::stdin`) or in a file",
         })

@@ -164,7 +164,7 @@ impl<'a> Command<'a> {
                 let stuck = || io::Error::new(io::ErrorKind::TimedOut, "its reader does not read the rest");
                 ended_by(cause, stopped, is_stuck.then(stuck))
             }
-            (None, Some(Ok(StreamEnd::Left))) => End::LeftRunning {
+            (None, Some(Ok(StreamEnd::Detached))) => End::LeftRunning {
                 exec_id: self.target.exec.clone().into_string(),
             },
             (stopped, streamed) => {

@@ -21,27 +21,27 @@ use super::detach::Matcher;
 use super::frames::{FrameError, Frames};
 
 /// Twice Docker's largest frame. A larger buffer is slower: the data leaves the cache before it is written.
-const BUFFER: usize = 64 * 1024;
+const READ_BUFFER_SIZE: usize = 64 * 1024;
 
-/// Larger than what is left of a read: part of a frame's header.
-const REST: usize = 64;
+/// The minimum free space for a read: a part of a frame's header may remain from the read before.
+const HEADER_ROOM: usize = 64;
 
-/// How many buffers are kept besides the one that is read into. A command's output holds those not yet written.
+/// The maximum number of spare buffers. A buffer can be used again once its output is written.
 const MAX_BUFFERS: usize = 3;
 
-/// Larger than what is typed at once, and smaller than what is pasted.
-const TYPED: usize = 4 * 1024;
+/// Enough for typed keys; pasted text takes several reads.
+const KEY_BUFFER_SIZE: usize = 4 * 1024;
 
 /// How much of each stream is kept. This is more than enough for the runtime's message about a failed start.
-const SEEN: usize = 4 * 1024;
+const MAX_PREFIX_SIZE: usize = 4 * 1024;
 
 /// How long the output may be silent before the engine is asked whether the command has ended.
-const SILENCE: Duration = Duration::from_secs(10);
+const FIRST_CHECK_AFTER: Duration = Duration::from_secs(10);
 
 /// The longest pause between two such requests.
-const MAX_SILENCE: Duration = Duration::from_secs(60);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How many times a terminal size is sent that the engine rejects: Podman 5 responds to a start before the terminal
+/// How many times a rejected terminal size is sent again: Podman 5 responds to a start before the terminal
 /// exists. With pauses that grow from 10 ms to 500 ms, this takes about 8 s. A command whose terminal has no size by
 /// then has usually ended.
 const MAX_RESIZES: u32 = 20;
@@ -56,7 +56,7 @@ pub(crate) enum StreamEnd {
     /// The output has ended.
     Ended,
     /// The user typed the terminal's detach keys.
-    Left,
+    Detached,
 }
 
 /// Why the output did not end properly.
@@ -90,14 +90,14 @@ impl OutputPrefix {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        let room = SEEN - seen.len();
+        let room = MAX_PREFIX_SIZE - seen.len();
         seen.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
 
 /// Transfers data until the output ends, even if the command does not read its input to the end.
 ///
-/// Does not wait forever for an engine that does not end the output of a command that has ended.
+/// If the command has ended but the engine keeps the output open, the transfer still ends.
 pub(crate) async fn pump<O: Output>(
     attached: Upgraded,
     (stdin, terminal): (Option<Stdin>, Option<&Terminal>),
@@ -109,9 +109,9 @@ pub(crate) async fn pump<O: Output>(
     let takes_input = stdin.is_some();
     let (mut reader, writer) = tokio::io::split(attached.connection);
     let mut buffers = Buffers::default();
-    let mut bytes = BytesMut::with_capacity(BUFFER + REST);
+    let mut bytes = BytesMut::with_capacity(READ_BUFFER_SIZE + HEADER_ROOM);
     bytes.extend_from_slice(&attached.read_ahead);
-    let mut alarm = pin!(sleep(SILENCE));
+    let mut alarm = pin!(sleep(FIRST_CHECK_AFTER));
 
     let deliver = async {
         let mut decoder = match terminal {
@@ -171,13 +171,16 @@ impl Buffers {
     /// Returns a buffer with these bytes and room for a read. It is the same buffer, or one that is no longer in use,
     /// or a new one.
     fn next(&mut self, mut bytes: BytesMut) -> BytesMut {
-        if bytes.try_reclaim(BUFFER) {
+        if bytes.try_reclaim(READ_BUFFER_SIZE) {
             return bytes;
         }
-        let free = self.0.iter_mut().position(|buffer| buffer.try_reclaim(BUFFER + REST));
+        let free = self
+            .0
+            .iter_mut()
+            .position(|buffer| buffer.try_reclaim(READ_BUFFER_SIZE + HEADER_ROOM));
         let mut next = match free {
             Some(free) => self.0.swap_remove(free),
-            None => BytesMut::with_capacity(BUFFER + REST),
+            None => BytesMut::with_capacity(READ_BUFFER_SIZE + HEADER_ROOM),
         };
         next.extend_from_slice(&bytes);
         if self.0.len() < MAX_BUFFERS {
@@ -218,7 +221,7 @@ impl Decoder {
 /// The time in which the output is written does not count: an engine that waits for its reader is silent too. The timer
 /// is kept from one silence to the next, because setting it takes longer than most silences.
 async fn proven_end(mut alarm: Pin<&mut Sleep>, api: &Api, id: &ExecId) {
-    let mut pause = SILENCE;
+    let mut pause = FIRST_CHECK_AFTER;
     let mut question = Instant::now() + pause;
     let mut has_ended = false;
     loop {
@@ -239,12 +242,12 @@ async fn proven_end(mut alarm: Pin<&mut Sleep>, api: &Api, id: &ExecId) {
             // The last output may still be in transit.
             Ok(_) => {
                 has_ended = true;
-                SILENCE
+                FIRST_CHECK_AFTER
             }
             // An engine that does not respond proves nothing.
             Err(_) => pause * 2,
         };
-        pause = pause.min(MAX_SILENCE);
+        pause = pause.min(MAX_CHECK_INTERVAL);
         question = Instant::now() + pause;
     }
 }
@@ -263,11 +266,11 @@ async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: imp
     // can't be read is treated as ended.
     match (stdin, terminal) {
         (Some(stdin), Some(terminal)) => match Box::pin(type_in(stdin, terminal, &mut writer)).await {
-            Ok(true) => StreamEnd::Left,
+            Ok(true) => StreamEnd::Detached,
             _ => pending().await,
         },
         (Some(stdin), None) => {
-            let mut stdin = BufReader::with_capacity(BUFFER, stdin);
+            let mut stdin = BufReader::with_capacity(READ_BUFFER_SIZE, stdin);
             let _ = tokio::io::copy_buf(&mut stdin, &mut writer).await;
             let _ = writer.shutdown().await;
             pending().await
@@ -280,11 +283,11 @@ async fn feed(stdin: Option<Stdin>, terminal: Option<&Terminal>, mut writer: imp
 /// were. A terminal's input is never shut down, because Docker would then end the output as well.
 async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<bool> {
     let mut matcher = terminal.detach_keys.as_ref().map(|keys| Matcher::new(keys.as_bytes()));
-    let mut typed = BytesMut::with_capacity(TYPED);
+    let mut typed = BytesMut::with_capacity(KEY_BUFFER_SIZE);
     let mut passed = Vec::new();
     let mut last = b'\n';
     while stdin.read_buf(&mut typed).await.is_ok_and(|count| count > 0) {
-        let is_left = if let Some(matcher) = &mut matcher {
+        let is_detached = if let Some(matcher) = &mut matcher {
             matcher.push(&typed, &mut passed)
         } else {
             passed.extend_from_slice(&typed);
@@ -293,7 +296,7 @@ async fn type_in(mut stdin: Stdin, terminal: &Terminal, writer: &mut (impl Async
         last = passed.last().copied().unwrap_or(last);
         writer.write_all(&passed).await?;
         writer.flush().await?;
-        if is_left {
+        if is_detached {
             return Ok(true);
         }
         typed.clear();

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn limit_just_below_the_marker_size_is_respected() {
+    fn limit_between_the_text_with_and_without_marker_is_respected() {
         let fitted = around_gap("h".repeat(150), 5, &"t".repeat(150), Some(310));
         assert!(fitted.chars().count() <= 310, "{fitted}");
         assert!(left_out(&fitted).is_some_and(|number| number > 5));

@@ -354,34 +354,46 @@ fn fields_are_serialized_in_order() {
     );
 }
 
+/// Lists the error kinds with their names. The `match` does not compile if one is missing.
+macro_rules! error_kinds {
+    ($($kind:ident: $name:literal,)*) => {{
+        let _is_complete = |kind| match kind {
+            $(ErrorKind::$kind => (),)*
+        };
+        [$((ErrorKind::$kind, $name)),*]
+    }};
+}
+
 #[test]
-fn every_error_kind_has_its_name() {
-    use ErrorKind as K;
-    for (kind, name) in [
-        (K::ContainerNotFound, "containerNotFound"),
-        (K::AmbiguousContainer, "ambiguousContainer"),
-        (K::ContainerNotRunning, "containerNotRunning"),
-        (K::ContainerPaused, "containerPaused"),
-        (K::ContainerRestarting, "containerRestarting"),
-        (K::ContainerStopped, "containerStopped"),
-        (K::CommandNotFound, "commandNotFound"),
-        (K::CommandNotExecutable, "commandNotExecutable"),
-        (K::WorkdirNotFound, "workdirNotFound"),
-        (K::UserNotFound, "userNotFound"),
-        (K::UnsupportedInContainer, "unsupportedInContainer"),
-        (K::InvalidRequest, "invalidRequest"),
-        (K::RefusedByPolicy, "refusedByPolicy"),
-        (K::EngineUnreachable, "engineUnreachable"),
-        (K::PermissionDenied, "permissionDenied"),
-        (K::Tls, "tls"),
-        (K::Ssh, "ssh"),
-        (K::NotAnEngine, "notAnEngine"),
-        (K::EngineTooOld, "engineTooOld"),
-        (K::ConnectionLost, "connectionLost"),
-        (K::Interrupted, "interrupted"),
-        (K::OutputFailed, "outputFailed"),
-        (K::EngineError, "engineError"),
-    ] {
+fn every_error_kind_has_its_name_and_is_documented() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/output.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for (kind, name) in error_kinds! {
+        ContainerNotFound: "containerNotFound",
+        AmbiguousContainer: "ambiguousContainer",
+        ContainerNotRunning: "containerNotRunning",
+        ContainerPaused: "containerPaused",
+        ContainerRestarting: "containerRestarting",
+        ContainerStopped: "containerStopped",
+        CommandNotFound: "commandNotFound",
+        CommandNotExecutable: "commandNotExecutable",
+        WorkdirNotFound: "workdirNotFound",
+        UserNotFound: "userNotFound",
+        UnsupportedInContainer: "unsupportedInContainer",
+        InvalidRequest: "invalidRequest",
+        RefusedByPolicy: "refusedByPolicy",
+        EngineUnreachable: "engineUnreachable",
+        PermissionDenied: "permissionDenied",
+        Tls: "tls",
+        Ssh: "ssh",
+        NotAnEngine: "notAnEngine",
+        EngineTooOld: "engineTooOld",
+        ConnectionLost: "connectionLost",
+        Interrupted: "interrupted",
+        OutputFailed: "outputFailed",
+        EngineError: "engineError",
+    } {
         assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{name}\""));
+        assert!(page.contains(&format!("\n| `{name}` | ")), "{name}");
     }
 }

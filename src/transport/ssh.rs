@@ -215,7 +215,8 @@ impl Ssh {
         if !socket.starts_with('/') || !socket.bytes().all(is_plain) {
             let socket = sanitize_line(socket, MAX_WORDS_LEN);
             return Err(Error::invalid(format!(
-                "ssh can't forward to the socket {socket}: its path may contain only letters, digits and `/._-+@,=`"
+                "ssh can't forward to the socket {socket}: its path must begin with `/` and may contain only letters, \
+                 digits and `/._-+@,=`"
             )));
         }
         login

@@ -21,7 +21,7 @@ use crate::remedy;
 use crate::server::{Server, Settings};
 
 /// The time between SIGTERM and SIGKILL. Clients terminate a server 2 s after they have closed its standard input, and
-/// kill it 2 s later; by then, a few commands that ignore SIGTERM have been killed.
+/// kill it 2 s later: this leaves time to kill commands that ignore SIGTERM before the server is killed.
 const KILL_AFTER: Duration = Duration::from_secs(1);
 
 /// From this many bytes of output, the answer is made outside the async workers. Less is not worth a thread, which
@@ -53,26 +53,26 @@ impl Call {
     /// Runs the command, and always returns an answer.
     pub(crate) async fn answer(self) -> CallToolResult {
         let begun = (SystemTime::now(), Instant::now());
-        let mut shape = shape(&self.server.settings, self.id_size);
+        let mut options = answer_options(&self.server.settings, self.id_size);
         let mut input = match ExecInput::parse(self.arguments, &self.schema) {
             Ok(input) => input,
             Err(reason) => {
                 let message = format!("the arguments are not valid: {reason}");
                 let error = Error::new(ErrorKind::InvalidRequest, message);
-                return shape.answer(without_output(End::NotRun(error)));
+                return options.answer(without_output(End::NotRun(error)));
             }
         };
-        input.ask(&mut shape);
+        input.apply_to(&mut options);
         let run = Run {
             server: &self.server,
             cancel: &self.cancel,
             seen: &self.progress,
         };
         let mut container = None;
-        // Held until the audit log is written, so that the next command does not run if that fails.
-        let mut place = None;
+        // Held until the audit log is written: if writing fails, the next command must not start.
+        let mut permit = None;
         let stdin = input.stdin.take();
-        let mut outcome = match run.to_end(&input, stdin, &mut container, &mut place).await {
+        let mut outcome = match run.to_end(&input, stdin, &mut container, &mut permit).await {
             Ok(outcome) => outcome,
             Err(error) => without_output(End::NotRun(error)),
         };
@@ -90,12 +90,12 @@ impl Call {
             };
             audit.write(begun.0, &entry);
         }
-        drop(place);
+        drop(permit);
         if self.progress.written.load(Ordering::Relaxed) < LARGE {
-            return shape.answer(outcome);
+            return options.answer(outcome);
         }
         // Making a large answer takes time, and must not block other calls.
-        tokio::task::block_in_place(|| shape.answer(outcome))
+        tokio::task::block_in_place(|| options.answer(outcome))
     }
 }
 
@@ -112,16 +112,16 @@ impl Run<'_> {
         input: &ExecInput,
         stdin: Option<String>,
         container: &mut Option<ContainerDetails>,
-        place: &mut Option<OwnedSemaphorePermit>,
+        permit: &mut Option<OwnedSemaphorePermit>,
     ) -> Result<Outcome, Error> {
         let settings = &self.server.settings;
         settings.policy.check(input)?;
-        *place = Some(self.place().await?);
+        *permit = Some(self.permit().await?);
         self.seen.has_begun.store(true, Ordering::Relaxed);
         if let Some(audit) = &settings.audit {
             audit.check()?;
         }
-        let request = self.request(input, stdin)?;
+        let build = self.request(input, stdin)?;
         if settings.policy.needs_container(input) {
             let asked = self.container(&input.container).await;
             let details = asked.map_err(|error| self.without_hidden_names(error, input))?;
@@ -130,7 +130,7 @@ impl Run<'_> {
         }
         // A name may later refer to another container; the id that was checked can't.
         let reference = container.as_ref().map_or(&input.container, |container| &container.id);
-        let request = request(reference)?;
+        let request = build(reference)?;
         let mut output = Counted {
             capture: Capture::with_limit(MAX_MESSAGE_SIZE),
             written: &self.seen.written,
@@ -181,13 +181,13 @@ impl Run<'_> {
         })
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         let places = Arc::clone(&self.server.places);
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => {}
-            place = places.acquire_owned() => if let Ok(place) = place {
-                return Ok(place);
+            permit = places.acquire_owned() => if let Ok(permit) = permit {
+                return Ok(permit);
             }
         }
         Err(interrupted())
@@ -239,7 +239,7 @@ fn without_output(end: End) -> Outcome {
 }
 
 /// The options of an answer if the call sets none.
-fn shape(settings: &Settings, id_size: usize) -> AnswerOptions {
+fn answer_options(settings: &Settings, id_size: usize) -> AnswerOptions {
     AnswerOptions {
         compact: settings.default_compact,
         limit: None,

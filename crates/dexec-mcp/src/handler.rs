@@ -75,8 +75,7 @@ impl Handler {
             tokio::select! {
                 answer = &mut answer => {
                     // The panic's message is on standard error.
-                    return answer.map_err(|_| ErrorData::internal_error("internal error in dexec-mcp: see its \
-                        standard error", None));
+                    return answer.map_err(|_| ErrorData::internal_error("internal error in dexec-mcp: see its standard error", None));
                 }
                 () = cx.ct.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
                 () = &mut gone, if !cancel.is_cancelled() => cancel.cancel(),

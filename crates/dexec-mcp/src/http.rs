@@ -38,7 +38,8 @@ const TOKEN: &str = "DEXEC_MCP_TOKEN";
 /// The minimum length of a token; a shorter one could be guessed.
 const MIN_TOKEN_LEN: usize = 16;
 
-/// The maximum number of connections. The limit is lower if it is more than half of the process's descriptors; calls need some too.
+/// The maximum number of connections. The limit is lower if it is more than half of the process's descriptors, because
+/// calls need some too.
 const MAX_CONNECTIONS: usize = 512;
 
 /// How long a client may take to send the head of a request.

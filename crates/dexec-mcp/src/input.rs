@@ -154,7 +154,7 @@ impl ExecInput {
     }
 
     /// Copies the call's options for its answer.
-    pub(crate) fn ask(&self, shape: &mut AnswerOptions) {
+    pub(crate) fn apply_to(&self, shape: &mut AnswerOptions) {
         shape.compact = self.compact.unwrap_or(shape.compact);
         shape.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         shape.parse_json = self.parse_json;

@@ -49,8 +49,7 @@ impl Scan {
         }
         if self.values > MAX_VALUES {
             let message = format!(
-                "the message has more than {MAX_VALUES} values, more than any call needs: send a \
-                smaller message"
+                "the message has more than {MAX_VALUES} values, more than any call needs: send a smaller message"
             );
             return Err(ErrorData::new(ErrorCode::INVALID_REQUEST, message, None));
         }

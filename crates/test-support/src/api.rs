@@ -110,16 +110,21 @@ impl Container {
         )
     }
 
-    /// Starts a new container with additional settings of the engine's API.
+    /// Starts a new container with additional settings of the engine's API, on an engine that shares this machine's
+    /// process namespace.
     pub fn start_with(purpose: &str, settings: Value) -> Self {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
         // At first, the process is the runtime itself, and then a process that has no arguments yet.
         let is_there = |line: String| !line.is_empty() && !line.contains("runc\0init") && !line.contains("crun\0");
-        while !is_there(container.first_process()) {
+        for _ in 0..6000 {
+            if is_there(container.first_process()) {
+                return container;
+            }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        container
+        let state = &get(&format!("/containers/{}/json", container.name))["State"];
+        panic!("the first process of {} has not started: {state}", container.name);
     }
 
     fn create_with(purpose: &str, settings: Value) -> Self {

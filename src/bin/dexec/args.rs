@@ -129,7 +129,7 @@ impl Args {
             let unreadable = Cell::new(None);
             let lookup = |name: &str| {
                 let value = host_variable(name)?;
-                text(value, || format!("the environment variable {name}"))
+                text(value, || format!("the value of {name} in dexec's environment"))
                     .map_err(|error| unreadable.set(Some(error)))
                     .ok()
             };
@@ -143,7 +143,7 @@ impl Args {
             // docker sends the bare name of a variable that is not set here, and the engine removes that variable.
             env.push(match host_variable(&entry) {
                 Some(value) => {
-                    let value = text(value, || format!("the environment variable {entry}"))?;
+                    let value = text(value, || format!("the value of {entry} in dexec's environment"))?;
                     format!("{entry}={value}")
                 }
                 None => entry,

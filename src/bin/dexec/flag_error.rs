@@ -71,7 +71,14 @@ impl Stop {
                 };
                 Self::flag_error(&format!("invalid argument{value} for \"{names}\" flag: {reason}"))
             }
-            ErrorKind::ArgumentConflict => Self::flag_error("conflicting options: --raw and --output"),
+            ErrorKind::ArgumentConflict => {
+                let option = |kind| match error.get(kind) {
+                    Some(ContextValue::String(usage)) => usage.split([' ', '[']).next().unwrap_or_default().to_owned(),
+                    _ => String::new(),
+                };
+                let (given, other) = (option(ContextKind::InvalidArg), option(ContextKind::PriorArg));
+                Self::flag_error(&format!("conflicting options: {given} and {other}"))
+            }
             _ => Self::flag_error(error.render().to_string().trim()),
         }
     }

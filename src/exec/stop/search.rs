@@ -26,7 +26,7 @@ const APPEARING_TIMEOUT: Duration = Duration::from_secs(6);
 const UNANSWERED_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the runtime may take to execute the command in the process that it created.
-const BECOMING_TIMEOUT: Duration = Duration::from_secs(2);
+const EXECUTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long killed processes may take to end. A process that waits for a disk or a network file system can't be killed.
 const KILLING_TIMEOUT: Duration = Duration::from_secs(6);
@@ -34,14 +34,14 @@ const KILLING_TIMEOUT: Duration = Duration::from_secs(6);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 pub(super) const MAX_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many times new processes are stopped before all are killed. Processes that multiply faster are killed without
-/// being stopped.
+/// How many times new processes are suspended (SIGSTOP) before all are killed. Processes that multiply faster are killed
+/// without that.
 const MAX_FREEZES: u32 = 50;
 
 /// How many times agents are started again after their connection was lost.
 const MAX_RESTARTS: u32 = 3;
 
-/// How many times a process without a sign is checked: during an execve, a process has none for a moment.
+/// How many times a process without any sign of the command is checked: during an execve, it has none for a moment.
 const SUSPECT_LOOKS: u32 = 4;
 const SUSPECT_PAUSE: Duration = Duration::from_millis(30);
 
@@ -66,9 +66,9 @@ pub(super) struct Search<'a> {
     target: &'a Target,
     share: Share<'a>,
     clock: EngineClock,
-    family: ProcessTree,
+    tree: ProcessTree,
     progress: &'a mut Progress,
-    begun: Instant,
+    started_at: Instant,
     /// Whether the engine has already failed once to list the command's first process.
     is_unlisted: bool,
     /// How many times the agents were started again.
@@ -92,29 +92,29 @@ impl<'a> Search<'a> {
         let clock = share
             .with(&mut progress.step, async |agents: &mut Agents| Ok(agents.clock))
             .await?;
-        let family = ProcessTree::new(clock.earliest(target.since, Moment::now()));
+        let tree = ProcessTree::new(clock.earliest(target.since, Moment::now()));
         let mut search = Self {
             api,
             target,
             share,
             clock,
-            family,
+            tree,
             progress,
-            begun: Instant::now(),
+            started_at: Instant::now(),
             is_unlisted: false,
             restarts: 0,
         };
         if let Some(host_pid) = host_pid {
-            search.take_shared_first(host_pid).await?;
+            search.set_first_by_host_pid(host_pid).await?;
         }
         let found = loop {
             if let Err(error) = search.end_all().await {
                 break Err(error);
             }
-            match search.doubt().await {
-                Ok(Doubt::NotAnyMore) => {}
+            match search.unattributed().await {
+                Ok(Doubt::MoreFound) => {}
                 Ok(Doubt::None) => break Ok(None),
-                Ok(Doubt::Of(names)) => break Ok(Some(names)),
+                Ok(Doubt::Unattributed(names)) => break Ok(Some(names)),
                 Err(error) => break Err(error),
             }
         };
@@ -127,7 +127,7 @@ impl<'a> Search<'a> {
         loop {
             let list = async |agents: &mut Agents| agents.list(marker, since).await;
             let listed = self.share.with(&mut self.progress.step, list).await;
-            if !is_restarted(&listed, &mut self.restarts) {
+            if !should_retry(&listed, &mut self.restarts) {
                 return listed;
             }
         }
@@ -138,13 +138,13 @@ impl<'a> Search<'a> {
         loop {
             let kill = async |agents: &mut Agents| agents.kill(signal, ids, table).await;
             let killed = self.share.with(&mut self.progress.step, kill).await;
-            if !is_restarted(&killed, &mut self.restarts) {
+            if !should_retry(&killed, &mut self.restarts) {
                 return killed;
             }
         }
     }
 
-    async fn look(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Attribution>, StopError> {
+    async fn attribute(&mut self, first: u32, pids: &[u32]) -> Result<HashMap<u32, Attribution>, StopError> {
         let marker = &self.target.marker;
         let look = async |agents: &mut Agents| agents.look(marker, first, pids).await;
         self.share.with(&mut self.progress.step, look).await
@@ -163,8 +163,8 @@ impl<'a> Search<'a> {
         let mut pauses = Pauses::default();
         let mut was_empty = false;
         loop {
-            let table = self.list(self.family.begun()).await?;
-            let living = self.family.living(&table);
+            let table = self.list(self.tree.begun()).await?;
+            let living = self.tree.living(&table);
             let now = Instant::now();
             if living.is_empty() {
                 self.progress.killed = None;
@@ -177,7 +177,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             was_empty = false;
-            if self.is_becoming(&table) {
+            if self.is_still_runtime(&table) {
                 sleep(pauses.next()).await;
                 continue;
             }
@@ -186,7 +186,7 @@ impl<'a> Search<'a> {
                 // TERM is sent only once: processes started later may be cleaning up for those that received it.
                 self.progress.signal.get_or_insert(Signal::Term);
                 self.kill(TERM, &living, &table).await?;
-                // A stopped process receives the signal only when it continues.
+                // A suspended process receives the signal only when it continues.
                 self.kill(CONT, &living, &table).await?;
                 grace_ends = Some(now + self.target.kill_after);
                 pauses = Pauses::default();
@@ -196,7 +196,7 @@ impl<'a> Search<'a> {
                 let new: Vec<ProcessId> = living.iter().copied().filter(|id| frozen.insert(*id)).collect();
                 if !new.is_empty() && freezes < MAX_FREEZES {
                     freezes += 1;
-                    // A stopped process starts no more children, and remains the parent of those that it has.
+                    // A suspended process starts no more children, and remains the parent of those that it has.
                     self.kill(STOP, &new, &table).await?;
                     continue;
                 }
@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
                 refused = self.kill(KILL, &living, &table).await?;
             }
             if grace_ends.is_some_and(|end| now > end + KILLING_TIMEOUT) || refused.len() == living.len() {
-                return Err(left(&table, &living, &refused));
+                return Err(not_ended(&table, &living, &refused));
             }
             let rest = grace_ends.map_or(MAX_PAUSE, |end| end.saturating_duration_since(Instant::now()));
             sleep(pauses.next().min(rest.max(SHORTEST_PAUSE))).await;
@@ -213,21 +213,21 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the command's first process still runs the runtime's own code, which should not be interrupted.
-    fn is_becoming(&self, table: &Table) -> bool {
-        let first = self.family.first().and_then(|first| table.find(first));
+    fn is_still_runtime(&self, table: &Table) -> bool {
+        let first = self.tree.first().and_then(|first| table.find(first));
         first.is_some_and(|first| first.name.starts_with("runc:[") || first.name == "crun")
-            && self.begun.elapsed() < BECOMING_TIMEOUT
+            && self.started_at.elapsed() < EXECUTE_TIMEOUT
     }
 
     /// Whether a process of the command may still be started or found after a check that found none.
     async fn may_appear(&mut self) -> Result<bool, StopError> {
-        if self.family.first().is_some() {
+        if self.tree.first().is_some() {
             return Ok(false);
         }
         let host_pid = match self.api.inspect_exec(&self.target.exec).await? {
             None => return Ok(false),
             Some(ExecState { is_running: false, .. }) => {
-                return Ok(!self.target.is_answered && self.begun.elapsed() < UNANSWERED_TIMEOUT);
+                return Ok(!self.target.is_answered && self.started_at.elapsed() < UNANSWERED_TIMEOUT);
             }
             Some(ExecState { pid, .. }) => pid,
         };
@@ -239,28 +239,28 @@ impl<'a> Search<'a> {
             None => First::Unclear,
         };
         match first {
-            First::Found(first) => self.family.set_first(&first),
+            First::Found(first) => self.tree.set_first(&first),
             // An engine under load may report a command as running although it has ended. A process that is missing
             // from the engine's list once may have ended just then, and its children may not have been adopted yet.
             First::Ended if self.is_unlisted => return Ok(false),
             First::Ended => self.is_unlisted = true,
             First::Unclear => {}
         }
-        if self.begun.elapsed() < APPEARING_TIMEOUT {
+        if self.started_at.elapsed() < APPEARING_TIMEOUT {
             return Ok(true);
         }
         Err(StopError::Unseen)
     }
 
-    /// In the engine's own process namespace, the engine's id of the first process identifies it. Its parent is the
-    /// process that adopts the command's orphans.
-    async fn take_shared_first(&mut self, host_pid: u32) -> Result<(), StopError> {
-        let table = self.list(self.family.begun()).await?;
+    /// If the container shares the engine's process namespace, the process id that the engine reports is valid there too.
+    /// The first process's parent is the process that adopts the command's orphans.
+    async fn set_first_by_host_pid(&mut self, host_pid: u32) -> Result<(), StopError> {
+        let table = self.list(self.tree.begun()).await?;
         if table.is_shared()
             && self.is_in_engine_namespace().await?
             && let Some(first) = table.with_pid(host_pid)
         {
-            self.family.set_first(first);
+            self.tree.set_first(first);
         }
         Ok(())
     }
@@ -272,23 +272,23 @@ impl<'a> Search<'a> {
     }
 
     /// Describes the processes that may belong to the command but can't be distinguished from others.
-    async fn doubt(&mut self) -> Result<Doubt, StopError> {
-        let since = match self.family.first() {
+    async fn unattributed(&mut self) -> Result<Doubt, StopError> {
+        let since = match self.tree.first() {
             Some(first) => first.start,
             None => self.clock.latest(self.target.since),
         };
-        let mut cleared: HashSet<u32> = HashSet::new();
+        let mut other_execs: HashSet<u32> = HashSet::new();
         // No process of the command is left that could start another, so later checks add no suspects.
         let mut known: Option<HashSet<ProcessId>> = None;
         for look in 1.. {
             let table = self.list(0).await?;
-            if !self.family.living(&table).is_empty() {
-                return Ok(Doubt::NotAnyMore);
+            if !self.tree.living(&table).is_empty() {
+                return Ok(Doubt::MoreFound);
             }
-            let mut suspects = self.family.suspects(&table, since);
+            let mut suspects = self.tree.suspects(&table, since);
             if known.is_none() && !suspects.is_empty() && table.is_shared() {
                 // The suspects include the first processes of other execs, whose ids the engine knows.
-                cleared = self
+                other_execs = self
                     .api
                     .exec_pids(&self.share.whose.container)
                     .await
@@ -296,7 +296,9 @@ impl<'a> Search<'a> {
             }
             let is_known = |id| known.as_ref().is_none_or(|known| known.contains(id));
             suspects.retain(|suspect| {
-                is_known(&suspect.id) && !cleared.contains(&suspect.id.pid) && !cleared.contains(&suspect.session)
+                is_known(&suspect.id)
+                    && !other_execs.contains(&suspect.id.pid)
+                    && !other_execs.contains(&suspect.session)
             });
             let oldest = table.processes.iter().filter(|process| process.is_inside);
             let container_first = oldest.min_by_key(|process| process.id.start);
@@ -305,7 +307,7 @@ impl<'a> Search<'a> {
             if pids.is_empty() {
                 return Ok(Doubt::None);
             }
-            let looks = self.look(container_first, &pids).await?;
+            let looks = self.attribute(container_first, &pids).await?;
             // A process with the command's marker is recognised as the command's in the next list.
             suspects.retain(|suspect| {
                 matches!(
@@ -314,8 +316,8 @@ impl<'a> Search<'a> {
                 )
             });
             if look >= SUSPECT_LOOKS && !suspects.is_empty() {
-                return Ok(Doubt::Of(format!(
-                    "{} began while the command ran and can't be distinguished from the container's own processes, so it was not signalled",
+                return Ok(Doubt::Unattributed(format!(
+                    "{} started while the command ran and can't be distinguished from the container's own processes: not signalled",
                     names(&suspects)
                 )));
             }
@@ -343,8 +345,8 @@ impl Pauses {
     }
 }
 
-/// Whether the agents must be started again: a command that is asked to end may kill everything in its container.
-fn is_restarted<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
+/// Counts a lost connection, and returns whether the agents should be started again: a command that is asked to end may kill everything in its container.
+fn should_retry<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
     let is_lost = matches!(done, Err(StopError::Api(error)) if error.kind() == ErrorKind::ConnectionLost);
     *restarts += u32::from(is_lost);
     is_lost && *restarts <= MAX_RESTARTS
@@ -353,13 +355,13 @@ fn is_restarted<T>(done: &Result<T, StopError>, restarts: &mut u32) -> bool {
 /// The result of checking the remaining processes.
 enum Doubt {
     /// Processes of the command were found.
-    NotAnyMore,
+    MoreFound,
     None,
     /// Names processes that may belong to the command.
-    Of(String),
+    Unattributed(String),
 }
 
-fn left(table: &Table, living: &[ProcessId], refused: &[ProcessId]) -> StopError {
+fn not_ended(table: &Table, living: &[ProcessId], refused: &[ProcessId]) -> StopError {
     if refused.is_empty() {
         StopError::Left(named(table, living))
     } else {

@@ -87,10 +87,8 @@ impl Bounded {
         }
         loop {
             if !self.coming.is_wanted(cx) {
-                let error = invalid(
-                    "the request arrived too slowly and was dropped to make room for others: send it \
-                    again",
-                );
+                let error =
+                    invalid("the request arrived too slowly and was dropped to make room for others: send it again");
                 return Poll::Ready(Some(Err((StatusCode::SERVICE_UNAVAILABLE, error))));
             }
             let frame = match Pin::new(&mut self.body).poll_frame(cx) {

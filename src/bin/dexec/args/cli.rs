@@ -47,7 +47,8 @@ dexec warns about an unencrypted TCP connection to another machine, unless DEXEC
 
 Exit codes:
   the command's own   the command ran and ended
-  1                   the engine or dexec refused the request, or the detach keys were typed
+  1                   the engine or dexec refused the request, the output can't be written, or the
+                      detach keys were typed
   124                 the --timeout expired
   125                 an option is invalid
   125 to 128          the engine could not start the command
