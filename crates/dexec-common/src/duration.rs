@@ -9,8 +9,8 @@ use std::time::Duration;
 /// Returns a message that says what is wrong and how to write a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let time = match text.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
     };
-    time.map_err(|reason| format!("{reason}: write 90, 1.5, 90s or 2m 30s"))
+    time.ok_or_else(|| "not a duration: write seconds, as 90 or 1.5, or units, as 90s or 2m 30s".to_owned())
 }

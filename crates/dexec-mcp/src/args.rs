@@ -26,12 +26,13 @@ use crate::server::Settings;
     version,
     max_term_width = 100,
     after_help = "\
-The server communicates over standard input and output, or over HTTP with --http. It offers the tools `exec` and
-`containers`. A command is stopped with all its processes when its timeout expires, when the client cancels the call,
-and when the client disconnects. The engine is the one that the docker command would use with the same options and
-environment. If no engine is configured and Docker's default socket does not exist, another engine of this machine is
-used; `dexec --info` shows which. Anyone who can call `exec` can do in the containers what their users can: use it on
-trusted containers only."
+The server communicates over standard input and output, or over HTTP with --http. It offers the tools `exec` and \
+`containers`. A command is stopped with all its processes when its timeout expires, when the client cancels the \
+call, and when the client disconnects.\n\n\
+The engine is the one that the docker command would use with the same options and environment. If no engine is \
+configured and Docker's default socket does not exist, another engine of this machine is used; `dexec --info` \
+shows which.\n\n\
+Anyone who can call `exec` can do in the containers what their users can: use it on trusted containers only."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

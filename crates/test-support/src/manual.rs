@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use clap::builder::PossibleValue;
 use clap::{Arg, Command};
 use clap_complete::{Shell, generate_to};
 
@@ -96,8 +97,29 @@ fn shown(option: &Arg) -> String {
     names.join(", ") + &value
 }
 
-/// The long help. Where it says again, in full, what its first paragraph says for `-h`, without that paragraph.
+/// The help, the possible values and the default.
 fn meaning(option: &Arg) -> String {
+    let values = option.get_possible_values();
+    let takes_value = option.get_num_args().is_some_and(|count| count.min_values() > 0);
+    let mut parts = vec![help(option)];
+    if takes_value && !values.is_empty() {
+        let value = |value: &PossibleValue| match value.get_help() {
+            Some(help) => format!(" `{}` ({help})", value.get_name()),
+            None => format!(" `{}`", value.get_name()),
+        };
+        let values: Vec<String> = values.iter().map(value).collect();
+        parts.push(format!("Values:{}.", values.join(",")));
+    }
+    if let [default] = option.get_default_values()
+        && takes_value
+    {
+        parts.push(format!("Default: `{}`.", default.display()));
+    }
+    parts.join(" ")
+}
+
+/// The long help. Where it says again, in full, what its first paragraph says for `-h`, without that paragraph.
+fn help(option: &Arg) -> String {
     let help = option.get_long_help().or(option.get_help());
     let help = help.map(ToString::to_string).unwrap_or_default();
     let first_word = |text: &str| text.split_whitespace().next().map(str::to_owned);

@@ -19,7 +19,7 @@ const STOPPING: &str = "Stopping";
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// One response object on standard output.
+    /// One response object on standard output, when the command has ended.
     Json,
     /// The command's output, byte for byte, on the same streams.
     Raw,
@@ -75,7 +75,7 @@ pub(super) struct Cli {
     #[arg(short, long, help_heading = COMMAND)]
     pub(super) detach: bool,
 
-    /// Set an environment variable; NAME alone passes on dexec's own
+    /// Set an environment variable; NAME alone takes the value from dexec's environment
     ///
     /// Set an environment variable. NAME alone takes the value of dexec's own variable; if dexec has no such variable,
     /// Docker removes it from the command's environment and Podman refuses the request. Can be repeated.
