@@ -87,11 +87,11 @@ const checks = {
 
   async 'stdout, stderr and exit code are returned'(client) {
     const script = 'echo out; echo err >&2; exit 3'
-    const full = await client.sh(script, { compact: false })
+    const full = await client.sh(script)
     assert.deepEqual(structure(full), { exitCode: 3, stdout: 'out', stderr: 'err', success: false })
     assert.equal(text(full), 'out\n[stderr]\nerr\n[exit 3]')
     assert(!full.isError)
-    const compact = await client.sh(script)
+    const compact = await client.sh(script, { compact: true })
     assert.deepEqual(structure(compact), { exitCode: 3, success: false })
     assert.equal(text(compact), text(full))
   },

@@ -1,4 +1,5 @@
-//! Converts an outcome to a tool's answer: the structured part is the verdict, the text is the output.
+//! Converts an outcome to a tool's answer. Some clients show their model only the structured part, and others only the
+//! text, so each part has both the output and the result.
 
 use dexec::{ErrorKind, Outcome, Response, ResponseOptions};
 use rmcp::model::{CallToolResult, ContentBlock};
@@ -17,12 +18,25 @@ const MAX_TEXT_SIZE: usize = MAX_MESSAGE_SIZE / 2;
 /// Larger JSON is returned as text only: the MCP library's representation takes fifty times as much memory.
 const MAX_JSON_SIZE: usize = 1024 * 1024;
 
+/// The parts of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Answers {
+    /// Text and structured content, each with the output.
+    Both,
+    /// Only text.
+    Text,
+}
+
 /// The options of an answer.
 #[derive(Debug)]
 pub(crate) struct AnswerOptions {
+    pub(crate) answers: Answers,
+    /// Omits the output from the structured part by the rule of [`ResponseOptions::compact`].
     pub(crate) compact: bool,
+    /// Keeps the whole output in the structured part if the call has no limit.
+    pub(crate) is_full: bool,
     pub(crate) limit: Option<usize>,
-    /// The limit of the text if the call has none.
+    /// The limit of a call that has none.
     pub(crate) default_limit: usize,
     pub(crate) parse_json: bool,
     pub(crate) keep_newline: bool,
@@ -34,11 +48,34 @@ pub(crate) struct AnswerOptions {
 impl AnswerOptions {
     /// Returns the answer for a command with this outcome.
     pub(crate) fn answer(&self, outcome: Outcome) -> CallToolResult {
+        match self.answers {
+            Answers::Both => self.both(outcome),
+            Answers::Text => self.text_alone(outcome),
+        }
+    }
+
+    fn text_alone(&self, outcome: Outcome) -> CallToolResult {
+        let mut options = self.for_text();
+        options.parse_json = self.parse_json;
+        let response = Response::new(outcome, &options);
+        let (stdout, stderr) = (response.stdout.as_deref(), response.stderr.as_deref());
+        let text = text(
+            stdout.unwrap_or_default(),
+            stderr.unwrap_or_default(),
+            &response,
+            response.is_truncated,
+        );
+        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        result.is_error = Some(response.error_kind.is_some_and(is_tool_error));
+        result
+    }
+
+    fn both(&self, outcome: Outcome) -> CallToolResult {
         let shown = Response::new(outcome.clone(), &self.for_text());
         let (stdout, stderr) = (shown.stdout.unwrap_or_default(), shown.stderr.unwrap_or_default());
         let taken = ENVELOPE + self.id_size + bytes_in_json(&stdout) + bytes_in_json(&stderr);
         let room = MAX_MESSAGE_SIZE.saturating_sub(taken);
-        let mut response = Response::new(outcome, &self.for_structure(room));
+        let mut response = self.response(outcome, room);
         let mut is_text_truncated = shown.is_truncated;
         if response.stdout.is_none() {
             // The output is in the text only.
@@ -53,19 +90,31 @@ impl AnswerOptions {
         result
     }
 
+    /// Returns the structured part's response, in at most `room` bytes.
+    fn response(&self, outcome: Outcome, room: usize) -> Response {
+        let mut options = self.options();
+        options.parse_json = self.parse_json;
+        options.largest = Some(room);
+        options.limit = self.limit;
+        if self.compact {
+            // Whether the output is omitted does not depend on the default limit.
+            options.compact = true;
+            let response = Response::new(outcome.clone(), &options);
+            if response.stdout.is_none() {
+                return response;
+            }
+            options.compact = false;
+        }
+        if !self.is_full {
+            options.limit = Some(self.limit.unwrap_or(self.default_limit));
+        }
+        Response::new(outcome, &options)
+    }
+
     fn for_text(&self) -> ResponseOptions {
         let mut options = self.options();
         options.limit = Some(self.limit.unwrap_or(self.default_limit));
         options.largest = Some(MAX_TEXT_SIZE);
-        options
-    }
-
-    fn for_structure(&self, room: usize) -> ResponseOptions {
-        let mut options = self.options();
-        options.compact = self.compact;
-        options.limit = self.limit;
-        options.parse_json = self.parse_json;
-        options.largest = Some(room);
         options
     }
 

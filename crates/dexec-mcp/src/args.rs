@@ -12,6 +12,7 @@ use dexec_common::duration::duration;
 use dexec_common::endpoint_args::EndpointArgs;
 use glob::Pattern;
 
+use crate::answer::Answers;
 use crate::audit::Audit;
 use crate::endpoint;
 use crate::environment::EnvFileRoot;
@@ -60,15 +61,30 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, requires = "http", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     http_max_sessions: usize,
 
-    /// Whether answers are compact unless a call sets `compact`; use false if clients show only structured content
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    /// Parts of an answer: `both` text and structured content, each with the output, or `text` alone
+    ///
+    /// Parts of an answer. With `both`, the text and the structured content each have the output, because some clients show
+    /// their model only one of them. With `text`, answers have no structured content, and the tools no output schema and
+    /// only the usual parameters: this takes the fewest tokens.
+    #[arg(
+        long,
+        value_name = "PARTS",
+        value_enum,
+        hide_possible_values = true,
+        default_value = "both"
+    )]
+    answers: Answers,
+
+    /// Whether a call without `compact` omits the output from structured content; clients that show only that part then
+    /// show no output
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set)]
     default_compact: bool,
 
     /// Timeout of a command unless a call sets `timeout`; 0 means no timeout
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     default_timeout: Duration,
 
-    /// Maximum number of characters of each stream in an answer's text unless a call sets `limit`
+    /// Maximum number of characters of each stream in an answer unless a call sets `limit`
     #[arg(long, value_name = "N", default_value_t = 20_000)]
     default_limit: usize,
 
@@ -142,6 +158,7 @@ impl Args {
         };
         let settings = Settings {
             endpoint: Endpoint::find(&endpoint::options(self.endpoint)?)?,
+            answers: self.answers,
             default_compact: self.default_compact,
             default_timeout: Some(self.default_timeout).filter(|time| !time.is_zero()),
             default_limit: self.default_limit,

@@ -5,6 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::answer::Answers;
 use crate::remedy;
 use crate::server::Server;
 
@@ -56,8 +57,10 @@ pub(crate) async fn list(server: &Server) -> CallToolResult {
     };
     let mut result = CallToolResult::success(vec![ContentBlock::text(listing.text())]);
     result.is_error = Some(listing.error_kind.is_some());
-    // All fields of a listing can be written as JSON.
-    result.structured_content = serde_json::to_value(&listing).ok();
+    if server.settings.answers == Answers::Both {
+        // All fields of a listing can be written as JSON.
+        result.structured_content = serde_json::to_value(&listing).ok();
+    }
     result
 }
 

@@ -241,7 +241,9 @@ fn without_output(end: End) -> Outcome {
 /// The options of an answer if the call sets none.
 fn answer_options(settings: &Settings, id_size: usize) -> AnswerOptions {
     AnswerOptions {
+        answers: settings.answers,
         compact: settings.default_compact,
+        is_full: false,
         limit: None,
         default_limit: settings.default_limit,
         parse_json: false,

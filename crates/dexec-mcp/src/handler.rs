@@ -13,6 +13,7 @@ use rmcp::service::{Peer, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
+use crate::answer::Answers;
 use crate::caller::{Caller, Connection};
 use crate::calls;
 use crate::containers::{self, ContainerList};
@@ -30,16 +31,20 @@ const PROGRESS: Duration = Duration::from_secs(5);
 pub(crate) struct Handler {
     server: Arc<Server>,
     exec: Tool,
+    /// The schema that calls of `exec` are checked against. It has parameters that the tool does not list.
+    exec_schema: Arc<JsonObject>,
     containers: Tool,
 }
 
 impl Handler {
     pub(crate) fn new(server: Arc<Server>) -> Self {
-        let exec = exec_tool(&server.settings);
+        let settings = &server.settings;
+        let schema = ExecInput::schema(settings.default_compact, settings.default_timeout);
         Self {
+            exec: exec_tool(settings, &schema),
+            exec_schema: Arc::new(schema),
+            containers: containers_tool(settings.answers),
             server,
-            exec,
-            containers: containers_tool(),
         }
     }
 
@@ -55,7 +60,7 @@ impl Handler {
         let seen = Arc::default();
         let call = Call {
             server: Arc::clone(&self.server),
-            schema: Arc::clone(&self.exec.input_schema),
+            schema: Arc::clone(&self.exec_schema),
             arguments,
             caller: Caller::of(&cx, connection.as_ref()),
             cancel: cancel.clone(),
@@ -138,30 +143,33 @@ impl ServerHandler for Handler {
     }
 }
 
-fn exec_tool(settings: &Settings) -> Tool {
+fn exec_tool(settings: &Settings, schema: &JsonObject) -> Tool {
     let time = match settings.default_timeout {
         Some(time) => format!("after `timeout` ({} by default)", humantime::format_duration(time)),
         None => "after `timeout`, if given".to_owned(),
     };
     let description = format!(
         "Executes a command inside a running container (Docker or Podman) and returns its output and exit code. The \
-         command and all its processes are stopped {time}. The text shows up to {} characters of each stream unless \
+         command and all its processes are stopped {time}. Up to {} characters of each stream are returned unless \
          `limit` is given. WARNING: may execute untrusted code.",
         settings.default_limit
     );
-    let schema = ExecInput::schema(settings.default_compact, settings.default_timeout);
+    let schema = ExecInput::listed_schema(schema, settings.answers, &settings.policy);
     let mut annotations = ToolAnnotations::default();
     annotations.read_only_hint = Some(false);
     annotations.destructive_hint = Some(true);
     annotations.idempotent_hint = Some(false);
     annotations.open_world_hint = Some(true);
-    Tool::new("exec", description, Arc::new(schema))
+    let tool = Tool::new("exec", description, Arc::new(schema))
         .with_title("Docker Exec")
-        .with_raw_output_schema(Arc::new(schema::of_response()))
-        .with_annotations(annotations)
+        .with_annotations(annotations);
+    match settings.answers {
+        Answers::Both => tool.with_raw_output_schema(Arc::new(schema::of_response())),
+        Answers::Text => tool,
+    }
 }
 
-fn containers_tool() -> Tool {
+fn containers_tool(answers: Answers) -> Tool {
     #[derive(schemars::JsonSchema)]
     #[schemars(deny_unknown_fields)]
     struct NoParameters {}
@@ -170,14 +178,17 @@ fn containers_tool() -> Tool {
     annotations.read_only_hint = Some(true);
     annotations.idempotent_hint = Some(true);
     annotations.open_world_hint = Some(false);
-    Tool::new(
+    let tool = Tool::new(
         "containers",
         "Lists the running containers that `exec` can be used on.",
         Arc::new(schema::of_input::<NoParameters>()),
     )
     .with_title("Running containers")
-    .with_raw_output_schema(Arc::new(schema::of_output::<ContainerList>()))
-    .with_annotations(annotations)
+    .with_annotations(annotations);
+    match answers {
+        Answers::Both => tool.with_raw_output_schema(Arc::new(schema::of_output::<ContainerList>())),
+        Answers::Text => tool,
+    }
 }
 
 /// Reports to a client that a command is still running.

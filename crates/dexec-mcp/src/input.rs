@@ -8,12 +8,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::answer::AnswerOptions;
+use crate::answer::{AnswerOptions, Answers};
+use crate::policy::Policy;
 use crate::schema;
 
 /// The limits of a call's timeout, in milliseconds.
 const SHORTEST_TIMEOUT: u64 = 1000;
 const MAX_TIMEOUT: u64 = 600_000;
+
+/// The parameters that agents hardly use. The leanest list of tools omits them.
+const RARE: [&str; 7] = [
+    "path",
+    "envFile",
+    "parseJson",
+    "compact",
+    "detach",
+    "keepNewline",
+    "keepAnsi",
+];
 
 /// The arguments of a call of `exec`. The tool's schema is derived from this type, and is used to check them.
 // Does not implement `Debug`, because the environment and the standard input may contain secrets.
@@ -54,7 +66,7 @@ pub(crate) struct ExecInput {
     #[schemars(range(min = SHORTEST_TIMEOUT, max = MAX_TIMEOUT))]
     timeout: Option<u64>,
 
-    /// Parse stdout as JSON and return it in `json` when valid; compact answers omit it
+    /// Parse stdout as JSON and return it in `json` when valid
     #[serde(default)]
     parse_json: bool,
 
@@ -93,6 +105,20 @@ pub(crate) struct ExecInput {
 }
 
 impl ExecInput {
+    /// Returns the schema that the tool lists. It omits parameters that the operator's rules refuse, and, if answers have
+    /// no structured part, those that agents hardly use; calls may have them all the same.
+    pub(crate) fn listed_schema(full: &JsonObject, answers: Answers, policy: &Policy) -> JsonObject {
+        let mut schema = full.clone();
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.retain(|name, _| match name.as_str() {
+                "privileged" => policy.allow_privileged,
+                "groupAdd" => policy.allow_group_add,
+                name => answers == Answers::Both || !RARE.contains(&name),
+            });
+        }
+        schema
+    }
+
     /// Returns the schema of the arguments, with the defaults that the operator has set.
     pub(crate) fn schema(default_compact: bool, default_timeout: Option<Duration>) -> JsonObject {
         let mut schema = schema::of_input::<Self>();
@@ -154,12 +180,14 @@ impl ExecInput {
     }
 
     /// Copies the call's options for its answer.
-    pub(crate) fn apply_to(&self, shape: &mut AnswerOptions) {
-        shape.compact = self.compact.unwrap_or(shape.compact);
-        shape.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        shape.parse_json = self.parse_json;
-        shape.keep_newline = self.keep_newline;
-        shape.keep_ansi = self.keep_ansi;
+    pub(crate) fn apply_to(&self, options: &mut AnswerOptions) {
+        // A call that asks for `json` and does not mention `compact` gets it.
+        options.compact = self.compact.unwrap_or(options.compact && !self.parse_json);
+        options.is_full = self.compact == Some(false);
+        options.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        options.parse_json = self.parse_json;
+        options.keep_newline = self.keep_newline;
+        options.keep_ansi = self.keep_ansi;
     }
 }
 

@@ -7,6 +7,7 @@ use dexec::{CancellationToken, Endpoint, Engine};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::answer::Answers;
 use crate::audit::Audit;
 use crate::calls::Room;
 use crate::policy::Policy;
@@ -18,10 +19,11 @@ const MAX_LISTINGS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) endpoint: Endpoint,
+    pub(crate) answers: Answers,
     pub(crate) default_compact: bool,
     /// If `None`, a command may run forever.
     pub(crate) default_timeout: Option<Duration>,
-    /// How many characters of each stream the text of an answer contains.
+    /// How many characters of each stream an answer contains if the call has no limit.
     pub(crate) default_limit: usize,
     pub(crate) max_concurrent: usize,
     pub(crate) policy: Policy,

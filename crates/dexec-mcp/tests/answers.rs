@@ -24,6 +24,64 @@ async fn text_is_the_output_and_a_status_line() {
     }
 }
 
+/// Some clients show their model only the structured part, others only the text.
+#[tokio::test]
+async fn each_part_has_the_output_and_the_result() {
+    let both = Client::start(&["--default-limit", "1000"]).await;
+    let text = Client::start(&["--default-limit", "1000", "--answers", "text"]).await;
+    for (script, more, marks) in [
+        (
+            "echo O-U-T; echo E-R-R >&2; exit 3",
+            json!({}),
+            &["O-U-T", "E-R-R", "3"][..],
+        ),
+        (
+            "echo F-I-R-S-T; seq 1 20000; echo L-A-S-T",
+            json!({}),
+            &["F-I-R-S-T", "L-A-S-T", "left out"],
+        ),
+        (
+            "echo F-I-R-S-T; seq 1 20000",
+            json!({ "limit": 300 }),
+            &["F-I-R-S-T", "20000", "left out"],
+        ),
+        (
+            "echo F-I-R-S-T; seq 1 20000",
+            json!({ "compact": false }),
+            &["F-I-R-S-T", "20000"],
+        ),
+        (
+            "echo S-O-F-A-R; sleep 60",
+            json!({ "timeout": 1000 }),
+            &["S-O-F-A-R", "124"],
+        ),
+        ("printf 'B-Y-T-E\\377'", json!({}), &["B-Y-T-E\u{fffd}"]),
+        ("echo '{\"J-S-O-N\":1}'", json!({ "parseJson": true }), &["J-S-O-N"]),
+        ("exec nosuch", json!({}), &["nosuch", "127"]),
+    ] {
+        let answer = both.shell(script, more.clone()).await;
+        let structure = answer.structure.to_string();
+        let alone = text.shell(script, more).await.text;
+        for mark in marks {
+            assert!(structure.contains(mark), "{script}: {structure}");
+            assert!(answer.text.contains(mark), "{script}: {}", answer.text);
+        }
+        assert_eq!(alone, answer.text, "{script}");
+    }
+    // Nothing was run.
+    let refused = json!({ "container": "nosuch", "command": ["true"] });
+    let answer = both.exec(refused.clone()).await;
+    for part in [answer.structure.to_string(), answer.text.clone()] {
+        assert!(part.contains("containerNotFound") && part.contains("nosuch"), "{part}");
+    }
+    let alone = text.exec(refused).await;
+    assert_eq!((alone.text, alone.is_error), (answer.text, true));
+    for client in [both, text] {
+        let listed = client.call("containers", json!({})).await;
+        assert!(listed.text.contains("dexec-shell"), "{}", listed.text);
+    }
+}
+
 #[tokio::test]
 async fn failure_in_the_container_is_not_a_tool_error() {
     let client = Client::start(&[]).await;

@@ -36,7 +36,7 @@ impl ClientHandler for Listener {
     }
 }
 
-/// An answer of a tool.
+/// An answer of a tool. Without an output schema, `structure` is null.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub structure: Value,
@@ -71,7 +71,7 @@ impl Client {
         let tools = service.list_all_tools().await.expect("the tools are listed");
         let schemas = tools
             .into_iter()
-            .map(|tool| (tool.name.to_string(), output_schema(&tool)));
+            .filter_map(|tool| Some((tool.name.to_string(), output_schema(&tool)?)));
         Self {
             child,
             schemas: schemas.collect(),
@@ -112,14 +112,16 @@ impl Client {
 
     #[track_caller]
     fn checked(&self, tool: &str, result: &CallToolResult) -> Answer {
-        let structure = result
-            .structured_content
-            .clone()
-            .expect("every answer has a structured part");
-        let schema = &self.schemas[tool];
-        if let Err(fault) = jsonschema::validate(schema, &structure) {
-            panic!("the answer is not as its schema has it: {fault}: {structure}");
-        }
+        let structure = match (self.schemas.get(tool), result.structured_content.clone()) {
+            (Some(schema), Some(structure)) => {
+                if let Err(fault) = jsonschema::validate(schema, &structure) {
+                    panic!("the answer does not match its schema: {fault}: {structure}");
+                }
+                structure
+            }
+            (None, None) => Value::Null,
+            (_, structure) => panic!("an answer has a structured part if its tool has a schema: {structure:?}"),
+        };
         let [content] = result.content.as_slice() else {
             panic!("not one content: {:?}", result.content);
         };
@@ -156,7 +158,7 @@ fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
     CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments)
 }
 
-pub fn output_schema(tool: &Tool) -> Value {
-    let schema = tool.output_schema.as_ref().expect("every tool has an output schema");
-    Value::Object(schema.as_ref().clone())
+pub fn output_schema(tool: &Tool) -> Option<Value> {
+    let schema = tool.output_schema.as_ref()?;
+    Some(Value::Object(schema.as_ref().clone()))
 }

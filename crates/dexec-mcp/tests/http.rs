@@ -205,7 +205,7 @@ fn a_call_is_answered_in_its_session() {
     assert_eq!(message["id"], call["id"]);
     assert_eq!(
         message["result"]["structuredContent"],
-        json!({ "exitCode": 3, "success": false })
+        json!({ "exitCode": 3, "stdout": "out", "stderr": "", "success": false })
     );
     assert_eq!(message["result"]["content"][0]["text"], "out\n[exit 3]");
     assert_eq!(server.call("DELETE", &session, &Value::Null).status, 202);

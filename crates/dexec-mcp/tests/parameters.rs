@@ -11,7 +11,7 @@ fn full(answer: &Answer) -> (&Value, &Value) {
 
 #[tokio::test]
 async fn command_runs_with_the_given_workdir_user_and_env() {
-    let client = Client::start(&["--default-compact", "false"]).await;
+    let client = Client::start(&[]).await;
     let script = "pwd; id -un; echo $A-$B; echo err >&2; exit 7";
     let more = json!({ "workdir": "/tmp", "user": "app", "env": ["A=1", "B=x y=z"] });
     let answer = client.shell(script, more).await;
@@ -41,7 +41,7 @@ async fn optional_parameters_can_be_null() {
         .keys()
         .filter(|name| !matches!(name.as_str(), "container" | "command"));
     let nulls: serde_json::Map<_, _> = optional.map(|name| (name.clone(), Value::Null)).collect();
-    assert_eq!(nulls.len(), 15);
+    assert_eq!(nulls.len(), 13);
     assert_eq!(client.shell("pwd", Value::Object(nulls)).await.text, "/srv");
 }
 
@@ -75,7 +75,7 @@ async fn detached_command_keeps_running() {
 
 #[tokio::test]
 async fn parsed_json_keeps_its_key_order() {
-    let client = Client::start(&["--default-compact", "false"]).await;
+    let client = Client::start(&[]).await;
     let answer = client
         .shell(r#"echo '{"z": 1, "a": [1.5, null]}'"#, json!({ "parseJson": true }))
         .await;
@@ -117,8 +117,20 @@ async fn limit_applies_to_text_and_structured_content() {
     assert_eq!(text.chars().count(), 500);
     assert!(text.contains("characters left out"), "{text}");
 
-    // The output is only in the text, so the verdict reports that it was truncated.
-    let compact = client.shell("seq 1 1000", json!({})).await;
+    // Without a limit and without `compact`, both parts have the default limit.
+    let default = client.shell("seq 1 1000", json!({})).await;
+    assert_eq!(count(&default, "stdout"), Some(500));
+    assert_eq!(default.structure["isTruncated"], true);
+    assert_eq!(
+        default.text,
+        format!(
+            "{}\n[exit 0, truncated]",
+            default.structure["stdout"].as_str().unwrap_or_default()
+        )
+    );
+
+    // The output is only in the text, so the structured part reports that it was truncated.
+    let compact = client.shell("seq 1 1000", json!({ "compact": true })).await;
     assert_eq!(
         compact.structure,
         json!({ "exitCode": 0, "success": true, "isTruncated": true })
@@ -132,7 +144,7 @@ async fn limit_applies_to_text_and_structured_content() {
 
 #[tokio::test]
 async fn newlines_and_escapes_are_kept_on_request() {
-    let client = Client::start(&["--default-compact", "false"]).await;
+    let client = Client::start(&[]).await;
     let script = "printf '\\033[1mx\\033[0m\\n'";
     assert_eq!(client.shell(script, json!({})).await.structure["stdout"], "x");
     let kept = json!({ "keepNewline": true, "keepAnsi": true });
@@ -143,16 +155,46 @@ async fn newlines_and_escapes_are_kept_on_request() {
 }
 
 #[tokio::test]
-async fn compact_omits_the_output() {
-    let client = Client::start(&[]).await;
-    let answer = client.shell("echo hello", json!({})).await;
-    assert_eq!(
-        (answer.structure, answer.text),
-        (json!({ "exitCode": 0, "success": true }), "hello".to_owned())
+async fn compact_omits_the_output_from_structured_content() {
+    let verdict = json!({ "exitCode": 0, "success": true });
+    let whole = json!({ "exitCode": 0, "stdout": "hello", "stderr": "", "success": true });
+    let (client, operator) = (
+        Client::start(&[]).await,
+        Client::start(&["--default-compact", "true"]).await,
     );
-    let answer = client.shell("echo hello", json!({ "compact": false })).await;
-    let expected = json!({ "exitCode": 0, "stdout": "hello", "stderr": "", "success": true });
-    assert_eq!((answer.structure, answer.text), (expected, "hello".to_owned()));
+    for (client, more, structure) in [
+        (&client, json!({}), &whole),
+        (&client, json!({ "compact": true }), &verdict),
+        (&client, json!({ "compact": false }), &whole),
+        (&operator, json!({}), &verdict),
+        (&operator, json!({ "compact": true }), &verdict),
+        (&operator, json!({ "compact": false }), &whole),
+    ] {
+        let answer = client.shell("echo hello", more.clone()).await;
+        assert_eq!(
+            (&answer.structure, answer.text.as_str()),
+            (structure, "hello"),
+            "{more}"
+        );
+    }
+    // The rule compares with the whole output: here the limited answer would be smaller.
+    let answer = client
+        .shell("seq 1 20000", json!({ "compact": true, "limit": 300 }))
+        .await;
+    let shown = answer.structure["stdout"].as_str().map(|text| text.chars().count());
+    assert_eq!(shown, Some(300));
+    // To ask for `json` is enough to get it.
+    for (client, more) in [
+        (&client, json!({ "parseJson": true })),
+        (&operator, json!({ "parseJson": true })),
+    ] {
+        let answer = client.shell("echo '[1]'", more).await;
+        assert_eq!(answer.structure["json"], json!([1]));
+    }
+    let answer = client
+        .shell("echo '[1]'", json!({ "parseJson": true, "compact": true }))
+        .await;
+    assert_eq!(answer.structure, verdict);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn exec_has_every_parameter_of_pare() {
         ("parseJson", switch(false)),
         ("limit", json!({ "type": "integer" })),
         ("path", text(4096)),
-        ("compact", switch(true)),
+        ("compact", switch(false)),
     ] {
         let property = &schema["properties"][name];
         for (word, value) in expected.as_object().expect("it is an object") {
@@ -65,9 +65,50 @@ async fn exec_has_every_parameter_of_pare() {
         }
         assert!(property["description"].is_string(), "{name}");
     }
-    for name in ["stdin", "keepNewline", "keepAnsi", "privileged", "groupAdd"] {
+    for name in ["stdin", "keepNewline", "keepAnsi"] {
         assert!(schema["properties"][name].is_object(), "{name}");
     }
+}
+
+/// Only what a call can use is listed. What is not listed is accepted or refused as before.
+#[tokio::test]
+async fn tools_list_what_the_operator_allows_and_the_answers_need() {
+    let listed = async |options: &[&str]| {
+        let tools = tools(options).await;
+        let has_schema = tools
+            .iter()
+            .map(|tool| tool["outputSchema"].is_object())
+            .collect::<Vec<_>>();
+        let properties = tools[0]["inputSchema"]["properties"]
+            .as_object()
+            .expect("it is an object");
+        let names: Vec<String> = properties.keys().cloned().collect();
+        (names, has_schema)
+    };
+    let (names, has_schema) = listed(&[]).await;
+    assert_eq!(has_schema, [true, true]);
+    assert!(
+        !names.iter().any(|name| name == "privileged" || name == "groupAdd"),
+        "{names:?}"
+    );
+    let (names, _) = listed(&["--allow-privileged", "--allow-group-add"]).await;
+    assert!(names.contains(&"privileged".to_owned()) && names.contains(&"groupAdd".to_owned()));
+    let (mut names, has_schema) = listed(&["--answers", "text"]).await;
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "command",
+            "container",
+            "env",
+            "limit",
+            "stdin",
+            "timeout",
+            "user",
+            "workdir"
+        ]
+    );
+    assert_eq!(has_schema, [false, false]);
 }
 
 #[tokio::test]
@@ -113,7 +154,7 @@ async fn schemas_use_only_keywords_that_clients_accept() {
 async fn tools_show_the_defaults_set_by_the_operator() {
     let tools = tools(&[
         "--default-compact",
-        "false",
+        "true",
         "--default-timeout",
         "2m",
         "--default-limit",
@@ -121,7 +162,7 @@ async fn tools_show_the_defaults_set_by_the_operator() {
     ])
     .await;
     let properties = &tools[0]["inputSchema"]["properties"];
-    assert_eq!(properties["compact"]["default"], false);
+    assert_eq!(properties["compact"]["default"], true);
     assert_eq!(properties["timeout"]["default"], 120_000);
     let description = tools[0]["description"].as_str().expect("it is described");
     assert!(

@@ -6,7 +6,9 @@ use serde_json::json;
 
 fn shape() -> AnswerOptions {
     AnswerOptions {
+        answers: Answers::Both,
         compact: true,
+        is_full: false,
         limit: None,
         default_limit: 1000,
         parse_json: false,
@@ -84,6 +86,7 @@ fn structured_content_is_complete_when_the_text_is_truncated() {
     let outcome = Outcome::new(End::Exited { code: 0 }, vec![b'x'; 4_000_000].into(), Vec::new().into());
     let full = AnswerOptions {
         compact: false,
+        is_full: true,
         ..shape()
     };
     let result = full.answer(outcome);
