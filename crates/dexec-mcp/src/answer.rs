@@ -27,14 +27,22 @@ pub(crate) enum Answers {
     Text,
 }
 
+/// The output in the structured part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Structured {
+    /// Cut by the same limit as the text.
+    Limited,
+    /// Omitted by the rule of [`ResponseOptions::compact`], else as `Limited`.
+    Compact,
+    /// Whole if the call has no limit.
+    Whole,
+}
+
 /// The options of an answer.
 #[derive(Debug)]
 pub(crate) struct AnswerOptions {
     pub(crate) answers: Answers,
-    /// Omits the output from the structured part by the rule of [`ResponseOptions::compact`].
-    pub(crate) compact: bool,
-    /// Keeps the whole output in the structured part if the call has no limit.
-    pub(crate) is_full: bool,
+    pub(crate) structured: Structured,
     pub(crate) limit: Option<usize>,
     /// The limit of a call that has none.
     pub(crate) default_limit: usize,
@@ -65,9 +73,7 @@ impl AnswerOptions {
             &response,
             response.is_truncated,
         );
-        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
-        result.is_error = Some(response.error_kind.is_some_and(is_tool_error));
-        result
+        result(text, &response)
     }
 
     fn both(&self, outcome: Outcome) -> CallToolResult {
@@ -84,9 +90,8 @@ impl AnswerOptions {
         is_text_truncated |= response.is_truncated;
         let structure = structure(&mut response, room);
         let text = text(&stdout, &stderr, &response, is_text_truncated);
-        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        let mut result = result(text, &response);
         result.structured_content = Some(structure);
-        result.is_error = Some(response.error_kind.is_some_and(is_tool_error));
         result
     }
 
@@ -96,26 +101,32 @@ impl AnswerOptions {
         options.parse_json = self.parse_json;
         options.largest = Some(room);
         options.limit = self.limit;
-        if self.compact {
-            // Whether the output is omitted does not depend on the default limit.
-            options.compact = true;
-            let response = Response::new(outcome.clone(), &options);
-            if response.stdout.is_none() {
-                return response;
+        match self.structured {
+            Structured::Limited => {}
+            Structured::Whole => return Response::new(outcome, &options),
+            Structured::Compact => {
+                // Whether the output is omitted does not depend on the default limit.
+                options.compact = true;
+                let response = Response::new(outcome.clone(), &options);
+                if response.stdout.is_none() || self.limit.is_some() {
+                    return response;
+                }
+                options.compact = false;
             }
-            options.compact = false;
         }
-        if !self.is_full {
-            options.limit = Some(self.limit.unwrap_or(self.default_limit));
-        }
+        options.limit = self.text_limit();
         Response::new(outcome, &options)
     }
 
     fn for_text(&self) -> ResponseOptions {
         let mut options = self.options();
-        options.limit = Some(self.limit.unwrap_or(self.default_limit));
+        options.limit = self.text_limit();
         options.largest = Some(MAX_TEXT_SIZE);
         options
+    }
+
+    fn text_limit(&self) -> Option<usize> {
+        self.limit.or(Some(self.default_limit))
     }
 
     fn options(&self) -> ResponseOptions {
@@ -124,6 +135,13 @@ impl AnswerOptions {
         options.keep_ansi = self.keep_ansi;
         options
     }
+}
+
+/// Returns a tool's result with this text, and without a structured part.
+fn result(text: String, response: &Response) -> CallToolResult {
+    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+    result.is_error = Some(response.error_kind.is_some_and(is_tool_error));
+    result
 }
 
 /// The response as the MCP library takes it: as parsed JSON, not as the original text.

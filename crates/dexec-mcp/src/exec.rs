@@ -12,7 +12,7 @@ use dexec::{
 use rmcp::model::{CallToolResult, JsonObject};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::answer::{AnswerOptions, MAX_MESSAGE_SIZE};
+use crate::answer::{AnswerOptions, MAX_MESSAGE_SIZE, Structured};
 use crate::audit::Entry;
 use crate::caller::Caller;
 use crate::environment::environment;
@@ -242,8 +242,11 @@ fn without_output(end: End) -> Outcome {
 fn answer_options(settings: &Settings, id_size: usize) -> AnswerOptions {
     AnswerOptions {
         answers: settings.answers,
-        compact: settings.default_compact,
-        is_full: false,
+        structured: if settings.default_compact {
+            Structured::Compact
+        } else {
+            Structured::Limited
+        },
         limit: None,
         default_limit: settings.default_limit,
         parse_json: false,

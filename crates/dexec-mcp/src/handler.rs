@@ -40,11 +40,17 @@ impl Handler {
     pub(crate) fn new(server: Arc<Server>) -> Self {
         let settings = &server.settings;
         let schema = ExecInput::schema(settings.default_compact, settings.default_timeout);
+        let (mut exec, mut containers) = (exec_tool(settings, &schema), containers_tool());
+        if settings.answers == Answers::Text {
+            // An output schema requires a structured part.
+            exec.output_schema = None;
+            containers.output_schema = None;
+        }
         Self {
-            exec: exec_tool(settings, &schema),
-            exec_schema: Arc::new(schema),
-            containers: containers_tool(settings.answers),
             server,
+            exec,
+            exec_schema: Arc::new(schema),
+            containers,
         }
     }
 
@@ -160,16 +166,13 @@ fn exec_tool(settings: &Settings, schema: &JsonObject) -> Tool {
     annotations.destructive_hint = Some(true);
     annotations.idempotent_hint = Some(false);
     annotations.open_world_hint = Some(true);
-    let tool = Tool::new("exec", description, Arc::new(schema))
+    Tool::new("exec", description, Arc::new(schema))
         .with_title("Docker Exec")
-        .with_annotations(annotations);
-    match settings.answers {
-        Answers::Both => tool.with_raw_output_schema(Arc::new(schema::of_response())),
-        Answers::Text => tool,
-    }
+        .with_raw_output_schema(Arc::new(schema::of_response()))
+        .with_annotations(annotations)
 }
 
-fn containers_tool(answers: Answers) -> Tool {
+fn containers_tool() -> Tool {
     #[derive(schemars::JsonSchema)]
     #[schemars(deny_unknown_fields)]
     struct NoParameters {}
@@ -178,17 +181,14 @@ fn containers_tool(answers: Answers) -> Tool {
     annotations.read_only_hint = Some(true);
     annotations.idempotent_hint = Some(true);
     annotations.open_world_hint = Some(false);
-    let tool = Tool::new(
+    Tool::new(
         "containers",
         "Lists the running containers that `exec` can be used on.",
         Arc::new(schema::of_input::<NoParameters>()),
     )
     .with_title("Running containers")
-    .with_annotations(annotations);
-    match answers {
-        Answers::Both => tool.with_raw_output_schema(Arc::new(schema::of_output::<ContainerList>())),
-        Answers::Text => tool,
-    }
+    .with_raw_output_schema(Arc::new(schema::of_output::<ContainerList>()))
+    .with_annotations(annotations)
 }
 
 /// Reports to a client that a command is still running.

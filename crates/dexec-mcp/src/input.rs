@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::answer::{AnswerOptions, Answers};
+use crate::answer::{AnswerOptions, Answers, Structured};
 use crate::policy::Policy;
 use crate::schema;
 
@@ -181,9 +181,13 @@ impl ExecInput {
 
     /// Copies the call's options for its answer.
     pub(crate) fn apply_to(&self, options: &mut AnswerOptions) {
-        // A call that asks for `json` and does not mention `compact` gets it.
-        options.compact = self.compact.unwrap_or(options.compact && !self.parse_json);
-        options.is_full = self.compact == Some(false);
+        options.structured = match self.compact {
+            Some(true) => Structured::Compact,
+            Some(false) => Structured::Whole,
+            // A call that asks for `json` and does not mention `compact` gets it.
+            None if self.parse_json => Structured::Limited,
+            None => options.structured,
+        };
         options.limit = self.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
         options.parse_json = self.parse_json;
         options.keep_newline = self.keep_newline;

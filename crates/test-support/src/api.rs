@@ -81,13 +81,19 @@ pub fn processes(container: &str) -> Vec<String> {
 /// Waits until a program with exactly this command line runs in a container.
 #[track_caller]
 pub fn wait_for_process(container: &str, line: &str) {
+    let runs = || processes(container).iter().any(|process| process == line);
+    assert!(holds_soon(runs), "`{line}` does not run in {container}");
+}
+
+/// Waits until the condition holds, for at least two minutes.
+fn holds_soon(condition: impl Fn() -> bool) -> bool {
     for _ in 0..6000 {
-        if processes(container).iter().any(|process| process == line) {
-            return;
+        if condition() {
+            return true;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    panic!("`{line}` does not run in {container}");
+    false
 }
 
 /// A container for one test, removed at the end of the test.
@@ -116,15 +122,15 @@ impl Container {
         let container = Self::create_with(purpose, settings);
         post(&format!("/containers/{}/start", container.name));
         // At first, the process is the runtime itself, and then a process that has no arguments yet.
-        let is_there = |line: String| !line.is_empty() && !line.contains("runc\0init") && !line.contains("crun\0");
-        for _ in 0..6000 {
-            if is_there(container.first_process()) {
-                return container;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+        let has_started = || {
+            let line = container.first_process();
+            !line.is_empty() && !line.contains("runc\0init") && !line.contains("crun\0")
+        };
+        if !holds_soon(has_started) {
+            let state = &get(&format!("/containers/{}/json", container.name))["State"];
+            panic!("the first process of {} has not started: {state}", container.name);
         }
-        let state = &get(&format!("/containers/{}/json", container.name))["State"];
-        panic!("the first process of {} has not started: {state}", container.name);
+        container
     }
 
     fn create_with(purpose: &str, settings: Value) -> Self {

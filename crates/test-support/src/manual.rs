@@ -91,18 +91,21 @@ fn shown(option: &Arg) -> String {
     let names: Vec<String> = short.into_iter().chain(long).collect();
     let value = match option.get_value_names() {
         // A switch that may be given as `=false` is shown without a value, as in the help.
-        Some([name]) if option.get_num_args().is_some_and(|count| count.min_values() > 0) => format!(" <{name}>"),
+        Some([name]) if requires_value(option) => format!(" <{name}>"),
         _ => String::new(),
     };
     names.join(", ") + &value
 }
 
+fn requires_value(option: &Arg) -> bool {
+    option.get_num_args().is_some_and(|count| count.min_values() > 0)
+}
+
 /// The help, the possible values and the default.
 fn meaning(option: &Arg) -> String {
     let values = option.get_possible_values();
-    let takes_value = option.get_num_args().is_some_and(|count| count.min_values() > 0);
     let mut parts = vec![help(option)];
-    if takes_value && !values.is_empty() {
+    if requires_value(option) && !values.is_empty() {
         let value = |value: &PossibleValue| match value.get_help() {
             Some(help) => format!(" `{}` ({help})", value.get_name()),
             None => format!(" `{}`", value.get_name()),
@@ -111,7 +114,7 @@ fn meaning(option: &Arg) -> String {
         parts.push(format!("Values:{}.", values.join(",")));
     }
     if let [default] = option.get_default_values()
-        && takes_value
+        && requires_value(option)
     {
         parts.push(format!("Default: `{}`.", default.display()));
     }

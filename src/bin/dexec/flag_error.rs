@@ -72,11 +72,8 @@ impl Stop {
                 Self::flag_error(&format!("invalid argument{value} for \"{names}\" flag: {reason}"))
             }
             ErrorKind::ArgumentConflict => {
-                let option = |kind| match error.get(kind) {
-                    Some(ContextValue::String(usage)) => usage.split([' ', '[']).next().unwrap_or_default().to_owned(),
-                    _ => String::new(),
-                };
-                let (given, other) = (option(ContextKind::InvalidArg), option(ContextKind::PriorArg));
+                let names = |kind| flag_names(text(kind), command);
+                let (given, other) = (names(ContextKind::InvalidArg), names(ContextKind::PriorArg));
                 Self::flag_error(&format!("conflicting options: {given} and {other}"))
             }
             _ => Self::flag_error(error.render().to_string().trim()),

@@ -7,8 +7,7 @@ use serde_json::json;
 fn shape() -> AnswerOptions {
     AnswerOptions {
         answers: Answers::Both,
-        compact: true,
-        is_full: false,
+        structured: Structured::Compact,
         limit: None,
         default_limit: 1000,
         parse_json: false,
@@ -64,7 +63,7 @@ fn result_fits_in_one_message() {
         let end = End::Exited { code: 0 };
         let outcome = Outcome::new(end, output.clone().into(), output.into());
         let greedy = AnswerOptions {
-            compact: false,
+            structured: Structured::Whole,
             limit: Some(usize::MAX),
             keep_ansi: true,
             parse_json: true,
@@ -85,8 +84,7 @@ fn result_fits_in_one_message() {
 fn structured_content_is_complete_when_the_text_is_truncated() {
     let outcome = Outcome::new(End::Exited { code: 0 }, vec![b'x'; 4_000_000].into(), Vec::new().into());
     let full = AnswerOptions {
-        compact: false,
-        is_full: true,
+        structured: Structured::Whole,
         ..shape()
     };
     let result = full.answer(outcome);
